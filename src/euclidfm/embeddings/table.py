@@ -1,0 +1,194 @@
+"""The embedding catalogue: a Parquet table that TOPCAT, lsdb or DuckDB also read.
+
+Shapes: N galaxies, D width of the vectors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from euclidfm.errors import InputError
+from euclidfm.files import plain
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
+__all__ = ["EmbeddingTable", "as_columns"]
+
+
+@dataclass
+class EmbeddingTable:
+    """Vectors of N galaxies with their identity.
+
+    Attributes
+    ----------
+    object_id : (N,) int64
+    ra, dec : (N,) float64, degrees
+    split : (N,) str
+        ``train``, ``validation`` or ``test`` of the store.
+    vectors : (N, D) float32
+        Joint embedding of everything the galaxy has.
+    by_modality : dict of str to (N, D) float32
+        Embedding of each modality; a row of NaN where the galaxy lacks it.
+    info : dict
+        Identity of the model and the data, layer, pooling, modalities used.
+    """
+
+    object_id: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    split: np.ndarray
+    vectors: np.ndarray
+    by_modality: dict[str, np.ndarray] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    def __repr__(self) -> str:
+        width = self.vectors.shape[1] if self.vectors.ndim == 2 else 0
+        return f"<EmbeddingTable: {len(self)} galaxies, {width} numbers each, {'+'.join(self.by_modality)}>"
+
+    def take(self, rows: np.ndarray) -> EmbeddingTable:
+        """The given rows (indices or a boolean mask)."""
+        return EmbeddingTable(
+            **{k: getattr(self, k)[rows] for k in ("object_id", "ra", "dec", "split", "vectors")},
+            by_modality={m: v[rows] for m, v in self.by_modality.items()},
+            info=self.info,
+        )
+
+    def column_of(self, labels: Any, name: str) -> np.ndarray:
+        """A label for each galaxy of this table, joined by `object_id`.
+
+        Parameters
+        ----------
+        labels : pyarrow or astropy table, pandas frame or mapping
+            With a column ``object_id`` and the label; any order, any subset.
+        name : str
+
+        Returns
+        -------
+        (N,) array
+            NaN (or an empty string) where the label is not known.
+
+        Raises
+        ------
+        InputError
+            If a column is missing, or an id stands twice.
+        """
+        columns = as_columns(labels, ["object_id", name])
+        ids = np.asarray(columns["object_id"]).astype(np.int64)
+        values = np.asarray(columns[name])
+        order = np.argsort(ids, kind="stable")
+        ids, values = ids[order], values[order]
+        if len(ids) > 1 and (ids[1:] == ids[:-1]).any():
+            double = ids[1:][ids[1:] == ids[:-1]][0]
+            msg = f"object_id {double} stands more than once in the labels; keep one row for each object"
+            raise InputError(msg)
+        if values.dtype.kind in "OUS":
+            out = np.full(len(self), "", dtype=object)
+        else:
+            values = values.astype(np.float64)
+            out = np.full(len(self), np.nan)
+        if len(ids):
+            at = np.searchsorted(ids, self.object_id).clip(0, len(ids) - 1)
+            found = ids[at] == self.object_id
+            out[found] = values[at[found]]
+        return out
+
+    def to_arrow(self) -> pa.Table:
+        """Arrow table with columns object_id, ra, dec, split, vector, vector_<modality>."""
+        data: dict[str, pa.Array] = {
+            "object_id": pa.array(self.object_id, pa.int64()),
+            "ra": pa.array(self.ra, pa.float64()),
+            "dec": pa.array(self.dec, pa.float64()),
+            "split": pa.array([str(s) for s in self.split], pa.string()),
+            "vector": _list_column(self.vectors),
+        }
+        data |= {f"vector_{m}": _list_column(v) for m, v in self.by_modality.items()}
+        return pa.table(data).replace_schema_metadata({"euclidfm": json.dumps(plain(self.info))})
+
+    def to_astropy(self) -> Table:
+        """Astropy table with the same columns."""
+        from astropy.table import Table
+
+        columns = {"object_id": self.object_id, "ra": self.ra, "dec": self.dec, "split": self.split}
+        columns |= {"vector": self.vectors} | {f"vector_{m}": v for m, v in self.by_modality.items()}
+        return Table(columns, meta=dict(self.info))
+
+    def write(self, path: str | Path) -> None:
+        """Write as Parquet, aside first."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.partial")
+        try:
+            pq.write_table(self.to_arrow(), aside)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: str | Path) -> EmbeddingTable:
+        """Read a table that `write` made.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged, or not an embedding catalogue.
+        """
+        try:
+            table = pq.read_table(path)
+        except FileNotFoundError:
+            msg = f"{path} does not exist; make embeddings with `euclidfm embed`"
+            raise InputError(msg) from None
+        except (pa.ArrowInvalid, OSError) as e:
+            msg = f"{path} is not a readable Parquet file ({e}); make the embeddings again"
+            raise InputError(msg) from None
+        if "vector" not in table.column_names:
+            msg = f"{path} has no column 'vector'; it is not an embedding catalogue of `euclidfm embed`"
+            raise InputError(msg)
+        names = [n for n in table.column_names if n.startswith("vector_")]
+        return cls(
+            **{k: table.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
+            vectors=_matrix(table, "vector"),
+            by_modality={n.removeprefix("vector_"): _matrix(table, n) for n in names},
+            info=json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}")),
+        )
+
+
+def _list_column(matrix: np.ndarray) -> pa.Array:
+    flat = pa.array(np.ascontiguousarray(matrix, np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, matrix.shape[1])
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    column = table.column(name).combine_chunks()
+    return np.asarray(column.flatten().to_numpy()).reshape(table.num_rows, -1)
+
+
+def as_columns(table: Any, names: list[str]) -> Mapping[str, np.ndarray]:
+    """Columns of any table-like object as numpy arrays.
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
+    """
+    have = (
+        getattr(table, "column_names", None)
+        or getattr(table, "colnames", None)
+        or list(getattr(table, "columns", None) if hasattr(table, "columns") else table.keys())
+    )
+    for n in names:
+        if n not in have:
+            msg = f"the table has no column {n!r}; it has {', '.join(map(str, have))}"
+            raise InputError(msg)
+    return {n: np.asarray(table[n]) for n in names}

@@ -1,0 +1,98 @@
+"""Files: JSON and YAML in and out, written aside and renamed; configs; provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.errors import InputError
+
+__all__ = ["read_json", "read_yaml", "versions", "write_json", "write_text", "write_yaml"]
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file aside, then rename: readers never see half of it."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """Turn dataclasses, numpy values and paths into what JSON knows; NaN becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON (strict: NaN and infinities become null)."""
+    write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; `InputError` names the file if it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise InputError(msg) from None
+    except json.JSONDecodeError as e:
+        msg = f"{path} is not valid JSON (line {e.lineno}: {e.msg}); it may be truncated"
+        raise InputError(msg) from None
+
+
+def write_yaml(path: str | Path, value: Any) -> None:
+    """Write a config as YAML."""
+    import yaml
+
+    write_text(path, yaml.safe_dump(plain(value), sort_keys=False))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read YAML; `InputError` names the file and the line if it can't be."""
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise InputError(msg) from None
+    except yaml.YAMLError as e:
+        msg = f"{path} is not valid YAML: {' '.join(str(e).split())}"
+        raise InputError(msg) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program and of what its results depend on."""
+    out = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("euclidfm", "torch", "numpy", "scikit-learn", "astropy", "pyarrow", "galsim", "lightgbm"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,85 @@
+"""Progress bars with rate and time left, on stderr.
+
+Library functions take a callback ``progress(done, total, what)``; `bar` makes one that
+draws. In a pipe or a log file it prints a line now and then in place of the bar.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+__all__ = ["Progress", "bar", "silent"]
+
+
+class Progress(Protocol):
+    """Called with how much is done, of how much, and what is being worked on."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
+
+
+def silent(done: int, total: int, what: str = "") -> None:
+    """Progress that shows nothing."""
+
+
+@contextmanager
+def bar(title: str, unit: str = "galaxies") -> Iterator[Progress]:
+    """Draw a progress bar while the block runs.
+
+    Parameters
+    ----------
+    title : str
+        Shown at the left.
+    unit : str
+        What is counted; the rate is shown in units per second.
+    """
+    if not sys.stderr.isatty():
+        yield _LineProgress(title, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Rich
+
+    columns = (
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} " + unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[what]}"),
+    )
+    with Rich(*columns, console=Console(stderr=True)) as rich:
+        task = rich.add_task(title, total=1, rate="", what="")
+        begun = time.monotonic()
+
+        def update(done: int, total: int, what: str = "") -> None:
+            rate = done / max(time.monotonic() - begun, 1e-9)
+            rich.update(task, completed=done, total=total, rate=f"{rate:.0f}/s", what=what)
+
+        yield update
+
+
+class _LineProgress:
+    """A line at the start, every 20 seconds and at the end."""
+
+    def __init__(self, title: str, unit: str) -> None:
+        self._title, self._unit = title, unit
+        self._begun = self._said = time.monotonic()
+
+    def __call__(self, done: int, total: int, what: str = "") -> None:
+        now = time.monotonic()
+        if done < total and now - self._said < 20.0:
+            return
+        self._said = now
+        spent = max(now - self._begun, 1e-9)
+        left = spent / done * (total - done) if done else float("nan")
+        print(
+            f"{self._title}: {done}/{total} {self._unit}, {done / spent:.0f}/s, {left:.0f} s left {what}",
+            file=sys.stderr,
+            flush=True,
+        )

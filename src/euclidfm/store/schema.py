@@ -1,0 +1,295 @@
+"""What a galaxy is in memory and on disk: the one contract between ingest and model.
+
+Shapes: N galaxies, S cutout side in pixels, K bands of the SED.
+
+On disk a store is a folder::
+
+    store/
+      store.json                 this module's `StoreInfo`
+      shards/part-00000.parquet  one row a galaxy
+      quarantine.parquet         objects and files left out, with the reason (optional)
+
+Columns of a shard, for an image band B and an SED band b:
+
+=================  =====================================================================
+``object_id``      int64, signed
+``ra``, ``dec``    float64, degrees, ICRS
+``tile``           int64, MER tile or -1
+``split``          ``train``, ``validation`` or ``test``
+``image_B``        float16 list of S*S pixels, rows first; null if there is no image
+``scale_B``        float32; pixel in µJy = stored value * scale (a power of two)
+``noise_B``        float32; typical RMS of a pixel in µJy, NaN if unknown
+``mask_B``         S*S bits, first pixel in the high bit, 1 = do not use; null if no pixel is masked
+``flux_b``         float32, µJy; NaN = not measured (negative fluxes are measurements)
+``fluxerr_b``      float32, µJy; NaN = unknown
+others             labels, flags and metadata, described in ``store.json``
+=================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.errors import InputError
+from euclidfm.survey import Band
+
+__all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", "decode", "encode"]
+
+SCHEMA_VERSION = 1
+
+_FLOAT16_MAX = 60000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """An extra column: a label, a flag or metadata."""
+
+    name: str
+    type: str = "float64"
+    """Arrow type name: ``float64``, ``float32``, ``int64``, ``bool`` or ``string``."""
+    role: str = "label"
+    """``label``, ``flag``, ``meta`` or ``truth`` (known only on mock skies; never a training label)."""
+    unit: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreInfo:
+    """Everything about a store that is not a row: the contents of ``store.json``."""
+
+    image_bands: tuple[str, ...] = ()
+    """Bands that may have a cutout, in order."""
+    image_size: int = 0
+    """Side of the cutouts in pixels; 0 for a store without images."""
+    pixel_arcsec: float = 0.1
+    sed_bands: tuple[Band, ...] = ()
+    """Bands of the SED with their wavelengths, in order."""
+    columns: tuple[Column, ...] = ()
+    release: str = ""
+    """Name of the data release, part of a galaxy's identity (ids change between releases)."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """Source, selection funnel, versions, seed, split fractions, ..."""
+    schema_version: int = SCHEMA_VERSION
+    rows: int = 0
+
+    @property
+    def sed_names(self) -> tuple[str, ...]:
+        """Names of the SED bands."""
+        return tuple(b.name for b in self.sed_bands)
+
+    def names(self, *roles: str) -> tuple[str, ...]:
+        """Extra columns that have one of the given roles (all of them without a role)."""
+        return tuple(c.name for c in self.columns if not roles or c.role in roles)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionary, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any]) -> StoreInfo:
+        """Inverse of `to_dict`."""
+        if d.get("schema_version") != SCHEMA_VERSION:
+            msg = f"this store has schema version {d.get('schema_version')}, this program reads {SCHEMA_VERSION}"
+            raise InputError(msg + "; ingest the data again")
+        d = dict(d)
+        d["image_bands"] = tuple(d["image_bands"])
+        d["sed_bands"] = tuple(Band(**_nan_for_none(b)) for b in d["sed_bands"])
+        d["columns"] = tuple(Column(**c) for c in d["columns"])
+        return cls(**d)
+
+
+def _nan_for_none(d: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: float("nan") if v is None else v for k, v in d.items()}
+
+
+@dataclass
+class Galaxies:
+    """A batch of galaxies, in physical units.
+
+    Attributes
+    ----------
+    object_id : (N,) int64
+    ra, dec : (N,) float64, degrees
+    tile : (N,) int64
+    split : (N,) str
+    images : dict of band to (N, S, S) float32
+        µJy per pixel; 0 where masked.
+    masks : dict of band to (N, S, S) bool
+        True = do not use; all True for a galaxy that has no image in the band.
+    noise : dict of band to (N,) float32
+        Typical RMS of a pixel, µJy; NaN if unknown.
+    flux, fluxerr : (N, K) float32, µJy
+        NaN = not measured.
+    sed_bands : tuple of str
+        Names of the K bands.
+    columns : dict of str to (N,) array
+        Labels, flags, metadata.
+    """
+
+    object_id: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    tile: np.ndarray
+    split: np.ndarray
+    images: dict[str, np.ndarray]
+    masks: dict[str, np.ndarray]
+    noise: dict[str, np.ndarray]
+    flux: np.ndarray
+    fluxerr: np.ndarray
+    sed_bands: tuple[str, ...]
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    def has_image(self, band: str) -> np.ndarray:
+        """(N,) bool: the galaxy has at least one usable pixel in the band."""
+        return np.asarray(~self.masks[band].all(axis=(1, 2)))
+
+    def take(self, rows: np.ndarray) -> Galaxies:
+        """The given rows, in the given order (indices or a boolean mask)."""
+        rows = np.asarray(rows)
+        pick: dict[str, Any] = {k: v[rows] for k, v in self.__dict__.items() if isinstance(v, np.ndarray)}
+        nested: dict[str, Any] = {
+            k: {b: a[rows] for b, a in v.items()} for k, v in self.__dict__.items() if isinstance(v, dict)
+        }
+        return replace(self, **pick, **nested)
+
+    @staticmethod
+    def concat(parts: Sequence[Galaxies]) -> Galaxies:
+        """Join batches that have the same bands and columns."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        out: dict[str, Any] = {}
+        for key, value in first.__dict__.items():
+            if isinstance(value, np.ndarray):
+                out[key] = np.concatenate([getattr(p, key) for p in parts])
+            elif isinstance(value, dict):
+                out[key] = {b: np.concatenate([getattr(p, key)[b] for p in parts]) for b in value}
+        return replace(first, **out)
+
+
+def arrow_schema(info: StoreInfo) -> pa.Schema:
+    """Arrow schema of a shard."""
+    pixels = info.image_size**2
+    fields = [
+        pa.field("object_id", pa.int64()),
+        pa.field("ra", pa.float64()),
+        pa.field("dec", pa.float64()),
+        pa.field("tile", pa.int64()),
+        pa.field("split", pa.string()),
+    ]
+    for b in info.image_bands:
+        fields += [
+            pa.field(f"image_{b}", pa.list_(pa.float16(), pixels)),
+            pa.field(f"scale_{b}", pa.float32()),
+            pa.field(f"noise_{b}", pa.float32()),
+            pa.field(f"mask_{b}", pa.binary((pixels + 7) // 8)),
+        ]
+    for name in info.sed_names:
+        fields += [pa.field(f"flux_{name}", pa.float32()), pa.field(f"fluxerr_{name}", pa.float32())]
+    fields += [pa.field(c.name, pa.type_for_alias(c.type)) for c in info.columns]
+    return pa.schema(fields)
+
+
+def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
+    """Galaxies as an Arrow table in the layout of the store."""
+    if galaxies.sed_bands != info.sed_names:
+        msg = f"galaxies have SED bands {galaxies.sed_bands}, the store has {info.sed_names}"
+        raise ValueError(msg)
+    schema = arrow_schema(info)
+    data: dict[str, Any] = {k: getattr(galaxies, k) for k in ("object_id", "ra", "dec", "tile")}
+    data["split"] = pa.array([str(s) for s in galaxies.split], pa.string())
+    for b in info.image_bands:
+        data |= _encode_images(b, galaxies.images[b], galaxies.masks[b], galaxies.noise[b], schema)
+    for i, name in enumerate(info.sed_names):
+        data[f"flux_{name}"] = galaxies.flux[:, i].astype(np.float32)
+        data[f"fluxerr_{name}"] = galaxies.fluxerr[:, i].astype(np.float32)
+    for c in info.columns:
+        values = galaxies.columns[c.name]
+        data[c.name] = pa.array(values.tolist() if c.type == "string" else values, schema.field(c.name).type)
+    return pa.table({f.name: pa.array(data[f.name], f.type) for f in schema}, schema=schema)
+
+
+def _encode_images(
+    band: str, images: np.ndarray, masks: np.ndarray, noise: np.ndarray, schema: pa.Schema
+) -> dict[str, Any]:
+    """Float16 pixels in units of a power of two near the noise level, so that rounding is
+    relative (2**-11) and the brightest star still fits."""
+    n = len(images)
+    pixels = np.where(masks, 0.0, images).reshape(n, -1).astype(np.float32)
+    if not np.isfinite(pixels).all():
+        msg = f"unmasked pixels of band {band} are not finite"
+        raise ValueError(msg)
+    peak = np.abs(pixels).max(axis=1, initial=0.0)
+    known = np.isfinite(noise) & (noise > 0)
+    floor = np.where(known, noise, np.where(peak > 0, peak / 1024.0, 1.0))
+    scale = 2.0 ** np.ceil(np.log2(np.maximum(floor, peak / _FLOAT16_MAX)))
+    absent = masks.reshape(n, -1).all(axis=1)
+    stored = (pixels / scale[:, None]).astype(np.float16)
+    listed = pa.FixedSizeListArray.from_arrays(
+        pa.array(stored.reshape(-1)), type=schema.field(f"image_{band}").type, mask=pa.array(absent)
+    )
+    packed = np.packbits(masks.reshape(n, -1), axis=1)
+    plain = np.asarray(absent | ~masks.reshape(n, -1).any(axis=1))
+    return {
+        f"image_{band}": listed,
+        f"scale_{band}": np.where(absent, np.nan, scale).astype(np.float32),
+        f"noise_{band}": np.where(absent, np.nan, noise).astype(np.float32),
+        f"mask_{band}": [None if p else row.tobytes() for p, row in zip(plain, packed, strict=True)],
+    }
+
+
+def decode(
+    info: StoreInfo, table: pa.Table, bands: Sequence[str] | None = None, sed: bool = True
+) -> Galaxies:
+    """Inverse of `encode`; only the given image bands (default: all) are decoded."""
+    bands = info.image_bands if bands is None else bands
+    n = table.num_rows
+    images, masks, noise = {}, {}, {}
+    for b in bands:
+        images[b], masks[b] = _decode_images(info.image_size, table, b)
+        noise[b] = _numpy(table, f"noise_{b}")
+    names = info.sed_names if sed else ()
+    flux = np.full((n, len(names)), np.nan, np.float32)
+    fluxerr = flux.copy()
+    for i, name in enumerate(names):
+        flux[:, i], fluxerr[:, i] = _numpy(table, f"flux_{name}"), _numpy(table, f"fluxerr_{name}")
+    return Galaxies(
+        **{k: _numpy(table, k) for k in ("object_id", "ra", "dec", "tile", "split")},
+        images=images,
+        masks=masks,
+        noise=noise,
+        flux=flux,
+        fluxerr=fluxerr,
+        sed_bands=names,
+        columns={c.name: _numpy(table, c.name) for c in info.columns if c.name in table.column_names},
+    )
+
+
+def _numpy(table: pa.Table, name: str) -> np.ndarray:
+    return np.asarray(table.column(name).to_numpy())
+
+
+def _decode_images(size: int, table: pa.Table, band: str) -> tuple[np.ndarray, np.ndarray]:
+    n, pixels = table.num_rows, size * size
+    images = np.zeros((n, pixels), np.float32)
+    masks = np.ones((n, pixels), bool)
+    column = table.column(f"image_{band}").combine_chunks()
+    here = column.is_valid().to_numpy(zero_copy_only=False)
+    values = column.flatten().to_numpy().reshape(-1, pixels)  # flatten() leaves nulls out
+    scale = _numpy(table, f"scale_{band}")
+    images[here] = values.astype(np.float32) * scale[here, None]
+    masks[here] = False
+    packed = table.column(f"mask_{band}").to_pylist()
+    rows = [i for i, m in enumerate(packed) if m is not None]
+    if rows:
+        bits = np.frombuffer(b"".join(packed[i] for i in rows), np.uint8).reshape(len(rows), -1)
+        masks[rows] = np.unpackbits(bits, axis=1, count=pixels).astype(bool)
+    return images.reshape(n, size, size), masks.reshape(n, size, size)

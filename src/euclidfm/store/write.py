@@ -1,0 +1,107 @@
+"""Writing a store: aside first, then renamed, so that nothing half-written is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from euclidfm.errors import InputError
+from euclidfm.files import write_json
+from euclidfm.store.schema import Galaxies, StoreInfo, encode
+
+__all__ = ["ROW_GROUP", "StoreWriter"]
+
+ROW_GROUP = 256
+"""Galaxies a Parquet row group: the unit of reading and of the global shuffle."""
+
+
+class StoreWriter:
+    """Write galaxies to a new store.
+
+    Use as a context manager: the store appears under its name only when the block ends
+    without an error.
+
+    Parameters
+    ----------
+    path : path
+        Folder of the store; must not exist unless `overwrite`.
+    info : StoreInfo
+    overwrite : bool
+        Replace an existing store (only a folder that holds a ``store.json``).
+    shard_rows : int
+        Galaxies a Parquet file.
+
+    Examples
+    --------
+    >>> with StoreWriter("store", info) as writer:  # doctest: +SKIP
+    ...     writer.add(galaxies)
+    """
+
+    def __init__(
+        self, path: str | Path, info: StoreInfo, *, overwrite: bool = False, shard_rows: int = 8192
+    ) -> None:
+        self.path = Path(path)
+        self.info = info
+        self.rows = 0
+        self._shard_rows = shard_rows
+        self._pending: list[pa.Table] = []
+        self._shards = 0
+        if self.path.exists() and any(self.path.iterdir()):
+            if not (self.path / "store.json").exists():
+                msg = f"{self.path} exists and is not a store; choose another name"
+                raise InputError(msg)
+            if not overwrite:
+                msg = f"{self.path} exists already; remove it, choose another name, or pass --overwrite true"
+                raise InputError(msg)
+        self._aside = self.path.with_name(f".{self.path.name}.partial-{os.getpid()}")
+        shutil.rmtree(self._aside, ignore_errors=True)
+        (self._aside / "shards").mkdir(parents=True)
+
+    def add(self, galaxies: Galaxies) -> None:
+        """Append galaxies (any number)."""
+        self._pending.append(encode(self.info, galaxies))
+        self.rows += len(galaxies)
+        while sum(t.num_rows for t in self._pending) >= self._shard_rows:
+            self._flush(self._shard_rows)
+
+    def add_quarantine(self, table: pa.Table) -> None:
+        """Keep the table of objects and files that were left out."""
+        pq.write_table(table, self._aside / "quarantine.parquet")
+
+    def _flush(self, rows: int) -> None:
+        pending = pa.concat_tables(self._pending)
+        name = self._aside / "shards" / f"part-{self._shards:05d}.parquet"
+        pq.write_table(pending.slice(0, rows), name, row_group_size=ROW_GROUP, compression="zstd")
+        self._shards += 1
+        rest = pending.slice(rows)
+        self._pending = [rest] if rest.num_rows else []
+
+    def close(self) -> None:
+        """Write what is left and give the store its name."""
+        if self._pending or self._shards == 0:
+            if not self._pending:
+                from euclidfm.store.schema import arrow_schema
+
+                self._pending = [arrow_schema(self.info).empty_table()]
+            self._flush(max(1, sum(t.num_rows for t in self._pending)))
+        write_json(self._aside / "store.json", replace(self.info, rows=self.rows).to_dict())
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self._aside.rename(self.path)
+
+    def __enter__(self) -> StoreWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            shutil.rmtree(self._aside, ignore_errors=True)

@@ -1,0 +1,161 @@
+"""The store: what goes in comes out, in physical units, whatever is missing."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from euclidfm.errors import InputError
+from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter, assign_splits
+from euclidfm.store.stream import Stream
+from euclidfm.survey import resolve_bands
+
+
+def make_galaxies(n: int, size: int = 8, seed: int = 0, bands=("VIS", "H"), sed=("g", "VIS")) -> Galaxies:
+    rng = np.random.default_rng(seed)
+    images = {b: rng.normal(0, 0.01, (n, size, size)).astype(np.float32) for b in bands}
+    masks = {b: rng.random((n, size, size)) < 0.1 for b in bands}
+    for b in bands:
+        masks[b][rng.random(n) < 0.3] = True  # no image at all
+        images[b][masks[b]] = 0.0
+    flux = rng.normal(1, 3, (n, len(sed))).astype(np.float32)
+    flux[rng.random(flux.shape) < 0.2] = np.nan
+    return Galaxies(
+        object_id=-(10**17) - rng.integers(0, 10**12, n),
+        ra=rng.uniform(60, 61, n),
+        dec=rng.uniform(-50, -49, n),
+        tile=np.full(n, 102018665),
+        split=rng.choice(["train", "validation", "test"], n),
+        images=images,
+        masks=masks,
+        noise={b: np.full(n, 0.01, np.float32) for b in bands},
+        flux=flux,
+        fluxerr=np.abs(flux) * 0.1,
+        sed_bands=tuple(sed),
+        columns={"z_spec": rng.uniform(0, 1, n), "kind": rng.choice(["star", "galaxy"], n)},
+    )
+
+
+INFO = StoreInfo(
+    image_bands=("VIS", "H"),
+    image_size=8,
+    sed_bands=tuple(resolve_bands(["g", "VIS"])),
+    columns=(Column(name="z_spec"), Column(name="kind", type="string", role="truth")),
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    galaxies = make_galaxies(1500)
+    with StoreWriter(tmp_path / "store", INFO, shard_rows=600) as writer:
+        writer.add(galaxies.take(np.arange(700)))
+        writer.add(galaxies.take(np.arange(700, 1500)))
+    return GalaxyStore.open(tmp_path / "store"), galaxies
+
+
+def test_round_trip(store):
+    store, galaxies = store
+    assert len(store) == 1500
+    rows = np.array([1499, 3, 3, 700])
+    back = store.read(rows)
+    want = galaxies.take(rows)
+    assert (back.object_id == want.object_id).all() and back.object_id.dtype == np.int64
+    for b in ("VIS", "H"):
+        assert (back.masks[b] == want.masks[b]).all()
+        np.testing.assert_allclose(back.images[b], want.images[b], rtol=2**-11, atol=1e-9)
+    np.testing.assert_array_equal(back.flux, want.flux)
+    assert (back.columns["kind"] == want.columns["kind"]).all()
+
+
+def test_readable_without_us(store):
+    store, galaxies = store
+    table = pq.read_table(store.path / "shards" / "part-00000.parquet")
+    row = next(i for i in range(table.num_rows) if table["image_VIS"][i].is_valid)
+    pixels = np.array(table["image_VIS"][row].as_py(), float) * table["scale_VIS"][row].as_py()
+    np.testing.assert_allclose(pixels.reshape(8, 8), galaxies.images["VIS"][row], rtol=2**-11, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(peak=st.floats(1e-6, 1e6), noise=st.one_of(st.just(float("nan")), st.floats(1e-5, 1.0)))
+def test_any_brightness_survives(tmp_path_factory, peak, noise):
+    galaxies = make_galaxies(1)
+    for b in ("VIS", "H"):
+        galaxies.masks[b][:] = False
+        galaxies.images[b][:] = 0
+        galaxies.images[b][0, 4, 4] = peak
+        galaxies.noise[b][:] = noise
+    path = tmp_path_factory.mktemp("s") / "store"
+    with StoreWriter(path, INFO) as writer:
+        writer.add(galaxies)
+    back = GalaxyStore.open(path).read()
+    floor = 0.0 if np.isnan(noise) else 2**-20 * noise
+    assert abs(back.images["VIS"][0, 4, 4] - peak) <= max(2**-11 * peak, floor)
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    with pytest.raises(RuntimeError), StoreWriter(tmp_path / "store", INFO) as writer:
+        writer.add(make_galaxies(10))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_existing_store_is_kept(store):
+    store, _ = store
+    with pytest.raises(InputError, match="exists already"):
+        StoreWriter(store.path, INFO)
+    (store.path.parent / "other").mkdir()
+    (store.path.parent / "other" / "thesis.txt").write_text("do not delete")
+    with pytest.raises(InputError, match="not a store"):
+        StoreWriter(store.path.parent / "other", INFO, overwrite=True)
+
+
+def test_damaged_shard_is_named(store):
+    store, _ = store
+    shard = sorted((store.path / "shards").iterdir())[1]
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"part-00001\.parquet is damaged"):
+        GalaxyStore.open(store.path)
+
+
+def test_empty_store(tmp_path):
+    with StoreWriter(tmp_path / "store", INFO):
+        pass
+    store = GalaxyStore.open(tmp_path / "store")
+    assert len(store) == 0 and len(store.read()) == 0
+
+
+def test_stream_visits_each_row_once_and_resumes(store):
+    store, _ = store
+    rows = store.rows("train")
+    stream = Stream(store, rows, batch=32, seed=5, pool=2)
+    ids = [b.object_id for b in stream.epoch(0)]
+    seen = np.concatenate(ids)
+    assert len(seen) == len(rows) // 32 * 32 and len(np.unique(seen)) == len(seen)
+    again = [b.object_id for b in stream.epoch(0, start=3)]
+    assert all((a == b).all() for a, b in zip(ids[3:], again, strict=True))
+    assert not (np.concatenate([b.object_id for b in stream.epoch(1)]) == seen).all()
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_each_batch(store, world):
+    store, _ = store
+    rows = store.rows("train")
+    whole = list(Stream(store, rows, batch=30, seed=5).epoch(0))
+    parts = [list(Stream(store, rows, batch=30, seed=5, rank=r, world=world).epoch(0)) for r in range(world)]
+    for i, batch in enumerate(whole):
+        together = np.concatenate([p[i].object_id for p in parts])
+        assert sorted(together) == sorted(batch.object_id)
+
+
+def test_splits_keep_neighbours_together_and_are_stable():
+    rng = np.random.default_rng(1)
+    ra, dec = rng.uniform(59, 62, 4000), rng.uniform(-50, -48, 4000)
+    split = assign_splits(ra, dec, (0.7, 0.1, 0.2), order=7, seed=3)
+    assert (split[:50] == assign_splits(ra[:50], dec[:50], (0.7, 0.1, 0.2), order=7, seed=3)).all()
+    shifted = assign_splits(ra + 1e-7, dec, (0.7, 0.1, 0.2), order=7, seed=3)
+    assert (split == shifted).mean() > 0.999
+    many = assign_splits(rng.uniform(0, 360, 20000), rng.uniform(-60, 60, 20000), order=7, seed=3)
+    assert abs((many == "train").mean() - 0.7) < 0.03
+    with pytest.raises(ValueError, match="sum to one"):
+        assign_splits(ra, dec, (0.7, 0.2, 0.2))
