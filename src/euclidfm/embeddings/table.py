@@ -182,11 +182,9 @@ def as_columns(table: Any, names: list[str]) -> Mapping[str, np.ndarray]:
     InputError
         If a column is missing.
     """
-    have = (
-        getattr(table, "column_names", None)
-        or getattr(table, "colnames", None)
-        or list(getattr(table, "columns", None) if hasattr(table, "columns") else table.keys())
-    )
+    # pyarrow has column_names, astropy colnames, pandas columns, a mapping its keys
+    attribute = next((a for a in ("column_names", "colnames", "columns") if hasattr(table, a)), None)
+    have = list(getattr(table, attribute) if attribute else table.keys())
     for n in names:
         if n not in have:
             msg = f"the table has no column {n!r}; it has {', '.join(map(str, have))}"

@@ -1,0 +1,94 @@
+"""Making embeddings: a model and a store in, an embedding catalogue out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.model import FoundationModel, tokenize
+from euclidfm.model.tokens import withhold
+from euclidfm.progress import Progress, silent
+from euclidfm.store import GalaxyStore
+
+__all__ = ["embed"]
+
+
+def embed(
+    model: FoundationModel,
+    store: GalaxyStore,
+    *,
+    modalities: Sequence[str] | None = None,
+    split: str | None = None,
+    layer: int | None = None,
+    batch: int = 128,
+    progress: Progress = silent,
+) -> EmbeddingTable:
+    """Embed the galaxies of a store.
+
+    Parameters
+    ----------
+    model : FoundationModel
+    store : GalaxyStore
+    modalities : sequence of str, optional
+        Modalities that the model may see; default all that each galaxy has.
+    split : str, optional
+        Only this split; default all.
+    layer : int, optional
+        Block whose output is used; default the model's.
+    batch : int
+        Galaxies at a time.
+    progress : callable, optional
+
+    Returns
+    -------
+    EmbeddingTable
+        One row a galaxy. A galaxy that has none of the modalities gets NaN.
+
+    Raises
+    ------
+    InputError
+        If a modality is not one of the model's, or the model and the store share none.
+    """
+    keep = tuple(modalities or model.config.modalities)
+    for m in keep:
+        if m not in model.config.modalities:
+            msg = f"the model has no modality {m!r}; it has {', '.join(model.config.modalities)}"
+            raise InputError(msg)
+    info = store.info
+    bands = tuple(b for m in model.config.images if m.name in keep for b in m.bands if b in info.image_bands)
+    if bands and info.image_size < model.config.crop:
+        msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {model.config.crop}"
+        raise InputError(msg)
+    if not bands and not (model.config.sed and "SED" in keep and info.sed_bands):
+        msg = f"store {store.path} has none of the modalities {', '.join(keep)} of the model"
+        raise InputError(msg)
+    rows = store.rows(split)
+    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    joint: list[np.ndarray] = [np.empty((0, model.config.width), np.float32)]
+    parts: dict[str, list[np.ndarray]] = {m: [joint[0]] for m in keep}
+    done = 0
+    for galaxies in store.batches(rows, batch, bands):
+        tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
+        together, apart = model.embed(withhold(tokens, keep), layer)
+        joint.append(together.cpu().numpy())
+        for m in keep:
+            parts[m].append(apart[m].cpu().numpy())
+        done += len(galaxies)
+        progress(done, len(rows))
+    index = store.index.take(np.sort(rows))
+    return EmbeddingTable(
+        **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
+        vectors=np.concatenate(joint),
+        by_modality={m: np.concatenate(p) for m, p in parts.items()},
+        info={
+            "model": model.identity(),
+            "store": str(store.path),
+            "release": info.release,
+            "layer": layer or model.config.layer,
+            "modalities": list(keep),
+            "pooling": "mean over a modality's tokens, then over modalities",
+        },
+    )

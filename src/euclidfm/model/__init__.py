@@ -1,0 +1,7 @@
+"""The model: tokens, chain, transformer, and the `FoundationModel` that joins them."""
+
+from euclidfm.model.config import SIZES, ImageModality, ModelConfig
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.tokens import Tokens, tokenize
+
+__all__ = ["SIZES", "FoundationModel", "ImageModality", "ModelConfig", "Tokens", "tokenize"]

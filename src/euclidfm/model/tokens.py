@@ -1,0 +1,212 @@
+"""Galaxies to tokens: scaled image patches and SED points, with what is missing marked.
+
+Shapes: B galaxies, n tokens of a modality, P values of a token, F input features.
+
+Scaling keeps brightness and colour. A pixel of flux f in a band with reference noise s enters
+as ``asinh(f / (a s))`` with a = 3: linear in the noise, logarithmic above. An SED point with
+softening b (half the band's median error) enters as ``asinh(f / 2b) + ln b``, the "luptitude" of
+Lupton, Gunn & Szalay (1999) in natural logarithms: equal to ln f for bright sources, so that
+differences of bands are colours, and well defined for negative fluxes. Both are inverted exactly
+by `pixels_to_ujy` and `sed_to_ujy`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from euclidfm.model.config import SED, ImageModality, ModelConfig
+from euclidfm.store import Galaxies
+from euclidfm.survey import BANDS
+
+__all__ = ["ModalityTokens", "Tokens", "pixels_to_ujy", "sed_to_ujy", "token_sizes", "tokenize"]
+
+_UNKNOWN_SOFTENING_UJY = 0.05
+
+
+@dataclass
+class ModalityTokens:
+    """Tokens of one modality for a batch of galaxies."""
+
+    features: Tensor
+    """(B, n, F) what the model reads: scaled values and what says how far to trust them."""
+    target: Tensor
+    """(B, n, P) what it predicts: scaled values."""
+    weight: Tensor
+    """(B, n, P) weight of each value in the loss; 0 where masked or not measured."""
+    valid: Tensor
+    """(B, n) bool: the token exists."""
+    coords: Tensor
+    """(n, 3) position: x and y in arcsec from the centre, ln(wavelength / 1 micron)."""
+
+    def to(self, device: torch.device) -> ModalityTokens:
+        """Move to a device."""
+        return ModalityTokens(**{k: v.to(device, non_blocking=True) for k, v in self.__dict__.items()})
+
+
+Tokens = dict[str, ModalityTokens]
+"""Tokens by modality, in the default order of the chain."""
+
+
+def token_sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
+    """Number of input features F and of predicted values P of each modality's tokens."""
+    sizes = {}
+    for m in config.images:
+        values = m.patch**2 * len(m.bands)
+        sizes[m.name] = (2 * values + len(m.bands), values)
+    if config.sed:
+        sizes[SED] = (3, 1)
+    return sizes
+
+
+def tokenize(
+    config: ModelConfig,
+    galaxies: Galaxies,
+    wavelengths_nm: dict[str, float] | None = None,
+    rng: np.random.Generator | None = None,
+) -> Tokens:
+    """Turn galaxies into tokens.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    galaxies : Galaxies
+        May lack any band, image or SED point.
+    wavelengths_nm : dict, optional
+        Wavelength of SED bands; default the survey table's.
+    rng : numpy Generator, optional
+        If given, each galaxy is turned by a random multiple of 90 degrees and mirrored at random.
+    """
+    tokens: Tokens = {}
+    turn = rng.integers(0, 8, len(galaxies)) if rng is not None else None
+    for m in config.images:
+        tokens[m.name] = _image_tokens(config, m, galaxies, turn)
+    if config.sed:
+        tokens[SED] = _sed_tokens(config, galaxies, wavelengths_nm or {})
+    return tokens
+
+
+def _image_tokens(
+    config: ModelConfig, m: ImageModality, galaxies: Galaxies, turn: np.ndarray | None
+) -> ModalityTokens:
+    n, c, crop = len(galaxies), len(m.bands), config.crop
+    pixels = np.zeros((n, c, crop, crop), np.float32)
+    masked = np.ones((n, c, crop, crop), bool)
+    depth = np.zeros((n, c), np.float32)
+    for i, b in enumerate(m.bands):
+        if b not in galaxies.images:
+            continue
+        reference = config.pixel_noise_ujy.get(b, 0.01)
+        start = (galaxies.images[b].shape[-1] - crop) // 2
+        inside = slice(start, start + crop)
+        masked[:, i] = galaxies.masks[b][:, inside, inside]
+        pixels[:, i] = np.arcsinh(
+            galaxies.images[b][:, inside, inside] / (config.image_softening * reference)
+        )
+        noise = galaxies.noise[b]
+        known = np.isfinite(noise) & (noise > 0)
+        depth[known, i] = np.log(noise[known] / reference).clip(-3, 3)
+    pixels[masked] = 0.0
+    if turn is not None:
+        pixels, masked = _turn(pixels, turn), _turn(masked, turn)
+    values = _patches(torch.from_numpy(pixels), m.patch)  # (B, n, P)
+    usable = ~_patches(torch.from_numpy(masked), m.patch)
+    if config.image_scaling == "standardise":
+        values = _standardise(values, usable)
+    depths = torch.from_numpy(depth)[:, None, :].expand(-1, values.shape[1], -1)
+    return ModalityTokens(
+        features=torch.cat([values, (~usable).float(), depths], dim=-1),
+        target=values,
+        weight=usable.float(),
+        valid=usable.any(dim=-1),
+        coords=_patch_positions(config, m),
+    )
+
+
+def _turn(images: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    """One of the eight symmetries of the square for each galaxy."""
+    out = images.copy()
+    for t in range(1, 8):
+        here = turn == t
+        if here.any():
+            turned = np.rot90(images[here], t % 4, axes=(-2, -1))
+            out[here] = turned[..., ::-1] if t >= 4 else turned
+    return out
+
+
+def _patches(images: Tensor, patch: int) -> Tensor:
+    """(B, C, H, W) to (B, n, C * patch * patch), patches in spiral order from the centre."""
+    b, c, h, w = images.shape
+    grid = images.reshape(b, c, h // patch, patch, w // patch, patch)
+    tokens = grid.permute(0, 2, 4, 1, 3, 5).reshape(b, (h // patch) * (w // patch), c * patch * patch)
+    return tokens[:, torch.from_numpy(spiral_order(h // patch))]
+
+
+def spiral_order(side: int) -> np.ndarray:
+    """Indices of a side x side grid from the centre outwards: by ring, then by angle."""
+    offset = np.arange(side) - (side - 1) / 2
+    y, x = np.meshgrid(offset, offset, indexing="ij")
+    ring = np.maximum(np.abs(x), np.abs(y)).ravel()
+    return np.lexsort((np.arctan2(y, x).ravel(), ring))
+
+
+def _patch_positions(config: ModelConfig, m: ImageModality) -> Tensor:
+    side = config.crop // m.patch
+    offset = (np.arange(side) - (side - 1) / 2) * m.patch * config.pixel_arcsec
+    y, x = np.meshgrid(offset, offset, indexing="ij")
+    wavelength = np.mean([BANDS[b].wavelength_nm if b in BANDS else 1000.0 for b in m.bands]) / 1000.0
+    coords = np.stack([x.ravel(), y.ravel(), np.full(side * side, np.log(wavelength))], axis=-1)
+    return torch.from_numpy(coords[spiral_order(side)].astype(np.float32))
+
+
+def _standardise(values: Tensor, usable: Tensor) -> Tensor:
+    count = usable.sum(-1, keepdim=True).clamp(min=1)
+    mean = (values * usable).sum(-1, keepdim=True) / count
+    spread = (((values - mean) * usable).square().sum(-1, keepdim=True) / count).sqrt()
+    return (values - mean) / (spread + 1e-6) * usable
+
+
+def _sed_tokens(config: ModelConfig, galaxies: Galaxies, wavelengths_nm: dict[str, float]) -> ModalityTokens:
+    names = galaxies.sed_bands
+    soft = np.array([config.sed_softening_ujy.get(b, _UNKNOWN_SOFTENING_UJY) for b in names], np.float32)
+    waves = [wavelengths_nm.get(b) or BANDS[b].wavelength_nm for b in names]
+    flux, error = galaxies.flux, galaxies.fluxerr
+    here = np.isfinite(flux)
+    flux = np.where(here, flux, 0.0)
+    value = (np.arcsinh(flux / (2 * soft)) + np.log(soft) - config.sed_center) / config.sed_spread
+    known = np.isfinite(error) & (error > 0)
+    # d(asinh flux) = error / sqrt(flux^2 + 4 b^2): a relative error for bright sources
+    relative = np.where(known, error, 0.0) / np.sqrt(flux**2 + 4 * soft**2)
+    features = np.stack([value * here, np.log(relative + 1e-3) / 3.0 * known, known.astype(float)], axis=-1)
+    excess = np.maximum(relative / config.sed_error_floor, 1.0)
+    coords = np.zeros((len(names), 3), np.float32)
+    coords[:, 2] = np.log(np.array(waves) / 1000.0)
+    return ModalityTokens(
+        features=torch.from_numpy(features.astype(np.float32)),
+        target=torch.from_numpy((value * here).astype(np.float32)[..., None]),
+        weight=torch.from_numpy((here / excess**2).astype(np.float32)[..., None]),
+        valid=torch.from_numpy(here),
+        coords=torch.from_numpy(coords),
+    )
+
+
+def pixels_to_ujy(config: ModelConfig, band: str, scaled: np.ndarray) -> np.ndarray:
+    """Scaled pixels of one band back to µJy per pixel."""
+    return np.sinh(scaled) * config.image_softening * config.pixel_noise_ujy.get(band, 0.01)
+
+
+def sed_to_ujy(config: ModelConfig, band: str, scaled: np.ndarray) -> np.ndarray:
+    """Scaled SED values of one band back to µJy."""
+    soft = config.sed_softening_ujy.get(band, _UNKNOWN_SOFTENING_UJY)
+    return 2 * soft * np.sinh(scaled * config.sed_spread + config.sed_center - np.log(soft))
+
+
+def withhold(tokens: Tokens, keep: tuple[str, ...]) -> Tokens:
+    """The same tokens with all modalities but `keep` marked absent."""
+    return {
+        m: t if m in keep else replace(t, valid=torch.zeros_like(t.valid), weight=torch.zeros_like(t.weight))
+        for m, t in tokens.items()
+    }

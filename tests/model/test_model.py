@@ -1,0 +1,230 @@
+"""The model: causality, any subset of modalities, physical scaling, safe files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import blobs, write_store
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from euclidfm.errors import InputError
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model.chain import chain, random_order
+from euclidfm.model.config import fit_scaling
+from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, spiral_order, withhold
+from euclidfm.model.transformer import causal_attention
+
+SMALL = ModelConfig(
+    images=(
+        ImageModality(name="VIS", bands=("VIS",), patch=4),
+        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
+    ),
+    crop=16,
+    width=32,
+    depth=3,
+    heads=4,
+)
+
+
+@pytest.fixture
+def config(store):
+    return fit_scaling(SMALL, store, store.rows("train"))
+
+
+@pytest.fixture
+def model(config):
+    torch.manual_seed(0)
+    model = FoundationModel(config)
+    for p in model.parameters():  # livelier than the initial weights, so that leaks show
+        torch.nn.init.normal_(p, std=0.2)
+    return model.eval()
+
+
+def test_attention_paths_agree():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 2, 4, 37, 8, dtype=torch.float64)
+    torch.testing.assert_close(
+        causal_attention(q, k, v), F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    )
+
+
+def test_a_token_is_predicted_from_earlier_ones_only(config, model, store):
+    tokens = tokenize(config, store.read(np.arange(4)))
+    with torch.no_grad():
+        before = model(tokens)
+        changed = dict(tokens)
+        noisy = tokens["NISP"].features.clone()
+        noisy[:, 2] += 5.0
+        changed["NISP"] = replace(tokens["NISP"], features=noisy)
+        after = model(changed)
+    assert torch.equal(before["VIS"], after["VIS"])
+    assert torch.equal(before["NISP"][:, :3], after["NISP"][:, :3])
+    assert (before["NISP"][:, 3] != after["NISP"][:, 3]).any()
+    assert (before["SED"] != after["SED"]).any()
+
+
+def test_random_order_is_really_used(config, model, store):
+    tokens = tokenize(config, store.read(np.arange(8)))
+    order, shuffle = random_order(tokens, torch.Generator().manual_seed(3), ("SED",))
+    with torch.no_grad():
+        before = model(tokens, order, shuffle)
+        shifted = replace(tokens["SED"], features=tokens["SED"].features + 1.0)
+        after = model({**tokens, "SED": shifted}, order, shuffle)
+    vis_rank, sed_rank = order[:, 0], order[:, 2]
+    moved = (before["VIS"] != after["VIS"]).flatten(1).any(1)
+    assert (moved == (sed_rank < vis_rank)).all() and moved.any() and (~moved).any()
+
+
+def test_order_within_a_modality(config, model, store):
+    """With SED bands in a random order, a band is predicted from those that stand before it."""
+    tokens = withhold(tokenize(config, store.read(np.arange(6))), ("SED",))
+    _, shuffle = random_order(tokens, torch.Generator().manual_seed(1), ("SED",))
+    features = tokens["SED"].features.clone()
+    features[:, 4] += 1.0
+    with torch.no_grad():
+        before = model(tokens, None, shuffle)["SED"][..., 0]
+        after = model({**tokens, "SED": replace(tokens["SED"], features=features)}, None, shuffle)["SED"][
+            ..., 0
+        ]
+    rank = shuffle["SED"]
+    assert ((before != after) == (rank > rank[:, 4:5])).all()
+
+
+def test_a_galaxy_is_the_same_in_any_company(config, model, store):
+    galaxies = store.read(np.arange(12))
+    galaxies.masks["VIS"][3] = True  # no VIS image
+    for b in ("Y", "J", "H"):
+        galaxies.masks[b][5] = True
+    galaxies.flux[7] = np.nan
+    galaxies.flux[8, 2:5] = np.nan
+    galaxies.masks["VIS"][9, :8] = True  # half an image
+    together, parts = model.embed(tokenize(config, galaxies))
+    assert torch.isfinite(together).all()
+    assert parts["VIS"][3].isnan().all() and parts["NISP"][5].isnan().all() and parts["SED"][7].isnan().all()
+    for i in range(12):
+        alone, apart = model.embed(tokenize(config, galaxies.take(np.array([i]))))
+        torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
+        for m in parts:
+            torch.testing.assert_close(apart[m][0], parts[m][i], rtol=1e-4, atol=1e-5, equal_nan=True)
+
+
+def test_what_is_missing_does_not_matter(config, model, store):
+    """Values under a mask, and fluxes of unmeasured bands, never reach the model."""
+    galaxies = store.read(np.arange(5))
+    galaxies.masks["J"][:, 2:9, 3:7] = True
+    galaxies.flux[:, 3] = np.nan
+    want, _ = model.embed(tokenize(config, galaxies))
+    galaxies.images["J"][galaxies.masks["J"]] = np.nan
+    galaxies.fluxerr[:, 3] = 1e9
+    got, _ = model.embed(tokenize(config, galaxies))
+    assert torch.equal(want, got)
+
+
+def test_a_galaxy_with_nothing_is_nan_and_harms_nobody(config, model, store):
+    galaxies = store.read(np.arange(3))
+    for b in galaxies.masks:
+        galaxies.masks[b][1] = True
+    galaxies.flux[1] = np.nan
+    tokens = tokenize(config, galaxies)
+    vectors, _ = model.embed(tokens)
+    assert vectors[1].isnan().all() and torch.isfinite(vectors[[0, 2]]).all()
+    sums = model.loss_sums(model(tokens), tokens)
+    assert all(torch.isfinite(a) and torch.isfinite(b) for a, b in sums.values())
+
+
+@pytest.mark.parametrize("keep", [("VIS",), ("NISP", "SED"), ("SED",)])
+def test_withheld_modalities_are_not_seen(config, model, store, keep):
+    galaxies = store.read(np.arange(6))
+    want, _ = model.embed(withhold(tokenize(config, galaxies), keep))
+    for m, bands in (("VIS", ["VIS"]), ("NISP", ["Y", "J", "H"])):
+        if m not in keep:
+            for b in bands:
+                galaxies.images[b] += 1.0
+    if "SED" not in keep:
+        galaxies.flux *= 3
+    got, _ = model.embed(withhold(tokenize(config, galaxies), keep))
+    assert torch.equal(want, got)
+
+
+def test_brightness_survives_by_default_and_not_when_standardised(config, store):
+    galaxies = store.read(np.arange(6))
+    brighter = store.read(np.arange(6))
+    for b in brighter.images:
+        brighter.images[b] *= 5.0
+    flat = replace(config, image_scaling="standardise")
+    physical = [tokenize(config, g)["VIS"].target.abs().mean() for g in (galaxies, brighter)]
+    standard = [tokenize(flat, g)["VIS"].target.abs().mean() for g in (galaxies, brighter)]
+    assert physical[1] > 1.5 * physical[0]
+    assert abs(standard[1] - standard[0]) < 0.15 * standard[0]
+
+
+@settings(max_examples=50, deadline=None)
+@given(flux=st.floats(-10, 1e5), band=st.sampled_from(["VIS", "H"]))
+def test_scaling_is_inverted(flux, band):
+    config = replace(
+        SMALL,
+        pixel_noise_ujy={"VIS": 0.002, "H": 0.01},
+        sed_softening_ujy={"VIS": 0.02, "H": 0.1},
+        sed_center=1.2,
+        sed_spread=1.7,
+    )
+    galaxies = blobs(1)
+    galaxies.images[band][:] = flux
+    galaxies.flux[0, galaxies.sed_bands.index(band)] = flux
+    tokens = tokenize(config, galaxies)
+    name, channel = ("VIS", 0) if band == "VIS" else ("NISP", 2)
+    pixels = tokens[name].target.double().numpy().reshape(1, -1, len({"VIS": "1", "NISP": "123"}[name]), 1)
+    patch = 16 if name == "VIS" else 64
+    values = tokens[name].target.double().numpy()[0, 0].reshape(-1, patch)[channel]
+    assert pixels.size
+    np.testing.assert_allclose(pixels_to_ujy(config, band, values), flux, rtol=1e-4, atol=1e-6)
+    sed = tokens["SED"].target.double().numpy()[0, galaxies.sed_bands.index(band), 0]
+    np.testing.assert_allclose(sed_to_ujy(config, band, sed), flux, rtol=1e-4, atol=1e-4)
+
+
+def test_spiral_starts_at_the_centre_and_visits_all():
+    order = spiral_order(8)
+    assert sorted(order) == list(range(64))
+    assert set(order[:4]) == {27, 28, 35, 36}
+
+
+def test_chain_puts_invalid_slots_last(config, store):
+    galaxies = store.read(np.arange(4))
+    galaxies.flux[1, 3] = np.nan
+    tokens = tokenize(config, galaxies)
+    layout = chain(tokens)
+    lengths = layout.valid.sum(1)
+    for i in range(4):
+        assert layout.valid[i, layout.slots[i, : lengths[i]]].all()
+        assert len(set(layout.slots[i].tolist())) == layout.slots.shape[1]
+
+
+def test_save_and_load(model, tmp_path, store, config):
+    model.save(tmp_path / "run")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"model.json", "model.safetensors"}
+    back = FoundationModel.load(tmp_path / "run")
+    tokens = tokenize(config, store.read(np.arange(4)))
+    assert torch.equal(model.embed(tokens)[0], back.embed(tokens)[0])
+    assert back.config == config and back.identity() == model.identity()
+
+
+def test_bad_model_files(model, tmp_path):
+    with pytest.raises(InputError, match="holds no model"):
+        FoundationModel.load(tmp_path)
+    model.save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match="damaged"):
+        FoundationModel.load(tmp_path)
+
+
+def test_store_without_the_models_needs(store, tmp_path):
+    with pytest.raises(InputError, match="cutouts of store .* are 16 px, the model wants 64"):
+        fit_scaling(replace(SMALL, crop=64), store, store.rows())
+    sed_only = write_store(tmp_path / "sed", blobs(50, bands=()))
+    assert fit_scaling(SMALL, sed_only, sed_only.rows()).modalities == ("SED",)
+    with pytest.raises(InputError, match="none of the modalities"):
+        fit_scaling(replace(SMALL, sed=False), sed_only, sed_only.rows())

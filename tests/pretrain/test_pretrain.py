@@ -1,0 +1,154 @@
+"""Pre-training: it learns, resumes exactly, and does not depend on the number of processes."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import blobs, write_store
+from sklearn.linear_model import RidgeCV
+
+import euclidfm as ef
+from euclidfm.errors import InputError
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.pretrain import PretrainConfig, pretrain
+
+MODEL = ModelConfig(
+    images=(
+        ImageModality(name="VIS", bands=("VIS",), patch=8),
+        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
+    ),
+    crop=16,
+    width=32,
+    depth=2,
+    heads=4,
+)
+CONFIG = PretrainConfig(
+    model=MODEL, steps=30, batch=32, lr=3e-3, checkpoint_every=10, validate_every=10, precision="fp32", seed=3
+)
+
+
+def read_log(run):
+    with (run / "log.csv").open() as f:
+        return list(csv.DictReader(f))
+
+
+def weights(run):
+    return FoundationModel.load(run).state_dict()
+
+
+def test_it_learns(store, tmp_path):
+    pretrain(replace(CONFIG, steps=120), store.path, tmp_path / "run")
+    log = read_log(tmp_path / "run")
+    assert float(log[-1]["val_loss"]) < 0.6 * float(log[0]["val_loss"])
+    model = ef.FoundationModel.load(tmp_path / "run")
+    emb = ef.embed(model, store)
+    assert len(emb) == 400 and np.isfinite(emb.vectors).all()
+    z = emb.column_of(store.labels("z_spec"), "z_spec")
+    train, test = emb.split == "train", emb.split == "test"
+    ridge = RidgeCV(np.logspace(-4, 3, 20)).fit(emb.vectors[train], z[train])
+    scatter = np.std(ridge.predict(emb.vectors[test]) - z[test])
+    assert scatter < 0.5 * np.std(z[test])
+
+
+def test_same_seed_same_weights(store, tmp_path):
+    for name in ("a", "b"):
+        pretrain(CONFIG, store.path, tmp_path / name)
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_resume_is_exact(store, tmp_path):
+    pretrain(CONFIG, store.path, tmp_path / "whole")
+    pretrain(CONFIG, store.path, tmp_path / "cut")
+    for path in (tmp_path / "cut" / "checkpoints").glob("step-00000030"):
+        shutil.rmtree(path)  # as if killed after step 20
+    (tmp_path / "cut" / "model.safetensors").unlink()
+    pretrain(CONFIG, store.path, tmp_path / "cut")
+    a, b = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    whole, cut = read_log(tmp_path / "whole"), read_log(tmp_path / "cut")
+    assert [r["loss"] for r in whole] == [r["loss"] for r in cut]
+
+
+def test_damaged_newest_checkpoint_falls_back(store, tmp_path, caplog):
+    pretrain(CONFIG, store.path, tmp_path / "run")
+    before = weights(tmp_path / "run")
+    newest = tmp_path / "run" / "checkpoints" / "step-00000030" / "model.safetensors"
+    newest.write_bytes(newest.read_bytes()[:50])
+    pretrain(CONFIG, store.path, tmp_path / "run")
+    assert "damaged" in caplog.text
+    after = weights(tmp_path / "run")
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_another_config_does_not_overwrite(store, tmp_path):
+    pretrain(replace(CONFIG, steps=2), store.path, tmp_path / "run")
+    with pytest.raises(InputError, match="other settings .*lr"):
+        pretrain(replace(CONFIG, steps=2, lr=1e-4), store.path, tmp_path / "run")
+
+
+def test_diverging_run_says_so(store, tmp_path):
+    with pytest.raises(InputError, match=r"not finite at step \d+ .*lower lr"):
+        pretrain(replace(CONFIG, lr=1e30, warmup=0.0), store.path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("bands", "sed"), [((), ("g", "r", "H")), (("VIS",), ()), (("VIS", "H"), ("VIS", "H"))]
+)
+def test_any_store(tmp_path, bands, sed):
+    galaxies = blobs(120, bands=bands)
+    keep = [galaxies.sed_bands.index(b) for b in sed]
+    galaxies = replace(
+        galaxies, flux=galaxies.flux[:, keep], fluxerr=galaxies.fluxerr[:, keep], sed_bands=sed
+    )
+    store = write_store(tmp_path / "store", galaxies)
+    model = pretrain(replace(CONFIG, steps=3), store.path, tmp_path / "run")
+    assert np.isfinite(ef.embed(model, store).vectors).all()
+
+
+def test_one_checkpoint_embeds_other_stores(store, tmp_path):
+    model = pretrain(replace(CONFIG, steps=3), store.path, tmp_path / "run")
+    galaxies = blobs(30, bands=("VIS",))
+    galaxies = replace(
+        galaxies, flux=galaxies.flux[:, :2], fluxerr=galaxies.fluxerr[:, :2], sed_bands=("F606W", "K_cfht")
+    )
+    emb = ef.embed(model, write_store(tmp_path / "other", galaxies))
+    assert np.isfinite(emb.vectors).all() and np.isnan(emb.by_modality["NISP"]).all()
+
+
+@pytest.mark.slow
+def test_two_processes_equal_one(store, tmp_path):
+    config = replace(CONFIG, steps=5, turn=False, drop_modality=0.0, drop_band=0.0, random_order=False)
+    pretrain(config, store.path, tmp_path / "one")
+    code = (
+        "from dataclasses import replace; from test_pretrain import CONFIG; from euclidfm.pretrain import pretrain;"
+        "c = replace(CONFIG, steps=5, turn=False, drop_modality=0.0, drop_band=0.0, random_order=False);"
+        f"pretrain(c, {str(store.path)!r}, {str(tmp_path / 'two')!r})"
+    )
+    script = tmp_path / "go.py"
+    script.write_text(code)
+    here = str(__import__("pathlib").Path(__file__).parent)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--standalone",
+        str(script),
+    ]
+    paths = f"{here}:{here}/.."
+    done = subprocess.run(
+        command,
+        env={**__import__("os").environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = read_log(tmp_path / "one"), read_log(tmp_path / "two")
+    np.testing.assert_allclose(float(one[-1]["loss"]), float(two[-1]["loss"]), rtol=1e-4)
