@@ -17,7 +17,7 @@ from torch import Tensor
 
 from euclidfm.model.tokens import Tokens
 
-__all__ = ["Chain", "chain", "random_order"]
+__all__ = ["Chain", "chain"]
 
 
 @dataclass
@@ -72,18 +72,3 @@ def chain(tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor
     )
     length = max(1, int(valid.sum(dim=1).max()))
     return Chain(slots=slots[:, :length], positions=positions, valid=valid, spans=spans)
-
-
-def random_order(
-    tokens: Tokens, generator: torch.Generator, shuffled: tuple[str, ...]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Random order of the modalities, and of the tokens within the modalities named in `shuffled`."""
-    names = list(tokens)
-    b = tokens[names[0]].valid.shape[0]
-    order = torch.rand(b, len(names), generator=generator).argsort(1)
-    within = {
-        n: torch.rand(b, tokens[n].valid.shape[1], generator=generator).argsort(1)
-        for n in shuffled
-        if n in tokens
-    }
-    return order, within

@@ -53,6 +53,7 @@ class FoundationModel(nn.Module):
             self.read[name] = nn.Sequential(nn.Linear(features, d), nn.GELU(), nn.Linear(d, d))
             self.predict[name] = nn.Linear(d, values)
         self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02)
+        self.end = nn.Parameter(torch.randn(d) * 0.02)
         self.here = Place(len(names), d)
         self.next = Place(len(names), d)
         self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio)
@@ -80,7 +81,7 @@ class FoundationModel(nn.Module):
         has_next = torch.zeros_like(after, dtype=torch.bool)
         has_next[:, :-1] = layout.valid.gather(1, layout.slots)[:, 1:]
         end = len(here)
-        return x + torch.cat([following, self.next.end[None]])[torch.where(has_next, after, end)]
+        return x + torch.cat([following, self.end[None]])[torch.where(has_next, after, end)]
 
     def forward(
         self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
@@ -196,7 +197,6 @@ class Place(nn.Module):
         super().__init__()
         self.begin = nn.Parameter(torch.randn(modalities, width) * 0.02)
         self.modality = nn.Parameter(torch.randn(modalities, width) * 0.02)
-        self.end = nn.Parameter(torch.randn(width) * 0.02)
         self.project = nn.Linear(6 * frequencies, width)
         # periods from 0.8 arcsec to 100 arcsec, and from 0.2 to 25 in ln(wavelength)
         octaves = 2.0 ** torch.arange(frequencies)

@@ -66,7 +66,7 @@ def tokenize(
     config: ModelConfig,
     galaxies: Galaxies,
     wavelengths_nm: dict[str, float] | None = None,
-    rng: np.random.Generator | None = None,
+    turn: np.ndarray | None = None,
 ) -> Tokens:
     """Turn galaxies into tokens.
 
@@ -77,11 +77,11 @@ def tokenize(
         May lack any band, image or SED point.
     wavelengths_nm : dict, optional
         Wavelength of SED bands; default the survey table's.
-    rng : numpy Generator, optional
-        If given, each galaxy is turned by a random multiple of 90 degrees and mirrored at random.
+    turn : (B,) array of int, optional
+        Symmetry of the square to apply to each galaxy's images: 0 to 3 quarter turns, plus 4 if
+        mirrored.
     """
     tokens: Tokens = {}
-    turn = rng.integers(0, 8, len(galaxies)) if rng is not None else None
     for m in config.images:
         tokens[m.name] = _image_tokens(config, m, galaxies, turn)
     if config.sed:

@@ -1,8 +1,12 @@
-"""What a galaxy loses at random in training, so that any subset works afterwards."""
+"""What happens to a galaxy by chance in training: turned, stripped of modalities, reordered.
+
+The chances of a step are drawn for the whole global batch from (seed, step), then shared among
+the processes, so that neither a resume nor the number of processes changes them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,39 +14,80 @@ from torch import Tensor
 from euclidfm.model import Tokens
 from euclidfm.model.config import SED
 
-__all__ = ["drop_at_random"]
+__all__ = ["Chances", "draw", "drop_at_random"]
 
 
-def drop_at_random(tokens: Tokens, modality: float, band: float, generator: torch.Generator) -> Tokens:
+@dataclass(frozen=True)
+class Chances:
+    """Random numbers of B galaxies with M modalities and K SED bands."""
+
+    turn: Tensor
+    """(B,) one of the eight symmetries of the square."""
+    modality: Tensor
+    """(B, M) uniform; a modality is withheld where below its chance."""
+    band: Tensor
+    """(B, K) uniform; likewise for SED bands."""
+    order: Tensor
+    """(B, M) rank of each modality in the chain."""
+    band_order: Tensor
+    """(B, K) rank of each SED band within its modality."""
+
+    def share(self, rank: int, world: int, count: int) -> Chances:
+        """The rows of one process: `count` galaxies."""
+        return Chances(**{k: v[rank::world][:count] for k, v in self.__dict__.items()})
+
+
+def draw(seed: int, step: int, batch: int, modalities: int, bands: int) -> Chances:
+    """Draw the chances of a step for the global batch."""
+    generator = torch.Generator().manual_seed(_mix(seed, step))
+
+    def uniform(n: int) -> Tensor:
+        return torch.rand(batch, n, generator=generator)
+
+    return Chances(
+        turn=torch.randint(0, 8, (batch,), generator=generator),
+        modality=uniform(modalities),
+        band=uniform(bands),
+        order=uniform(modalities).argsort(1),
+        band_order=uniform(bands).argsort(1),
+    )
+
+
+def _mix(seed: int, step: int) -> int:
+    """Spread (seed, step) over 63 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mask = (1 << 64) - 1
+    x = (seed * 0x9E3779B97F4A7C15 + step + 1) & mask
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
+    return (x ^ (x >> 31)) >> 1
+
+
+def drop_at_random(tokens: Tokens, chances: Chances, modality: float, band: float) -> Tokens:
     """Withhold whole modalities and single SED bands from each galaxy.
 
     Parameters
     ----------
     tokens : Tokens
+    chances : Chances
     modality : float
         Chance that a modality is withheld; a galaxy keeps at least one that it has.
     band : float
-        Chance that an SED band is withheld.
-    generator : torch.Generator
+        Chance that an SED band is withheld; an SED keeps at least one band that it has.
     """
     names = list(tokens)
     has = torch.stack([tokens[n].valid.any(dim=1) for n in names], dim=1)  # (B, M)
-    luck = torch.rand(has.shape, generator=generator)
-    keep = luck >= modality
-    luckiest = luck.masked_fill(~has, -1.0).argmax(dim=1)
-    keep[torch.arange(len(keep)), luckiest] = True
+    keep = _keep(has, chances.modality, modality)
     out: Tokens = {}
     for i, name in enumerate(names):
         t = tokens[name]
         stay = keep[:, i : i + 1].expand_as(t.valid)
         if name == SED:
-            stay = stay & _keep_bands(t.valid, band, generator)
+            stay = stay & _keep(t.valid, chances.band, band)
         out[name] = replace(t, valid=t.valid & stay, weight=t.weight * stay[..., None])
     return out
 
 
-def _keep_bands(valid: Tensor, chance: float, generator: torch.Generator) -> Tensor:
-    luck = torch.rand(valid.shape, generator=generator)
-    keep = luck >= chance
-    keep[torch.arange(len(keep)), luck.masked_fill(~valid, -1.0).argmax(dim=1)] = True
-    return keep
+def _keep(has: Tensor, luck: Tensor, chance: float) -> Tensor:
+    """What is not withheld, and always the luckiest of those that are there."""
+    luckiest = luck.masked_fill(~has, -1.0)
+    return (luck >= chance) | (luckiest == luckiest.amax(dim=1, keepdim=True))

@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -27,10 +26,9 @@ from torch.nn.parallel import DistributedDataParallel
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, versions, write_json, write_yaml
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.model.chain import random_order
 from euclidfm.model.config import SED, fit_scaling
 from euclidfm.pretrain import checkpoint
-from euclidfm.pretrain.augment import drop_at_random
+from euclidfm.pretrain.augment import Chances, draw, drop_at_random
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.store.stream import Stream
@@ -142,15 +140,15 @@ def _pretrain(
     begun = time.monotonic()
     batches = stream.forever(step)
     while step < config.steps:
-        rng = np.random.default_rng([config.seed, step, world.rank])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         galaxies = next(batches)
-        tokens = tokenize(scaled, galaxies, waves, rng if config.turn else None)
-        tokens = drop_at_random(tokens, config.drop_modality, config.drop_band, generator)
+        chances = draw(config.seed, step, config.batch, len(scaled.modalities), len(waves))
+        chances = chances.share(world.rank, world.size, len(galaxies))
+        tokens = tokenize(scaled, galaxies, waves, chances.turn.numpy() if config.turn else None)
+        tokens = drop_at_random(tokens, chances, config.drop_modality, config.drop_band)
         rate = _learning_rate(config, step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss, parts = losses_of.train_step(config, tokens, generator, world, precision)
+        loss, parts = losses_of.train_step(config, tokens, chances, world, precision)
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         if not torch.isfinite(norm):
             msg = (
@@ -201,13 +199,12 @@ class _LossModule:
         self.model, self.wrapped = model, wrapped
 
     def train_step(
-        self, config: PretrainConfig, tokens: Tokens, generator: torch.Generator, world: World, precision: Any
+        self, config: PretrainConfig, tokens: Tokens, chances: Chances, world: World, precision: Any
     ) -> tuple[Tensor, dict[str, float]]:
-        order, shuffle = random_order(tokens, generator, (SED,)) if config.random_order else (None, None)
         device = world.device
         tokens = {m: t.to(device) for m, t in tokens.items()}
-        order = order.to(device) if order is not None else None
-        shuffle = {m: s.to(device) for m, s in shuffle.items()} if shuffle is not None else None
+        order = chances.order.to(device) if config.random_order else None
+        shuffle = {SED: chances.band_order.to(device)} if config.random_order else None
         with _autocast(device, precision):
             predictions = self.wrapped(tokens, order, shuffle)
         sums = self.model.loss_sums(predictions, tokens)

@@ -67,7 +67,8 @@ class GalaxyStore:
     def __repr__(self) -> str:
         info = self.info
         images = f"{','.join(info.image_bands)} at {info.image_size} px" if info.image_bands else "none"
-        return f"<GalaxyStore {self.path}: {len(self)} galaxies, images {images}, SED {','.join(info.sed_names)}>"
+        sed = ",".join(info.sed_names) or "none"
+        return f"<GalaxyStore {self.path}: {len(self)} galaxies, images {images}, SED {sed}>"
 
     @cached_property
     def index(self) -> pa.Table:

@@ -94,8 +94,9 @@ class StoreInfo:
     def from_dict(cls, d: Mapping[str, Any]) -> StoreInfo:
         """Inverse of `to_dict`."""
         if d.get("schema_version") != SCHEMA_VERSION:
-            msg = f"this store has schema version {d.get('schema_version')}, this program reads {SCHEMA_VERSION}"
-            raise InputError(msg + "; ingest the data again")
+            found = d.get("schema_version")
+            msg = f"the store has schema version {found}, not {SCHEMA_VERSION}; ingest the data again"
+            raise InputError(msg)
         d = dict(d)
         d["image_bands"] = tuple(d["image_bands"])
         d["sed_bands"] = tuple(Band(**_nan_for_none(b)) for b in d["sed_bands"])
@@ -220,8 +221,10 @@ def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
 def _encode_images(
     band: str, images: np.ndarray, masks: np.ndarray, noise: np.ndarray, schema: pa.Schema
 ) -> dict[str, Any]:
-    """Float16 pixels in units of a power of two near the noise level, so that rounding is
-    relative (2**-11) and the brightest star still fits."""
+    """Float16 pixels in units of a power of two near the noise level.
+
+    So rounding is relative (2**-11) and the brightest star still fits.
+    """
     n = len(images)
     pixels = np.where(masks, 0.0, images).reshape(n, -1).astype(np.float32)
     if not np.isfinite(pixels).all():

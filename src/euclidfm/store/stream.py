@@ -76,7 +76,7 @@ class Stream:
         return self.rows[order], pool[order]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Galaxies]:
-        """This rank's share of each batch of an epoch, from batch number `start`."""
+        """Yield this rank's share of each batch of an epoch, from batch number `start`."""
         rows, pool = self.order(epoch)
         held: dict[int, tuple[np.ndarray, Galaxies]] = {}
         for b in range(start, self.batches_per_epoch):
