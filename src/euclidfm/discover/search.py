@@ -1,0 +1,261 @@
+"""Similarity search: the galaxies whose embeddings point the same way.
+
+Similarity is the cosine between scaled embeddings (`euclidfm.discover.space`). The
+search is exact: a matrix product, by numpy or by FAISS.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.discover.space import ScalingName, finite_rows, fit_scaling, vectors_of
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+
+__all__ = ["SimilarityIndex", "neighbours"]
+
+Engine = Literal["auto", "numpy", "faiss"]
+
+_BLOCK = 1024
+_FAISS_FROM = 50_000
+
+
+class SimilarityIndex:
+    """Exact nearest neighbours by cosine similarity.
+
+    Parameters
+    ----------
+    emb : EmbeddingTable
+    space : str
+        ``"joint"``, or the name of a modality: alike in shape (``"VIS"``) whatever the colour.
+    scaling : {"standard", "whiten", "centre"}
+        See `euclidfm.discover.space`.
+    engine : {"auto", "numpy", "faiss"}
+        ``auto`` takes FAISS from 50 000 galaxies on, where it is installed.
+
+    Examples
+    --------
+    >>> index = SimilarityIndex(emb)  # doctest: +SKIP
+    >>> index.search(object_id=-525436331123456789, k=10)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        emb: EmbeddingTable,
+        *,
+        space: str = "joint",
+        scaling: ScalingName = "standard",
+        engine: Engine = "auto",
+    ) -> None:
+        self.emb = emb
+        self.space = space
+        vectors = vectors_of(emb, space)
+        self.usable = finite_rows(vectors)
+        """(N,) bool: galaxies that have an embedding in this space."""
+        self.scaling = fit_scaling(vectors, scaling)
+        self.units = self.scaling.unit(np.where(self.usable[:, None], vectors, 0.0))
+        """(N, P) float32: what is searched."""
+        self.units[~self.usable] = 0.0
+        self.engine = engine if engine != "auto" else ("faiss" if len(emb) >= _FAISS_FROM else "numpy")
+        self._flat = _faiss_index(self.units, required=engine == "faiss") if self.engine == "faiss" else None
+
+    def __len__(self) -> int:
+        return int(self.usable.sum())
+
+    def search(
+        self,
+        *,
+        object_id: int | None = None,
+        positives: Sequence[int] = (),
+        negatives: Sequence[int] = (),
+        ra: float | None = None,
+        dec: float | None = None,
+        within_arcsec: float = 10.0,
+        vector: np.ndarray | None = None,
+        k: int = 10,
+        where: np.ndarray | None = None,
+        negative_weight: float = 0.5,
+    ) -> pa.Table:
+        """The k galaxies most similar to a query; the query's own galaxies are left out.
+
+        Give one of `object_id`, `positives`, `ra` and `dec`, or `vector`; `negatives` may
+        be added to any.
+
+        Parameters
+        ----------
+        object_id : int, optional
+        positives, negatives : sequence of int
+            Ids of galaxies to be near to, and away from: the query is the mean direction of
+            the positives minus `negative_weight` times that of the negatives.
+        ra, dec : float, optional
+            Degrees; stands for the nearest galaxy, which must be `within_arcsec`.
+        vector : (D,) array, optional
+            An embedding made elsewhere by the same model, in the same space.
+        k : int
+        where : (N,) bool, optional
+            Galaxies that may be found (a cut in magnitude, redshift, flags).
+        negative_weight : float
+
+        Returns
+        -------
+        pyarrow.Table
+            rank (from 1), object_id, ra, dec [deg], similarity (-1 to 1), row. Fewer
+            than k rows if there are no more galaxies. The query stands in the metadata.
+        """
+        given = [object_id is not None, len(positives) > 0, ra is not None or dec is not None]
+        if sum(given) + (vector is not None) != 1:
+            msg = "give exactly one of object_id, positives, ra and dec, or vector"
+            raise InputError(msg)
+        query: dict[str, Any] = {"space": self.space}
+        if object_id is not None:
+            positives = [object_id]
+        if ra is not None or dec is not None:
+            row, separation = self._nearest_on_sky(ra, dec, within_arcsec)
+            positives = [int(self.emb.object_id[row])]
+            query["separation_arcsec"] = round(separation, 3)
+        away = [self._row(i) for i in negatives]
+        examples = [self._row(i) for i in positives]
+        if vector is not None:
+            towards = self._unit_of(vector)
+        else:
+            towards = self.units[examples].mean(axis=0)
+            query["positives"] = [int(i) for i in positives]
+        if away:
+            towards = towards - negative_weight * self.units[away].mean(axis=0)
+            query["negatives"] = [int(i) for i in negatives]
+        allowed = self._allowed(where)
+        allowed[examples + away] = False
+        rows, similarity = self._rank(towards / max(float(np.linalg.norm(towards)), 1e-12), k, allowed)
+        return self._table(rows, similarity, query)
+
+    def nearest(self, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Neighbours of many galaxies at once.
+
+        Parameters
+        ----------
+        rows : (Q,) array of int
+            Rows of the table that have an embedding.
+        k : int
+
+        Returns
+        -------
+        rows : (Q, k') int64
+            Nearest first, without the galaxy itself; k' = k or all others if there are fewer.
+        similarity : (Q, k') float32
+        """
+        rows = np.asarray(rows, np.int64)
+        k = min(k, len(self) - 1)
+        found = np.empty((len(rows), max(k, 0)), np.int64)
+        similarity = np.empty(found.shape, np.float32)
+        if k < 1:
+            return found, similarity
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            cosines = self.units[rows[block]] @ self.units.T
+            cosines[:, ~self.usable] = -np.inf
+            cosines[np.arange(len(cosines)), rows[block]] = -np.inf
+            best = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+            best.sort(axis=1)  # ties in order of row
+            value = np.take_along_axis(cosines, best, axis=1)
+            order = np.argsort(-value, axis=1, kind="stable")
+            found[block] = np.take_along_axis(best, order, axis=1)
+            similarity[block] = np.take_along_axis(value, order, axis=1)
+        return found, similarity
+
+    def _row(self, object_id: int) -> int:
+        rows = np.flatnonzero(self.emb.object_id == int(object_id))
+        if not len(rows):
+            msg = f"object {object_id} is not among the {len(self.emb)} galaxies of the embeddings"
+            raise InputError(msg)
+        if not self.usable[rows[0]]:
+            msg = f"object {object_id} has no embedding in space {self.space!r}; choose another space"
+            raise InputError(msg)
+        return int(rows[0])
+
+    def _unit_of(self, vector: np.ndarray) -> np.ndarray:
+        vector = np.asarray(vector, np.float32).reshape(1, -1)
+        if vector.shape[1] != len(self.scaling.mean) or not np.isfinite(vector).all():
+            msg = f"the query vector must be {len(self.scaling.mean)} finite numbers"
+            raise InputError(msg)
+        return np.asarray(self.scaling.unit(vector)[0])
+
+    def _nearest_on_sky(self, ra: float | None, dec: float | None, within: float) -> tuple[int, float]:
+        if ra is None or dec is None:
+            msg = "a position needs both ra and dec, in degrees"
+            raise InputError(msg)
+        separation = np.where(self.usable, _separation_arcsec(self.emb.ra, self.emb.dec, ra, dec), np.inf)
+        row = int(np.argmin(separation))
+        if separation[row] > within:
+            nearest = f"the nearest is {separation[row]:.1f} arcsec away"
+            msg = f"no galaxy within {within:g} arcsec of ({ra:g}, {dec:g}); {nearest}"
+            raise InputError(msg)
+        return row, float(separation[row])
+
+    def _allowed(self, where: np.ndarray | None) -> np.ndarray:
+        if where is None:
+            return self.usable.copy()
+        where = np.asarray(where)
+        if where.dtype != bool or where.shape != self.usable.shape:
+            msg = f"`where` must be {len(self.usable)} booleans, one a galaxy of the embeddings"
+            raise InputError(msg)
+        return self.usable & where
+
+    def _rank(self, towards: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        candidates = np.flatnonzero(allowed)
+        k = min(k, len(candidates))
+        if k < 1:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        if self._flat is not None:
+            import faiss
+
+            chosen: Any = faiss.SearchParameters  # its signature is made at run time
+            chosen = chosen(sel=faiss.IDSelectorBatch(candidates))
+            similarity, rows = self._flat.search(towards[None].astype(np.float32), k, params=chosen)
+            return rows[0], similarity[0]
+        cosines = self.units[candidates] @ towards
+        best = np.sort(np.argpartition(-cosines, k - 1)[:k])
+        best = best[np.argsort(-cosines[best], kind="stable")]
+        return candidates[best], cosines[best]
+
+    def _table(self, rows: np.ndarray, similarity: np.ndarray, query: dict[str, Any]) -> pa.Table:
+        table = pa.table(
+            {
+                "rank": pa.array(np.arange(1, len(rows) + 1), pa.int64()),
+                "object_id": pa.array(self.emb.object_id[rows], pa.int64()),
+                "ra": pa.array(self.emb.ra[rows], pa.float64()),
+                "dec": pa.array(self.emb.dec[rows], pa.float64()),
+                "similarity": pa.array(np.clip(similarity, -1.0, 1.0), pa.float32()),
+                "row": pa.array(rows, pa.int64()),
+            }
+        )
+        return table.replace_schema_metadata({"euclidfm": json.dumps(query)})
+
+
+def neighbours(emb: EmbeddingTable, *, space: str = "joint", **query: Any) -> pa.Table:
+    """One search without keeping the index; see `SimilarityIndex.search` for the query."""
+    return SimilarityIndex(emb, space=space).search(**query)
+
+
+def _separation_arcsec(ra: np.ndarray, dec: np.ndarray, ra0: float, dec0: float) -> np.ndarray:
+    """Great-circle separation (haversine), arcsec."""
+    a, d, a0, d0 = np.radians(ra), np.radians(dec), np.radians(ra0), np.radians(dec0)
+    h = np.sin((d - d0) / 2) ** 2 + np.cos(d) * np.cos(d0) * np.sin((a - a0) / 2) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(h))) * 3600.0)
+
+
+def _faiss_index(units: np.ndarray, required: bool) -> Any:
+    try:
+        import faiss
+    except ImportError:
+        if required:
+            msg = "engine 'faiss' needs faiss; install it with `pip install euclidfm[science]`"
+            raise InputError(msg) from None
+        return None
+    index = faiss.IndexFlatIP(units.shape[1])
+    index.add(np.ascontiguousarray(units))
+    return index
