@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import platform
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +19,17 @@ import numpy as np
 
 from euclidfm.errors import InputError
 
-__all__ = ["read_json", "read_yaml", "versions", "write_json", "write_text", "write_yaml"]
+__all__ = [
+    "plain",
+    "read_json",
+    "read_yaml",
+    "record_run",
+    "versions",
+    "write_json",
+    "write_table",
+    "write_text",
+    "write_yaml",
+]
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -96,3 +109,76 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return out
+
+
+@contextmanager
+def record_run(folder: str | Path, verb: str, config: Any) -> Iterator[None]:
+    """Keep what was run, with what, and how it ended.
+
+    Writes ``folder/<verb>.run.json`` and appends to ``folder/euclidfm.log``.
+
+    Parameters
+    ----------
+    folder : path
+    verb : str
+    config : dataclass or mapping
+        The resolved config, seed included.
+    """
+    folder = Path(folder)
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / "euclidfm.log", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log = logging.getLogger("euclidfm")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    begun = time.monotonic()
+    log.info("%s starts, %s", verb, " ".join(f"{k} {v}" for k, v in versions().items()))
+    try:
+        yield
+    except BaseException as e:
+        log.info("%s ends after %.1f s: %s: %s", verb, time.monotonic() - begun, type(e).__name__, e)
+        raise
+    else:
+        seconds = time.monotonic() - begun
+        log.info("%s done in %.1f s", verb, seconds)
+        card = {"verb": verb, "config": plain(config), "versions": versions(), "seconds": round(seconds, 2)}
+        write_json(folder / f"{verb}.run.json", card)
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+        if not existed and [p.name for p in folder.iterdir()] == ["euclidfm.log"]:
+            (folder / "euclidfm.log").unlink()
+            folder.rmdir()
+
+
+def write_table(table: Any, path: str | Path) -> None:
+    """Write an Arrow table as Parquet, CSV or FITS, by the ending of the name; aside first.
+
+    Raises
+    ------
+    InputError
+        If the ending is none of these.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(table, aside)
+        elif path.suffix == ".csv":
+            import pyarrow.csv
+
+            pyarrow.csv.write_csv(table, aside)
+        elif path.suffix == ".fits":
+            from astropy.table import Table
+
+            Table({n: table.column(n).to_numpy() for n in table.column_names}).write(aside, format="fits")
+        else:
+            msg = f"{path}: tables are written as .parquet, .csv or .fits; choose one of these endings"
+            raise InputError(msg)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ __all__ = ["Progress", "bar", "silent"]
 class Progress(Protocol):
     """Called with how much is done, of how much, and what is being worked on."""
 
-    def __call__(self, done: int, total: int, what: str = "") -> None: ...
+    def __call__(self, done: int, total: int, what: str = "") -> None:
+        """Show that `done` of `total` is done."""
 
 
 def silent(done: int, total: int, what: str = "") -> None:

@@ -1,0 +1,433 @@
+"""What each verb of the command line does: parse, call the library, say what was written.
+
+Each verb is a pair of functions: ``_add_<verb>`` declares the arguments (a dataclass config, which
+can come from ``--config FILE.yaml``, and what is not configuration: inputs and outputs), and
+``_<verb>`` runs it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from euclidfm.errors import InputError
+from euclidfm.files import record_run
+from euclidfm.progress import bar
+
+__all__ = ["parse"]
+
+T = TypeVar("T")
+
+
+class _Parser(ArgumentParser):
+    """An argument parser whose complaint is one sentence."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:  # type: ignore[override]
+        msg = f"{' '.join(str(message).split())} (see `{self.prog} --help`)"
+        raise InputError(msg) from ex
+
+
+@dataclass(frozen=True)
+class _Verb:
+    text: str
+    add: Callable[[_Parser], None]
+    run: Callable[[Namespace], None]
+
+
+def parse(verb: str, argv: list[str]) -> Callable[[], None]:
+    """Parse a verb's arguments; returns what remains to be called."""
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    spec = _SPECS[verb]
+    parser = _Parser(prog=f"euclidfm {verb}", description=spec.text, formatter_class=_formatter())
+    parser.add_argument("--config", action="config", help="YAML file with any of the options below")
+    spec.add(parser)
+    args = parser.instantiate(parser.parse_args(argv))
+    return partial(spec.run, args)
+
+
+def _formatter() -> Any:
+    from jsonargparse import DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter):
+        def _fill_text(self, text: str, width: int, indent: str) -> str:
+            return "\n".join(indent + line for line in text.strip().splitlines())
+
+    return Formatter
+
+
+def _config(cls: type[T], args: Namespace, **given: Any) -> T:
+    return cls(**{f.name: getattr(args, f.name) for f in fields(cls) if f.name not in given}, **given)  # type: ignore[arg-type]
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+# simulate ------------------------------------------------------------------------------------
+
+
+def _add_simulate(parser: _Parser) -> None:
+    from euclidfm.simulate import SkyConfig
+
+    parser.add_argument("--out", type=str, required=True, help="folder for the sky files")
+    parser.add_class_arguments(SkyConfig, as_group=False)
+
+
+def _simulate(args: Namespace) -> None:
+    from euclidfm.simulate import SkyConfig, simulate_sky
+
+    config = _config(SkyConfig, args)
+    with bar("simulate", "objects") as progress, record_run(args.out, "simulate", config):
+        summary = simulate_sky(config, args.out, progress)
+    _say(f"{args.out}: {summary}")
+
+
+# ingest --------------------------------------------------------------------------------------
+
+
+def _add_ingest(parser: _Parser) -> None:
+    from euclidfm.ingest import IngestConfig
+
+    parser.add_argument("source", type=str, help="sky folder, folder of cutouts, or photometric table")
+    parser.add_argument("--out", type=str, required=True, help="folder of the store")
+    parser.add_argument("--overwrite", type=bool, default=False, help="replace an existing store")
+    parser.add_class_arguments(IngestConfig, as_group=False, skip={"source"})
+
+
+def _ingest(args: Namespace) -> None:
+    from euclidfm.ingest import IngestConfig, ingest
+
+    config = _config(IngestConfig, args, source=args.source)
+    with bar("ingest") as progress:
+        summary = ingest(config, args.out, progress=progress, overwrite=args.overwrite)
+    for step, left in summary["funnel"]:
+        _say(f"{left:>9}  {step}")
+    _say(f"{args.out}: {summary['rows']} galaxies, {summary['quarantined']} in quarantine")
+
+
+# pretrain ------------------------------------------------------------------------------------
+
+
+def _add_pretrain(parser: _Parser) -> None:
+    from euclidfm.pretrain import PretrainConfig
+
+    parser.add_argument("store", type=str, help="store to train on (its training split)")
+    parser.add_argument("--out", type=str, required=True, help="run folder; continues if it holds this run")
+    parser.add_class_arguments(PretrainConfig, as_group=False)
+
+
+def _pretrain(args: Namespace) -> None:
+    from euclidfm.pretrain import PretrainConfig, pretrain
+
+    config = _config(PretrainConfig, args)
+    with bar("pretrain") as progress, record_run(args.out, "pretrain", config):
+        model = pretrain(config, args.store, args.out, progress)
+    _say(f"{args.out}: {model.parameter_count() / 1e6:.2f} M parameters, model {model.identity()}")
+
+
+# embed ---------------------------------------------------------------------------------------
+
+
+def _add_embed(parser: _Parser) -> None:
+    parser.add_argument("run", type=str, help="run folder of `euclidfm pretrain`")
+    parser.add_argument("store", type=str, help="store to embed")
+    parser.add_argument("--out", type=str, required=True, help="Parquet file for the embeddings")
+    parser.add_argument("--modalities", type=list[str] | None, default=None, help="only these; default all")
+    parser.add_argument("--split", type=str | None, default=None, help="only train, validation or test")
+    parser.add_argument("--layer", type=int | None, default=None, help="block to read; default the model's")
+
+
+def _embed(args: Namespace) -> None:
+    from euclidfm.embeddings import embed
+    from euclidfm.model import FoundationModel
+    from euclidfm.store import GalaxyStore
+
+    model, store = FoundationModel.load(args.run), GalaxyStore.open(args.store)
+    with bar("embed") as progress:
+        emb = embed(
+            model, store, modalities=args.modalities, split=args.split, layer=args.layer, progress=progress
+        )
+    emb.write(args.out)
+    _say(f"{args.out}: {emb}")
+
+
+# probe ---------------------------------------------------------------------------------------
+
+
+def _add_probe(parser: _Parser) -> None:
+    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
+    parser.add_argument("--store", type=str, required=True, help="store that holds the labels")
+    parser.add_argument("--task", type=str, default="photoz", help="photoz, mass, morphology, edge_on, ...")
+    parser.add_argument("--head", type=str, default="auto", help="auto, linear, mlp or knn")
+    parser.add_argument(
+        "--out", type=str, required=True, help="folder for the probe, predictions and metrics"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the head")
+
+
+def _probe(args: Namespace) -> None:
+    from euclidfm import tasks
+    from euclidfm.embeddings import EmbeddingTable
+    from euclidfm.store import GalaxyStore
+
+    out, store = Path(args.out), GalaxyStore.open(args.store)
+    emb = EmbeddingTable.read(args.embeddings)
+    task = tasks.get(args.task)
+    labels = store.labels(*task.columns)
+    with record_run(out, "probe", args.as_dict()):
+        records = fit_and_write(task, emb, labels, out, head=args.head, seed=args.seed)
+    for r in records:
+        _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
+    _say(f"{out}: probe, predictions.parquet, metrics.json")
+
+
+def fit_and_write(
+    task: Any, emb: Any, labels: Any, out: Path, head: str = "auto", seed: int = 0
+) -> list[dict[str, Any]]:
+    """Fit a probe, write it with its predictions and metrics; returns the records of its metrics."""
+    import pyarrow.parquet as pq
+
+    from euclidfm.files import write_json
+
+    probe = task.fit(emb, labels, head=head, seed=seed)
+    records: list[dict[str, Any]] = probe.evaluate(emb, labels)
+    probe.save(out)
+    pq.write_table(probe.predict(emb), out / "predictions.parquet")
+    write_json(out / "metrics.json", records)
+    return records
+
+
+# search --------------------------------------------------------------------------------------
+
+
+def _add_search(parser: _Parser) -> None:
+    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
+    parser.add_argument("--like", type=list[int], default=[], help="object_id of one or more examples")
+    parser.add_argument("--unlike", type=list[int], default=[], help="object_id of counter-examples")
+    parser.add_argument(
+        "--ra", type=float | None, default=None, help="degrees: the nearest object is the example"
+    )
+    parser.add_argument("--dec", type=float | None, default=None, help="degrees")
+    parser.add_argument("--k", type=int, default=10, help="neighbours to list")
+    parser.add_argument("--space", type=str, default="joint", help="joint, or a modality: VIS, NISP, SED")
+    parser.add_argument("--out", type=str | None, default=None, help="table: .csv, .fits or .parquet")
+    parser.add_argument("--store", type=str | None, default=None, help="store with the cutouts for --sheet")
+    parser.add_argument("--sheet", type=str | None, default=None, help="PNG of the neighbours' cutouts")
+
+
+def _search(args: Namespace) -> None:
+    from euclidfm.discover import SimilarityIndex
+    from euclidfm.embeddings import EmbeddingTable
+    from euclidfm.files import write_table
+
+    index = SimilarityIndex(EmbeddingTable.read(args.embeddings), space=args.space)
+    position = args.ra is not None and args.dec is not None
+    if not args.like and not position:
+        msg = "give an example: --like OBJECT_ID or --ra and --dec in degrees"
+        raise InputError(msg)
+    if args.like:
+        table = index.search(positives=args.like, negatives=args.unlike, k=args.k)
+    else:
+        table = index.search(ra=args.ra, dec=args.dec, k=args.k)
+    if args.out:
+        write_table(table, args.out)
+    _print_table(table, ("rank", "object_id", "ra", "dec", "similarity"))
+    if args.sheet:
+        if not args.store:
+            msg = "--sheet needs --store, the store that holds the cutouts"
+            raise InputError(msg)
+        from euclidfm.report.stamps import contact_sheet
+        from euclidfm.store import GalaxyStore
+
+        store = GalaxyStore.open(args.store)
+        ids = [int(i) for i in (*args.like, *table.column("object_id").to_pylist())]
+        titles = [f"example {i}" for i in args.like]
+        titles += [f"{r}: {i}" for r, i in enumerate(ids[len(args.like) :], 1)]
+        contact_sheet(store.read([store.row_of(i) for i in ids]), titles, args.sheet)
+        _say(args.sheet)
+
+
+def _print_table(table: Any, columns: tuple[str, ...]) -> None:
+    _say("  ".join(f"{c:>20}" for c in columns))
+    for row in table.select(list(columns)).to_pylist():
+        _say("  ".join(f"{v:>20.6f}" if isinstance(v, float) else f"{v:>20}" for v in row.values()))
+
+
+# outliers ------------------------------------------------------------------------------------
+
+
+def _add_outliers(parser: _Parser) -> None:
+    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
+    parser.add_argument("--out", type=str, required=True, help="Parquet file for the scores of all objects")
+    parser.add_argument("--top", type=int, default=10, help="how many to print")
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def _outliers(args: Namespace) -> None:
+    from euclidfm.discover import outlier_scores
+    from euclidfm.embeddings import EmbeddingTable
+    from euclidfm.files import write_table
+
+    scores = outlier_scores(EmbeddingTable.read(args.embeddings), seed=args.seed)
+    write_table(scores, args.out)
+    _print_table(scores.sort_by("rank").slice(0, args.top), ("rank", "object_id", "score"))
+    _say(f"{args.out}: scores of {scores.num_rows} objects")
+
+
+# report --------------------------------------------------------------------------------------
+
+
+def _add_report(parser: _Parser) -> None:
+    parser.add_argument("folder", type=str, help="folder of `euclidfm demo`, or one laid out like it")
+    parser.add_argument("--out", type=str | None, default=None, help="HTML file; default report.html in it")
+
+
+def _report(args: Namespace) -> None:
+    from euclidfm.demo import write_report
+
+    out = Path(args.out) if args.out else Path(args.folder) / "report.html"
+    _say(str(write_report(Path(args.folder), out)))
+
+
+# demo ----------------------------------------------------------------------------------------
+
+
+def _add_demo(parser: _Parser) -> None:
+    from euclidfm.demo import DemoConfig
+
+    parser.add_argument("--out", type=str, default="demo", help="folder for everything")
+    parser.add_class_arguments(DemoConfig, as_group=False)
+
+
+def _demo(args: Namespace) -> None:
+    from euclidfm.demo import DemoConfig, run_demo, science_table
+
+    begun = time.monotonic()
+    report = run_demo(_config(DemoConfig, args), Path(args.out))
+    _say(science_table(Path(args.out)))
+    print(f"demo: done in {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    _say(f"report: {report}")
+
+
+# info ----------------------------------------------------------------------------------------
+
+
+def _add_info(parser: _Parser) -> None:
+    parser.add_argument("path", type=str, help="any file or folder that this program made")
+
+
+def _info(args: Namespace) -> None:
+    from euclidfm.info import describe
+
+    _say(describe(Path(args.path)))
+
+
+_SPECS = {
+    "simulate": _Verb(
+        """Make a mock Euclid sky with known truth.
+
+Writes a folder of VIS, NIR-Y, NIR-J and NIR-H mosaics with RMS and flag maps, MER catalogues, a table
+of spectroscopic redshifts, and truth.parquet, in the names and units of the Q1 release.
+
+example: euclidfm simulate --objects 3600 --seed 1 --out sky/""",
+        _add_simulate,
+        _simulate,
+    ),
+    "ingest": _Verb(
+        """Read telescope files into a store.
+
+Input: a folder of MER mosaics and catalogues, a folder of multi-extension cutouts (VIS, NIR_Y, ...), or a
+photometric table with a recipe. Output: a store, one row a galaxy, with cutouts, masks, noise, SED and
+labels; objects that can't be used go to quarantine.parquet with the reason.
+
+example: euclidfm ingest sky/ --out store/ --size 64
+example: euclidfm ingest zcosmos.csv --recipe zcosmos --out store/""",
+        _add_ingest,
+        _ingest,
+    ),
+    "pretrain": _Verb(
+        """Pre-train a foundation model by next-token prediction on a store.
+
+Input: a store. Output: a run folder with model.json + model.safetensors, config.yaml, log.csv and
+checkpoints; the same command continues a run that was stopped. Several processes: torchrun.
+
+example: euclidfm pretrain store/ --out run/ --steps 2000 --model.width 192""",
+        _add_pretrain,
+        _pretrain,
+    ),
+    "embed": _Verb(
+        """Turn the galaxies of a store into vectors.
+
+Input: a run folder and any store (galaxies may lack any band, image or SED). Output: a Parquet table with
+object_id, ra, dec, split, vector (joint) and vector_<modality>.
+
+example: euclidfm embed run/ store/ --out embeddings.parquet
+example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'""",
+        _add_embed,
+        _embed,
+    ),
+    "probe": _Verb(
+        """Fit a small head on embeddings and evaluate it on the test split.
+
+Input: embeddings and the store with the labels. Output: a folder with the probe (safetensors + JSON), its
+predictions for every object and its metrics with bootstrap intervals.
+
+example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz""",
+        _add_probe,
+        _probe,
+    ),
+    "search": _Verb(
+        """Find the galaxies most like one or more examples.
+
+Input: embeddings; examples by object_id or sky position. Output: a table on the screen (and in --out), and
+with --sheet a PNG of the cutouts.
+
+example: euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
+example: euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png""",
+        _add_search,
+        _search,
+    ),
+    "outliers": _Verb(
+        """Rank galaxies by how unusual their embeddings are.
+
+Input: embeddings. Output: a Parquet table with each object's score, rank and the score of each method.
+
+example: euclidfm outliers embeddings.parquet --out outliers.parquet --top 20""",
+        _add_outliers,
+        _outliers,
+    ),
+    "report": _Verb(
+        """Write report.html and report.json from a folder of results.
+
+Input: a folder as `euclidfm demo` leaves it; parts that are missing are left out and named. Output: one
+self-contained page and the same numbers as JSON.
+
+example: euclidfm report demo/""",
+        _add_report,
+        _report,
+    ),
+    "demo": _Verb(
+        """Do everything on a small mock sky: simulate, ingest, pre-train, embed, science, report.
+
+Output: a folder with every product, report.html and report.json. Stages that are done are not done again.
+With --real, the Euclid cutouts found in that folder are embedded and shown too.
+
+example: euclidfm demo --out demo --seed 1""",
+        _add_demo,
+        _demo,
+    ),
+    "info": _Verb(
+        """Describe a file or folder that this program made: a sky, a store, a run, embeddings, results.
+
+example: euclidfm info store/""",
+        _add_info,
+        _info,
+    ),
+}

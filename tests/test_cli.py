@@ -1,0 +1,80 @@
+"""The command line: help, exit codes, one clear sentence for each mistake."""
+
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import blobs, write_store
+from euclidfm.cli import VERBS, main
+from euclidfm.embeddings import EmbeddingTable
+from euclidfm.verbs import _SPECS
+
+TINY = [
+    "--steps=4", "--batch=16", "--model.crop=16", "--model.width=32", "--model.depth=2", "--model.heads=4",
+    '--model.images=[{"name": "VIS", "bands": ["VIS"], "patch": 8}]',
+]  # fmt: skip
+
+
+def test_help_lists_the_verbs():
+    done = subprocess.run([sys.executable, "-m", "euclidfm.cli", "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and all(v in done.stdout for v in VERBS)
+
+
+def test_every_verb_has_help_with_an_example(capsys):
+    assert set(_SPECS) == set(VERBS)
+    for verb in VERBS:
+        assert main([verb, "--help"]) == 0
+        told = capsys.readouterr().out
+        assert f"example: euclidfm {verb}" in told
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["fly"], "no verb 'fly'"),
+        (["embed", "nowhere", "store", "--out", "e.parquet"], "nowhere holds no model"),
+        (["pretrain", "nowhere", "--out", "run"], "nowhere is not a store"),
+        (["pretrain", "s", "--out", "run", "--steps", "few"], "steps"),
+        (["pretrain", "s", "--out", "run", "--model.width", "50"], "width 50 must be a multiple of heads 6"),
+        (["pretrain", "s", "--out", "run", "--speed", "11"], "speed"),
+        (["search", "nowhere.parquet", "--like", "[1]"], "nowhere.parquet does not exist"),
+        (["info", "nowhere"], "nowhere does not exist"),
+        (["probe", "e.parquet", "--store", "nowhere", "--out", "p"], "nowhere is not a store"),
+    ],
+)
+def test_mistakes_end_with_2_and_one_sentence(argv, told, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert told in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_from_the_command_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_store(tmp_path / "store", blobs(300))
+    assert main(["pretrain", "store", "--out", "run", *TINY]) == 0
+    assert main(["embed", "run", "store", "--out", "emb.parquet"]) == 0
+    emb = EmbeddingTable.read("emb.parquet")
+    assert len(emb) == 300 and set(emb.by_modality) == {"VIS", "SED"}
+    assert main(["probe", "emb.parquet", "--store", "store", "--task", "photoz", "--out", "probe"]) == 0
+    assert pq.read_table("probe/predictions.parquet").num_rows == 300
+    example = str(emb.object_id[0])
+    assert main(["search", "emb.parquet", "--like", f"[{example}]", "--k", "5", "--out", "n.csv"]) == 0
+    assert example not in (tmp_path / "n.csv").read_text()
+    assert main(["outliers", "emb.parquet", "--out", "o.parquet"]) == 0
+    capsys.readouterr()
+    for path in ("store", "run", "emb.parquet", "probe", "o.parquet"):
+        assert main(["info", path]) == 0
+        assert path in capsys.readouterr().out
+
+
+def test_config_file_and_overrides(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_store(tmp_path / "store", blobs(100, bands=()))
+    (tmp_path / "c.yaml").write_text("steps: 3\nbatch: 8\nmodel: {width: 32, depth: 1, heads: 2}\n")
+    assert main(["pretrain", "store", "--out", "run", "--config", "c.yaml", "--batch", "16"]) == 0
+    resolved = (tmp_path / "run" / "config.yaml").read_text()
+    assert "steps: 3" in resolved and "batch: 16" in resolved and "width: 32" in resolved

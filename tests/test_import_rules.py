@@ -1,0 +1,99 @@
+"""The direction of imports of docs/design.md, read from the source."""
+
+import ast
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "euclidfm"
+BASE = {"errors", "files", "progress"}
+MAY_IMPORT = {
+    "survey": set(),
+    "store": {"survey"},
+    "metrics": set(),
+    "simulate": {"survey"},
+    "ingest": {"survey", "store"},
+    "model": {"survey", "store"},
+    "pretrain": {"model", "store", "survey"},
+    "embeddings": {"model", "store", "survey"},
+    "tasks": {"embeddings", "store", "metrics", "survey"},
+    "discover": {"embeddings", "store", "metrics", "survey"},
+    "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
+    "info": {"store", "embeddings"},
+    "errors": set(),
+    "files": set(),
+    "progress": set(),
+}
+NO_TORCH = {
+    "survey",
+    "store",
+    "metrics",
+    "simulate",
+    "ingest",
+    "discover",
+    "report",
+    "errors",
+    "files",
+    "info",
+}
+FREE = {"demo", "cli", "verbs", "__init__"}
+
+
+def imports(file: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    out = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            out |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            out |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return out
+
+
+def modules() -> list[tuple[str, Path]]:
+    return [(f.relative_to(SRC).parts[0].removesuffix(".py"), f) for f in sorted(SRC.rglob("*.py"))]
+
+
+@pytest.mark.parametrize(("package", "file"), modules(), ids=lambda v: v if isinstance(v, str) else v.stem)
+def test_a_module_imports_only_what_is_upstream(package, file):
+    if package in FREE:
+        return
+    assert package in MAY_IMPORT, f"{package} is new: give it a line here and in docs/design.md"
+    for name in imports(file):
+        if name.startswith("euclidfm."):
+            other = name.split(".")[1]
+            assert other in MAY_IMPORT[package] | BASE | {package}, f"{file} imports {name}"
+        if name.split(".")[0] == "torch":
+            assert package not in NO_TORCH, f"{file} imports torch"
+
+
+def test_the_embedding_table_needs_no_model():
+    names = imports(SRC / "embeddings" / "table.py")
+    assert not any(n.startswith(("torch", "euclidfm.model", "euclidfm.store")) for n in names)
+
+
+def test_no_pickle():
+    for _, file in modules():
+        assert not {n.split(".")[0] for n in imports(file)} & {"pickle", "joblib", "dill"}, file
+
+
+@pytest.mark.parametrize("code", ["import euclidfm", "import euclidfm.cli; euclidfm.cli.main(['--help'])"])
+def test_nothing_heavy_at_import(code):
+    heavy = "{'torch', 'astropy', 'galsim', 'matplotlib', 'sklearn', 'pyarrow', 'jsonargparse'}"
+    code += f"; import sys; found = {heavy} & set(sys.modules); assert not found, found"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["torchvision", "torchaudio", "timm"])
+def test_packages_that_break_torch_are_absent(name):
+    with pytest.raises(metadata.PackageNotFoundError):
+        metadata.version(name)
+
+
+def test_modules_stay_small():
+    for _, file in modules():
+        assert len(file.read_text().splitlines()) <= 500, f"{file} has grown: split it"
