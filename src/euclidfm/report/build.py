@@ -1,0 +1,98 @@
+"""Put the report together: the sections in reading order, one page and one JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from euclidfm.errors import InputError
+from euclidfm.files import write_json, write_text
+from euclidfm.progress import Progress, silent
+from euclidfm.report import (
+    efficiency,
+    embedding_map,
+    outliers,
+    photoz,
+    provenance,
+    real,
+    science_table,
+    strips,
+    tables,
+    training,
+)
+from euclidfm.report.html import Section, missing
+from euclidfm.report.inputs import ReportData, ReportInputs
+
+__all__ = ["build_report"]
+
+_SECTIONS: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
+    "summary": ("Summary", provenance.headline),
+    "science": ("Science table", science_table.section),
+    "efficiency": ("Label efficiency", efficiency.section),
+    "photoz": ("Photometric redshifts", photoz.section),
+    "star": ("Stars among all objects", tables.stars),
+    "training": ("Pre-training", training.section),
+    "map": ("Map of the embeddings", embedding_map.section),
+    "neighbours": ("Similarity search: nearest neighbours", strips.section),
+    "purity": ("Similarity search: purity", tables.purity),
+    "outliers": ("Outliers", outliers.section),
+    "real": ("Real galaxies", real.section),
+    "provenance": ("Provenance", provenance.provenance),
+}
+
+
+def build_report(
+    inputs: ReportInputs,
+    out_html: str | Path = "report.html",
+    out_json: str | Path = "report.json",
+    progress: Progress = silent,
+) -> Path:
+    """Write the report.
+
+    Parameters
+    ----------
+    inputs : ReportInputs
+        A part that is not given, or can't be read, costs its section only: the section
+        says in one line what is missing.
+    out_html : path
+        Self-contained page: no network, no other file.
+    out_json : path
+        The same numbers, strict JSON.
+    progress : callable
+
+    Returns
+    -------
+    Path
+        Of the page.
+    """
+    data = ReportData(inputs)
+    sections = []
+    for i, (key, (title, make)) in enumerate(_SECTIONS.items()):
+        progress(i, len(_SECTIONS), title)
+        try:
+            sections.append(make(data))
+        except InputError as e:
+            sections.append(missing(key, title, str(e)))
+    progress(len(_SECTIONS), len(_SECTIONS), "written")
+    write_json(out_json, {"title": inputs.title, "sections": {s.key: s.data for s in sections}})
+    write_text(out_html, _page(inputs.title, sections))
+    return Path(out_html)
+
+
+def _page(title: str, sections: list[Section]) -> str:
+    style = resources.files("euclidfm.report").joinpath("page.css").read_text(encoding="utf-8")
+    links = "".join(
+        f'<li{" class=off" if s.absent else ""}><a href="#{s.key}">{escape(s.title)}</a></li>'
+        for s in sections
+    )
+    body = "".join(f'<section id="{s.key}"><h2>{escape(s.title)}</h2>{s.html}</section>' for s in sections)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
+        f'<nav aria-label="Contents"><ol>{links}</ol></nav>'
+        f"<main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
+    )

@@ -1,0 +1,200 @@
+"""What a report is made from: files, each of which may be missing, and what they hold."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from euclidfm.discover import SimilarityIndex
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.files import read_json, versions
+from euclidfm.store import GalaxyStore
+
+__all__ = ["ReportData", "ReportInputs", "Sample"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInputs:
+    """Files and facts of a report; whatever is None or not there is named in the page as missing."""
+
+    title: str = "euclidfm report"
+    store: str | Path | None = None
+    """Store of the galaxies."""
+    embeddings: str | Path | None = None
+    """Embeddings of galaxies of that store."""
+    run: str | Path | None = None
+    """Run folder of the pre-training: ``log.csv``, ``run.json``, ``config.yaml``."""
+    efficiency: str | Path | None = None
+    """Long-form records of the probes and baselines at several label fractions."""
+    predictions: str | Path | None = None
+    """Photometric redshifts: Parquet with ``object_id`` and ``z_phot``."""
+    star: str | Path | None = None
+    """Records of the star classifier."""
+    search: str | Path | None = None
+    """Records of `euclidfm.discover.similarity_purity`."""
+    rarities: str | Path | None = None
+    """Records of `euclidfm.discover.outlier_recall`."""
+    outliers: str | Path | None = None
+    """Table of `euclidfm.discover.outlier_scores`."""
+    real_store: str | Path | None = None
+    """Store of real galaxies."""
+    real_embeddings: str | Path | None = None
+    """Embeddings of the real galaxies by the same model."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of each stage."""
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=versions)
+    surprise: Mapping[int, np.ndarray] = field(default_factory=dict)
+    """For some objects, how surprising each VIS token is to the model (T,) (shown as a heat map)."""
+
+    @classmethod
+    def of_folder(cls, folder: str | Path, **more: Any) -> ReportInputs:
+        """Whatever a folder laid out like the demo's holds.
+
+        Parameters
+        ----------
+        folder : path
+        **more
+            Fields to set besides or instead (title, timings, seed, ...).
+        """
+        folder = Path(folder)
+        places = {
+            "store": ("store",),
+            "embeddings": ("embeddings.parquet",),
+            "run": ("run",),
+            "efficiency": ("science/efficiency.json",),
+            "predictions": ("science/photoz/predictions.parquet",),
+            "star": ("science/star.json", "science/star/metrics.json"),
+            "search": ("science/search.json",),
+            "rarities": ("science/outliers.json", "science/rarities.json"),
+            "outliers": ("outliers.parquet", "science/outliers.parquet"),
+            "real_store": ("real/store", "real-store"),
+            "real_embeddings": ("real/embeddings.parquet", "real-embeddings.parquet"),
+        }
+        found = {
+            name: next((folder / p for p in options if (folder / p).exists()), None)
+            for name, options in places.items()
+        }
+        return cls(**(found | more))
+
+
+class Sample:
+    """A store, its embeddings, and the two joined.
+
+    Parameters
+    ----------
+    store, embeddings : path or None
+    """
+
+    def __init__(self, store: str | Path | None, embeddings: str | Path | None) -> None:
+        self.store = GalaxyStore.open(store) if store is not None and Path(store).exists() else None
+        here = embeddings is not None and Path(embeddings).exists()
+        self.emb = EmbeddingTable.read(embeddings) if here and embeddings is not None else None
+
+    @cached_property
+    def index(self) -> SimilarityIndex:
+        """Similarity among the embedded galaxies."""
+        if self.emb is None:
+            msg = "there are no embeddings"
+            raise InputError(msg)
+        return SimilarityIndex(self.emb)
+
+    def label(self, *names: str) -> tuple[str, np.ndarray | None]:
+        """The first of the named store columns that is there, for each embedded galaxy."""
+        if self.store is None or self.emb is None:
+            return "", None
+        for name in names:
+            if name in self.store.index.column_names:
+                return name, self.emb.column_of(self.store.index.select(["object_id", name]), name)
+        return "", None
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """(N,) str: subtype (or kind) of each embedded galaxy, empty where not known."""
+        _, values = self.label("subtype", "kind")
+        count = 0 if self.emb is None else len(self.emb)
+        if values is None:
+            return np.full(count, "", dtype=object)
+        return np.array(["" if v is None else str(v) for v in values], dtype=object)
+
+    @cached_property
+    def store_rows(self) -> np.ndarray:
+        """(N,) row in the store of each embedded galaxy; -1 if it is not there."""
+        if self.store is None or self.emb is None:
+            return np.full(0 if self.emb is None else len(self.emb), -1)
+        ids = self.store.column("object_id")
+        order = np.argsort(ids, kind="stable")
+        at = np.searchsorted(ids[order], self.emb.object_id).clip(0, max(len(ids) - 1, 0))
+        return np.where(ids[order][at] == self.emb.object_id, order[at], -1)
+
+
+class ReportData:
+    """The inputs, opened when first asked for."""
+
+    def __init__(self, inputs: ReportInputs) -> None:
+        self.inputs = inputs
+
+    @cached_property
+    def mock(self) -> Sample:
+        """The galaxies that the report is about."""
+        return Sample(self.inputs.store, self.inputs.embeddings)
+
+    @cached_property
+    def real(self) -> Sample:
+        """The real galaxies, if any."""
+        return Sample(self.inputs.real_store, self.inputs.real_embeddings)
+
+    def records(self, path: str | Path | None) -> list[dict[str, Any]]:
+        """Long-form records of a JSON file; an empty list if there is no file."""
+        if path is None or not Path(path).exists():
+            return []
+        found = read_json(path)
+        good = isinstance(found, list) and all(isinstance(r, dict) and "metric" in r for r in found)
+        if not good:
+            msg = f"{path} does not hold records with a task, a metric and a value"
+            raise InputError(msg)
+        return list(found)
+
+    def parquet(self, path: str | Path | None, columns: tuple[str, ...]) -> pa.Table | None:
+        """A Parquet table that has the named columns; None if there is no file."""
+        if path is None or not Path(path).exists():
+            return None
+        try:
+            found = pq.read_table(path)
+        except (pa.ArrowInvalid, OSError) as e:
+            msg = f"{path} is not a readable Parquet file ({e})"
+            raise InputError(msg) from None
+        for name in columns:
+            if name not in found.column_names:
+                msg = f"{path} has no column {name!r}; it has {', '.join(found.column_names)}"
+                raise InputError(msg)
+        return found
+
+    @cached_property
+    def log(self) -> dict[str, np.ndarray]:
+        """Columns of the training log; NaN where a cell is empty."""
+        path = None if self.inputs.run is None else Path(self.inputs.run) / "log.csv"
+        if path is None or not path.exists():
+            return {}
+        with path.open(newline="", encoding="utf-8") as f:
+            rows = list(csv.DictReader(f))
+        try:
+            return {k: np.array([float(r[k] or "nan") for r in rows]) for k in (rows[0] if rows else ())}
+        except (TypeError, ValueError):
+            msg = f"{path} holds a cell that is not a number; it may be truncated"
+            raise InputError(msg) from None
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """Facts of the pre-training run (``run.json``)."""
+        path = None if self.inputs.run is None else Path(self.inputs.run) / "run.json"
+        return dict(read_json(path)) if path is not None and path.exists() else {}

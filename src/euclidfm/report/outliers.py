@@ -1,0 +1,94 @@
+"""The most unusual objects, with their cutouts, and how many known rarities are among them."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from euclidfm.report.html import Section, caption, fixed, missing, number, stamp, table
+from euclidfm.report.inputs import ReportData
+from euclidfm.report.stamps import heat_map
+from euclidfm.report.strips import read_pictures
+
+__all__ = ["section"]
+
+_TITLE = "Outliers"
+_SHOWN = 18
+
+
+def section(data: ReportData) -> Section:
+    """The top of the ranking."""
+    scores = data.parquet(data.inputs.outliers, ("object_id", "score", "rank"))
+    if scores is None:
+        return missing("outliers", _TITLE, "No outlier scores were given.")
+    first = scores.sort_by("rank").slice(0, _SHOWN)
+    ids = np.asarray(first["object_id"].to_numpy())
+    methods = [n for n in scores.column_names if n not in ("object_id", "score", "rank")]
+    html = _cards(data, first) if data.mock.emb is not None and data.mock.store is not None else ""
+    records = data.records(data.inputs.rarities)
+    records = [r for r in records if str(r["metric"]).startswith(("recall", "lift"))]
+    note = (
+        f"The {len(ids)} most unusual of {number(scores.num_rows)} objects by the mean rank over "
+        f"{', '.join(m.replace('_', ' ') for m in methods) or 'one score'}; "
+        "each with its bands and H, Y, VIS as colour."
+    )
+    return Section(
+        key="outliers",
+        title=_TITLE,
+        html=_recall_table(records) + html + caption(note),
+        data={"top": first.to_pylist(), "recall": records, "methods": methods},
+    )
+
+
+def _cards(data: ReportData, first: Any) -> str:
+    mock = data.mock
+    assert mock.emb is not None
+    row_of = {int(i): r for r, i in enumerate(mock.emb.object_id)}
+    cards = []
+    here = [i for i in range(first.num_rows) if first["object_id"][i].as_py() in row_of]
+    rows = [row_of[first["object_id"][i].as_py()] for i in here]
+    for i, row, picture in zip(here, rows, read_pictures(mock, rows), strict=True):
+        object_id = int(first["object_id"][i].as_py())
+        if object_id in data.inputs.surprise and "VIS" in picture:
+            picture["surprise"] = heat_map(picture["VIS"], data.inputs.surprise[object_id])
+        kind = str(mock.kinds[row]).replace("_", " ")
+        stamps = "".join(stamp(p, f"{kind} {name}", name) for name, p in picture.items())
+        stamps = stamps or stamp(None, "no image")
+        title = f"<b>{first['rank'][i].as_py()}</b> {escape(kind)}"
+        below = f"<small>{object_id} · score {fixed(first['score'][i].as_py())}</small>"
+        cards.append(f'<div class="outlier"><p>{title} {below}</p><div class="bands">{stamps}</div></div>')
+    return f'<div class="outliers">{"".join(cards)}</div>'
+
+
+def _recall_table(records: list[dict[str, Any]]) -> str:
+    """Share of known rarities in the top of the ranking, by method."""
+    if not records:
+        return ""
+    rows = []
+    for r in records:
+        if not str(r["metric"]).startswith("recall"):
+            continue
+        top = str(r["metric"]).partition("@")[2]
+        lift = next(
+            (
+                x
+                for x in records
+                if str(x["metric"]) == f"lift@{top}"
+                and all(x.get(k) == r.get(k) for k in ("method", "inputs", "kind", "seed"))
+            ),
+            {},
+        )
+        rows.append(
+            [
+                escape(f"{r.get('kind', 'rare')}, {r['method']}".replace("_", " ")),
+                escape(str(r.get("inputs") or "")),
+                f"top {100 * float(top or 'nan'):g}%",
+                f"{fixed(r['value'])}<small>{fixed(r.get('low'))} – {fixed(r.get('high'))}</small>",
+                f"× {number(lift.get('value'), 2)}",
+                number(r.get("members")),
+            ]
+        )
+    head = ["rarity, method", "inputs", "looked at", "share found", "over chance", "in all"]
+    return table(head, rows)
