@@ -1,0 +1,145 @@
+"""What a mock sky is made of: one frozen configuration, and presets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from euclidfm.errors import InputError
+from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC
+
+__all__ = ["PRESETS", "Preset", "SkyConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How an observation differs from Q1.
+
+    Attributes
+    ----------
+    noise : float
+        Factor on every RMS and photometric error.
+    psf : float
+        Factor on every PSF width.
+    vis_limit : float
+        Faintest catalogued VIS magnitude (AB).
+    psf_beta : float
+        Moffat index of the PSF.
+    note : str
+        What it stands for.
+    """
+
+    noise: float = 1.0
+    psf: float = 1.0
+    vis_limit: float = 24.5
+    psf_beta: float = 3.0
+    note: str = ""
+
+
+PRESETS: dict[str, Preset] = {
+    "q1-like": Preset(note="Depths and PSFs of Euclid Q1."),
+    "deeper": Preset(noise=0.4, vis_limit=25.5, note="Like the Euclid Deep fields: 1 mag deeper."),
+    "shallower": Preset(noise=2.5, vis_limit=23.5, note="1 mag shallower than Q1."),
+    "other-survey": Preset(
+        noise=1.6, psf=1.5, vis_limit=24.0, psf_beta=2.2,
+        note="Another telescope: half as sharp again, broader wings, noisier.",
+    ),
+}  # fmt: skip
+"""The presets of ``SkyConfig.preset`` by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkyConfig:
+    """A mock sky.
+
+    Attributes
+    ----------
+    objects : int
+        Catalogued objects in the whole sky.
+    tiles : int
+        Number of tiles; the unit of parallel work.
+    seed : int
+        Everything random follows from it.
+    preset : str
+        One of `PRESETS`.
+    processes : int
+        Worker processes; the files do not depend on it.
+    density : float
+        Catalogued objects per square arcminute; with `objects` and `tiles` it sets the
+        size of a tile. The default is some three times the real sky's at these
+        magnitudes, so that a small sky holds many objects.
+    star_fraction, quasar_fraction, artefact_fraction : float
+        Shares of the catalogued objects; the rest are galaxies.
+    rarity_boost : float
+        0: rings, mergers and lenses are as rare as in nature; 1: a few per cent each, so
+        that a small sky can test searches. In between: geometric interpolation.
+    faint_thinning : float
+        Galaxies fainter than VIS 20.5 are kept with probability
+        ``10**(-faint_thinning * (VIS - 20.5))``, which favours bright and extended ones
+        as the selections of morphology catalogues do; 0 keeps the natural counts.
+    zoo_vis_limit : float
+        Galaxies brighter than this in VIS (AB) have Galaxy Zoo columns...
+    zoo_area_limit : int
+        ...or with a segmentation area of at least this many pixels.
+    missing_band_fraction : float
+        Share of ground-based fluxes that are missing (NaN).
+    """
+
+    objects: int = 3600
+    tiles: int = 4
+    seed: int = 1
+    preset: str = "q1-like"
+    processes: int = 1
+    density: float = 60.0
+    star_fraction: float = 0.13
+    quasar_fraction: float = 0.025
+    artefact_fraction: float = 0.035
+    rarity_boost: float = 1.0
+    faint_thinning: float = 0.3
+    zoo_vis_limit: float = 21.0
+    zoo_area_limit: int = 700
+    missing_band_fraction: float = 0.04
+
+    def __post_init__(self) -> None:
+        _require(self.objects >= 1, "objects must be at least 1", self.objects)
+        _require(1 <= self.tiles <= self.objects, "tiles must be between 1 and objects", self.tiles)
+        _require(self.seed >= 0, "seed must not be negative", self.seed)
+        _require(self.processes >= 1, "processes must be at least 1", self.processes)
+        _require(self.density > 0, "density must be positive", self.density)
+        _require(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}", self.preset)
+        for name in ("star_fraction", "quasar_fraction", "artefact_fraction", "missing_band_fraction"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"{name} must be between 0 and 1", value)
+        shares = self.star_fraction + self.quasar_fraction + self.artefact_fraction
+        _require(shares <= 1, "the fractions of stars, quasars and artefacts must sum to at most 1", shares)
+        _require(0 <= self.rarity_boost <= 1, "rarity_boost must be between 0 and 1", self.rarity_boost)
+        _require(self.tile_pixels <= 20000, "a tile must not exceed 20000 pixels; use more tiles", self.tiles)
+
+    @property
+    def look(self) -> Preset:
+        """The preset's numbers."""
+        return PRESETS[self.preset]
+
+    def tile_objects(self, index: int) -> int:
+        """Objects of tile `index`: as even as possible."""
+        base, rest = divmod(self.objects, self.tiles)
+        return base + (index < rest)
+
+    @property
+    def tile_pixels(self) -> int:
+        """Side of a tile in pixels, a multiple of 8, at least 256."""
+        arcmin2 = self.objects / self.tiles / self.density
+        side = 60.0 / PIXEL_ARCSEC * np.sqrt(arcmin2)
+        return max(256, int(np.ceil(side / 8) * 8))
+
+    def psf_fwhm(self) -> Mapping[str, float]:
+        """PSF width of each imaged band in arcsec."""
+        return {b: BANDS[b].psf_fwhm_arcsec * self.look.psf for b in EUCLID_BANDS}
+
+
+def _require(condition: bool, rule: str, value: object) -> None:
+    if not condition:
+        msg = f"sky configuration: {rule} (got {value})"
+        raise InputError(msg)

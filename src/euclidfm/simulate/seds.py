@@ -1,0 +1,271 @@
+"""Spectral energy distributions and their fluxes through the survey's filters.
+
+A galaxy component is a non-negative mixture of a few rest-frame templates, reddened,
+redshifted, absorbed by the intergalactic medium and integrated through the filters. The
+mixture is linear, so its fluxes are a mixture of tabulated template fluxes.
+
+Sources
+-------
+Coleman, Wu & Weedman 1980 (ApJS 43, 393): E, Sbc, Scd, Im spectra, from the files that
+GalSim installs. Calzetti et al. 2000 (ApJ 533, 682): dust. Madau 1995 (ApJ 441, 18):
+intergalactic absorption. Vanden Berk et al. 2001 (AJ 122, 549): quasar slope and lines.
+Filters: the ``speclite`` package (names in the survey table).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from euclidfm.survey import SED_BANDS, band
+
+__all__ = [
+    "AV_GRID", "TEMPLATES", "BandIntegrator", "FluxTable", "calzetti", "galaxy_table", "igm_transmission",
+    "quasar_table", "star_colours", "template_weights",
+]  # fmt: skip
+
+WAVE = np.arange(290.0, 2120.0, 1.0)
+"""Observed wavelength grid, nm: all filters of the SED and room at both ends."""
+
+AV_GRID = np.linspace(-0.3, 2.4, 19)
+"""Visual attenuation in magnitudes, relative to the templates' own."""
+
+TEMPLATES = ("E_blue", "E_red", "Sbc", "Scd", "Im", "young", "balmer_lines", "oxygen_lines")
+
+PIVOT_NM = 600.0
+"""Templates have unit f_lambda here, so that weights are light fractions."""
+
+# Rest wavelength (nm) and strength relative to the first of each set.
+_BALMER = (
+    (656.3, 1.0),
+    (486.1, 0.35),
+    (434.0, 0.16),
+    (658.4, 0.3),
+    (372.8, 0.8),
+    (672.0, 0.25),
+    (953.1, 0.15),
+)
+_OXYGEN = ((500.7, 1.0), (495.9, 0.34), (436.3, 0.02), (372.8, 0.4))
+_QUASAR = (
+    (121.6, 92.0, 2.0),
+    (154.9, 24.0, 2.3),
+    (190.9, 21.0, 2.4),
+    (279.9, 32.0, 3.5),
+    (486.1, 46.0, 8.0),
+    (656.3, 195.0, 10.0),
+    (500.7, 13.0, 0.6),
+)  # fmt: skip  rest nm, equivalent width in 0.1 nm, Gaussian width in nm (Vanden Berk et al. 2001, Table 2)
+
+
+class BandIntegrator:
+    """AB fluxes of spectra on `WAVE` in the named response curves.
+
+    The AB flux of a photon-counting band is
+    ``f_nu = int(f_lambda S lambda dlambda) / int(S c/lambda dlambda)``.
+
+    Parameters
+    ----------
+    curves : sequence of str
+        Names of speclite response curves.
+    """
+
+    def __init__(self, curves: tuple[str, ...]) -> None:
+        import speclite.filters
+
+        self.weights = np.zeros((WAVE.size, len(curves)))
+        for j, name in enumerate(curves):
+            curve = speclite.filters.load_filter(name)
+            response = np.interp(WAVE, curve.wavelength / 10.0, curve.response, left=0.0, right=0.0)
+            self.weights[:, j] = response * WAVE / np.sum(response / WAVE)
+
+    def __call__(self, f_lambda: np.ndarray) -> np.ndarray:
+        """Mean f_nu (times c, in units of f_lambda nm^2): shape ``(..., bands)``."""
+        return f_lambda @ self.weights
+
+
+def calzetti(wave_nm: np.ndarray) -> np.ndarray:
+    """Starburst attenuation A(lambda)/A_V of Calzetti et al. 2000, extrapolated below 120 nm."""
+    x = np.maximum(wave_nm, 92.0) / 1000.0
+    blue = 2.659 * (-2.156 + 1.509 / x - 0.198 / x**2 + 0.011 / x**3) + 4.05
+    red = 2.659 * (-1.857 + 1.040 / x) + 4.05
+    return np.maximum(np.where(x < 0.63, blue, red), 0.0) / 4.05
+
+
+def igm_transmission(wave_obs_nm: np.ndarray, z: float) -> np.ndarray:
+    """Mean transmission of the Lyman series forest (Madau 1995, eqs. 12, 15), and none below 91.2 nm."""
+    rest = wave_obs_nm / (1.0 + z)
+    tau = np.zeros_like(wave_obs_nm)
+    for line, a in ((121.567, 0.0036), (102.572, 0.0017), (97.254, 0.0012), (94.974, 0.00093)):
+        tau += np.where(rest < line, a * (wave_obs_nm / line) ** 3.46, 0.0)
+    return np.where(rest < 91.2, 0.0, np.exp(-tau))
+
+
+def _add_lines(wave: np.ndarray, lines: tuple[tuple[float, float], ...], width: float = 0.6) -> np.ndarray:
+    out = np.zeros_like(wave)
+    for centre, strength in lines:
+        out += strength * np.exp(-0.5 * ((wave - centre) / width) ** 2) / (width * np.sqrt(2 * np.pi))
+    return out
+
+
+@cache
+def _rest_templates() -> tuple[np.ndarray, np.ndarray]:
+    """Rest wavelengths (nm) and f_lambda of `TEMPLATES`, shape ``(templates, wavelengths)``."""
+    import galsim
+
+    wave = np.concatenate([np.arange(60.0, 1000.0, 0.25), np.arange(1000.0, 2600.0, 1.0)])
+    share = Path(galsim.meta_data.share_dir) / "SEDs"
+
+    def cww(kind: str) -> np.ndarray:
+        angstrom, flux = np.loadtxt(share / f"CWW_{kind}_ext_more.sed", unpack=True)[:2]
+        f = np.interp(wave, angstrom / 10.0, flux, left=0.0)
+        slope = np.log(flux[-1] / flux[-20]) / np.log(angstrom[-1] / angstrom[-20])
+        beyond = wave > angstrom[-1] / 10.0
+        f[beyond] = flux[-1] * (wave[beyond] / (angstrom[-1] / 10.0)) ** slope
+        return f / np.interp(PIVOT_NM, wave, f)
+
+    e = cww("E")
+    young = np.where(wave > 91.2, (wave / PIVOT_NM) ** -2.2, 0.0)
+    young *= np.where(wave < 364.6, 1.1, 1.0) * (1 + 0.5 * (wave > 900.0) * (wave / 900.0 - 1.0))
+    return wave, np.stack(
+        [
+            e * (wave / PIVOT_NM) ** -0.35,
+            e * (wave / PIVOT_NM) ** 0.35,
+            cww("Sbc"),
+            cww("Scd"),
+            cww("Im"),
+            young,
+            _add_lines(wave, _BALMER),
+            _add_lines(wave, _OXYGEN),
+        ]
+    )
+
+
+def template_weights(
+    kind: np.ndarray, metal: np.ndarray, balmer: np.ndarray, oxygen: np.ndarray
+) -> np.ndarray:
+    """Weights of `TEMPLATES` for a continuous spectral type.
+
+    Parameters
+    ----------
+    kind : array
+        0 = E, 1 = Sbc, 2 = Scd, 3 = Im, 4 = young; linear in between.
+    metal : array
+        0 to 1: from the blue to the red elliptical.
+    balmer, oxygen : array
+        Equivalent widths of H-alpha and [O III] 500.7 in nm.
+
+    Returns
+    -------
+    array of shape ``(objects, templates)``
+    """
+    nodes = np.maximum(0.0, 1.0 - np.abs(np.clip(kind, 0, 4)[:, None] - np.arange(5.0)))
+    e = nodes[:, 0]
+    return np.column_stack([e * (1 - metal), e * metal, nodes[:, 1:], balmer, oxygen])
+
+
+@dataclass(frozen=True)
+class FluxTable:
+    """Template fluxes on a grid of redshift and attenuation, linearly interpolated.
+
+    Attributes
+    ----------
+    z : array of shape ``(Z,)``
+    values : array of shape ``(Z, A, templates, bands)``
+        Mean f_nu per unit luminosity scale, observed (bands of the SED).
+    rest : array of shape ``(A, templates, 2)``
+        The same at rest in SDSS g and i.
+    """
+
+    z: np.ndarray
+    values: np.ndarray
+    rest: np.ndarray
+
+    def fluxes(self, weights: np.ndarray, z: np.ndarray, av: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Observed fluxes ``(objects, bands)`` and rest-frame g, i fluxes ``(objects, 2)``."""
+        iz, fz = _locate(self.z, z)
+        ia, fa = _locate(AV_GRID, av)
+        rest = (1 - fa)[:, None, None] * self.rest[ia] + fa[:, None, None] * self.rest[ia + 1]
+        out = np.zeros((z.size, self.values.shape[-1]))
+        for dz in (0, 1):
+            for da in (0, 1):
+                share = np.where(dz, fz, 1 - fz) * np.where(da, fa, 1 - fa)
+                out += share[:, None] * np.einsum("nt,ntb->nb", weights, self.values[iz + dz, ia + da])
+        return out, np.einsum("nt,ntb->nb", weights, rest)
+
+
+def _locate(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    position = (np.clip(x, grid[0], grid[-1]) - grid[0]) / (grid[1] - grid[0])
+    index = np.minimum(position.astype(int), grid.size - 2)
+    return index, position - index
+
+
+def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray) -> FluxTable:
+    bands = BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+    rest_bands = BandIntegrator(("sdss2010-g", "sdss2010-i"))
+    law = calzetti(wave)
+    values = np.zeros((z_grid.size, AV_GRID.size, len(spectra), len(SED_BANDS)))
+    for i, z in enumerate(z_grid):
+        rest = WAVE / (1 + z)
+        shapes = (
+            np.stack([np.interp(rest, wave, s) for s in spectra]) / (1 + z) * igm_transmission(WAVE, float(z))
+        )
+        dust = 10 ** (-0.4 * AV_GRID[:, None] * np.interp(rest, wave, law))
+        values[i] = bands((dust[:, None] * shapes[None]))
+    dust = 10 ** (-0.4 * AV_GRID[:, None] * calzetti(WAVE))
+    shapes = np.stack([np.interp(WAVE, wave, s) for s in spectra])
+    return FluxTable(z=z_grid, values=values, rest=rest_bands(dust[:, None] * shapes[None]))
+
+
+@cache
+def galaxy_table() -> FluxTable:
+    """Table of the galaxy `TEMPLATES` at 0 < z < 4."""
+    return _table(*_rest_templates(), np.arange(0.0, 4.005, 0.02))
+
+
+@cache
+def quasar_table() -> FluxTable:
+    """Table of two quasar templates (blue and red continuum, with broad lines) at 0 < z < 5."""
+    wave = np.concatenate([np.arange(50.0, 1000.0, 0.5), np.arange(1000.0, 2600.0, 2.0)])
+    lines = sum(
+        ew / 10.0 * (c / PIVOT_NM) ** -1.56 * np.exp(-0.5 * ((wave - c) / s) ** 2) / (s * np.sqrt(2 * np.pi))
+        for c, ew, s in _QUASAR
+    )
+    spectra = np.stack(
+        [
+            (wave / PIVOT_NM) ** slope * (1 + 0.6 * (wave > PIVOT_NM) * (wave / PIVOT_NM - 1)) + lines
+            for slope in (-1.8, -1.2)
+        ]
+    )
+    return _table(wave, spectra, np.arange(0.0, 5.005, 0.02))
+
+
+def star_colours(teff: np.ndarray, metal: np.ndarray) -> np.ndarray:
+    """Fluxes of stars relative to VIS, shape ``(stars, bands)``.
+
+    A Planck curve of the effective temperature, with metal-line blanketing below 450 nm,
+    the Balmer jump of hot stars, and the molecular bands (TiO, H2O) of cool dwarfs.
+
+    Parameters
+    ----------
+    teff : array
+        Effective temperature, K.
+    metal : array
+        Blanketing strength, 0 (metal poor) to 1 (solar).
+    """
+    bands = BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+    t = teff[:, None]
+    planck = WAVE**-5.0 / np.expm1(np.minimum(1.43878e7 / (WAVE * t), 600.0))
+    blanket = np.exp(
+        -metal[:, None] * np.clip((450.0 - WAVE) / 150.0, 0, 1) * np.clip((7500 - t) / 2500, 0, 1.2)
+    )
+    jump = 1 - 0.45 * (WAVE < 370.0) * np.clip((t - 6500) / 3000, 0, 1)
+    cool = np.clip((4100 - t) / 1300, 0, 1)
+    tio = 1 - 0.55 * cool * (0.5 + 0.5 * np.sin(WAVE / 13.0)) * (WAVE > 450.0) * (WAVE < 850.0)
+    water = 1 - 0.35 * cool * (
+        np.exp(-0.5 * ((WAVE - 1400) / 70) ** 2) + np.exp(-0.5 * ((WAVE - 1900) / 80) ** 2)
+    )
+    f = bands(planck * blanket * jump * tio * water)
+    return f / f[:, [SED_BANDS.index("VIS")]]
