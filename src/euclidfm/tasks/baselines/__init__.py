@@ -1,0 +1,1 @@
+"""Baselines that see no embedding: supervised CNNs on pixels, and photometry alone."""

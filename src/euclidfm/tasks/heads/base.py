@@ -1,0 +1,68 @@
+"""What a head is, and the scaling that all heads share.
+
+Shapes: n galaxies, d features, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["Head", "Scaler"]
+
+
+class Head(Protocol):
+    """A regressor or a classifier on scaled features, saved as arrays and JSON."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> None:
+        """Learn from (n, d) features and (n,) targets (class numbers for a classifier)."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """(n,) values of a regressor, (n, C) probabilities of a classifier."""
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and JSON-able settings from which `restore` makes the head again."""
+
+    def restore(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+
+
+@dataclass
+class Scaler:
+    """Zero mean and unit variance; NaN becomes 0 (the mean) with a flag column beside.
+
+    Attributes
+    ----------
+    mean, scale : (d,) arrays
+        Of the training galaxies; constant columns have scale 1 and become 0.
+    flagged : (g,) array of int
+        Columns that get a flag "is missing": one for each group of columns that are missing
+        together in the training set (a modality that some galaxies lack).
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    flagged: np.ndarray
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> Scaler:
+        """Learn the scaling from (n, d) training features."""
+        X = np.asarray(X, np.float64)
+        seen = np.isfinite(X)
+        count = seen.sum(axis=0)
+        mean = np.where(seen, X, 0.0).sum(axis=0) / np.maximum(count, 1)
+        var = (np.where(seen, X - mean, 0.0) ** 2).sum(axis=0) / np.maximum(count, 1)
+        scale = np.sqrt(var)
+        scale[scale < 1e-7 * np.maximum(np.abs(mean), 1e-30)] = 1.0
+        partial = np.flatnonzero((count > 0) & (count < len(X)))
+        _, first = np.unique(seen[:, partial], axis=1, return_index=True)
+        return cls(mean=mean, scale=scale, flagged=partial[np.sort(first)])
+
+    def __call__(self, X: np.ndarray) -> np.ndarray:
+        """Scaled (n, d + g) features in float64, without NaN."""
+        X = np.asarray(X, np.float64)
+        seen = np.isfinite(X)
+        out = np.where(seen, (np.where(seen, X, 0.0) - self.mean) / self.scale, 0.0)
+        return np.concatenate([out, (~seen[:, self.flagged]).astype(np.float64)], axis=1)
