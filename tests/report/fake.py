@@ -187,8 +187,8 @@ def make_folder(folder: Path, n: int = 600, size: int = 40) -> Path:
     table = pa.table({"object_id": galaxies.object_id, "z_phot": np.abs(z_phot)})
     pq.write_table(table, folder / "science" / "photoz" / "predictions.parquet")
     _write_run(folder / "run", rng)
-    real = draw_galaxies(4, size, seed=42)
-    real.masks["VIS"][2] = True
+    real = draw_galaxies(2, size, seed=42)
+    real.masks["VIS"][1] = True
     write_store(folder / "real" / "store", real, labels=False)
     embed(real).write(folder / "real" / "embeddings.parquet")
     return folder

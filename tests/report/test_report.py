@@ -21,9 +21,10 @@ from euclidfm.report.records import tasks_of
 from euclidfm.report.science_table import verdict
 from euclidfm.report.stamps import composite, contact_sheet, grey, heat_map, pictures
 
-SECTIONS = (
-    "summary science efficiency photoz star training map neighbours purity outliers real provenance".split()
-)
+SECTIONS = [
+    *("summary", "science", "efficiency", "photoz", "star", "training"),
+    *("map", "neighbours", "purity", "outliers", "real", "provenance"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,17 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def quick_map(monkeypatch):
     monkeypatch.setattr(embedding_map, "project_map", lambda emb, seed: project_pca(emb))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """Figures are put together but not drawn: drawing is most of the time."""
+    from matplotlib.figure import Figure
+
+    def savefig(self, out, **_):
+        out.write('<svg viewBox="0 0 1 1"></svg>')
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
 
 
 def build(inputs: ReportInputs, out: Path) -> tuple[str, dict]:
@@ -61,13 +73,14 @@ def test_a_whole_report(folder, tmp_path):
     assert numbers["sections"]["summary"]["seed"] == 7
     assert numbers["sections"]["photoz"]["which"] == "test split"
     assert 0.02 < numbers["sections"]["photoz"]["metrics"]["nmad"]["value"] < 0.08
-    assert len(numbers["sections"]["real"]["galaxies"]) == 4
+    assert len(numbers["sections"]["real"]["galaxies"]) == 2
     assert "3 min 32 s" in page
-    assert page.count("<svg") == 4 + 4  # efficiency, photo-z, training, map and four SEDs
+    assert page.count("<svg") == 4 + 2  # efficiency, photo-z, training, map and two SEDs
 
 
-def test_the_page_needs_no_network(folder, tmp_path):
+def test_the_page_needs_no_network_and_is_reproducible(folder, tmp_path):
     page, _ = build(ReportInputs.of_folder(folder), tmp_path)
+    assert page == build(ReportInputs.of_folder(folder), tmp_path)[0]
     visible = re.sub(r'"data:image/[^"]*"', '""', page)
     visible = re.sub(r'xmlns(:xlink)?="[^"]*"', "", visible)
     assert not re.findall(r"""(?:src|href|url|@import)\s*[=(]?\s*["'(]?\s*(?:https?:)?//[^"')]*""", visible)
@@ -78,7 +91,7 @@ def test_the_page_needs_no_network(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(ReportInputs) if f.name not in ("title", "seed")])
-def test_any_part_may_be_missing(folder, tmp_path, name):
+def test_any_part_may_be_missing(folder, tmp_path, blank_figures, name):
     whole = ReportInputs.of_folder(folder)
     empty = {} if name in ("timings", "versions", "surprise") else None
     page, numbers = build(replace(whole, **{name: empty}), tmp_path)
@@ -104,7 +117,7 @@ def test_nothing_at_all_and_a_wrong_path(tmp_path):
     assert "<h1>euclidfm report</h1>" in page
 
 
-def test_damaged_inputs_cost_their_section_only(folder, tmp_path):
+def test_damaged_inputs_cost_their_section_only(folder, tmp_path, blank_figures):
     shutil.copytree(folder, tmp_path / "demo")
     (tmp_path / "demo" / "science" / "efficiency.json").write_text("[{")
     (tmp_path / "demo" / "outliers.parquet").write_bytes(b"PAR1")
@@ -119,7 +132,7 @@ def test_damaged_inputs_cost_their_section_only(folder, tmp_path):
     assert "absent" not in sections["photoz"]
 
 
-def test_the_map_falls_back_and_says_so(folder, tmp_path, monkeypatch):
+def test_the_map_falls_back_and_says_so(folder, tmp_path, monkeypatch, blank_figures):
     def no_umap(emb, seed):
         raise InputError("the map needs umap-learn; install it with `pip install euclidfm[science]`")
 
@@ -129,13 +142,7 @@ def test_the_map_falls_back_and_says_so(folder, tmp_path, monkeypatch):
     assert "UMAP could not be used: the map needs umap-learn" in page
 
 
-def test_reports_are_reproducible(folder, tmp_path):
-    first, _ = build(ReportInputs.of_folder(folder), tmp_path)
-    again, _ = build(ReportInputs.of_folder(folder), tmp_path)
-    assert first == again
-
-
-def test_a_store_without_images(folder, tmp_path):
+def test_a_store_without_images(folder, tmp_path, blank_figures):
     from euclidfm.store import GalaxyStore, StoreInfo, StoreWriter
 
     old = GalaxyStore.open(folder / "store")

@@ -42,12 +42,16 @@ def _draw(tasks: list[Task]) -> str:
         {s.inputs for t in tasks for s in t.series if not s.photometry_only}, key=lambda i: (-i.count("+"), i)
     )
     names = len({(s.method, s.inputs) for t in tasks for s in t.series})
-    with figure(3.9 * len(tasks) + 0.2, 3.4 + 0.19 * -(-names // 3)) as fig:
-        axes = np.atleast_1d(fig.subplots(1, len(tasks)))
+    columns = min(3, len(tasks))
+    rows = -(-len(tasks) // columns)
+    with figure(3.9 * columns + 0.2, 3.4 * rows + 0.19 * -(-names // 3)) as fig:
+        axes = np.atleast_1d(fig.subplots(rows, columns)).ravel()
         handles: dict[str, Any] = {}
-        for axis, task in zip(axes, tasks, strict=True):
+        for axis, task in zip(axes, tasks, strict=False):
             _panel(axis, task, inputs, handles)
-        fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, len(tasks) + 1))
+        for axis in axes[len(tasks) :]:
+            axis.set_axis_off()
+        fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(3, columns + 1))
         return svg(fig, "efficiency", "Label efficiency of each method, one panel a task")
 
 

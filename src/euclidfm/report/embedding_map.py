@@ -64,16 +64,16 @@ def _draw(xy: np.ndarray, kinds: np.ndarray, redshift: np.ndarray, method: str) 
             _points(
                 left,
                 xy[kinds == kind],
-                size * (2.2 if rare else 1.0),
+                size * (4.0 if rare else 1.0),
                 color=colour,
                 marker=marker,
                 label=f"{kind.replace('_', ' ')} ({counts[kind]})",
                 edgecolors="#ffffff" if rare and marker not in "x." else "none",
             )
         if counts:
-            legend = fig.legend(loc="outside lower center", ncols=5, markerscale=1.5, handletextpad=0.2)
+            legend = fig.legend(loc="outside lower center", ncols=5, handletextpad=0.2)
             for handle in legend.legend_handles:
-                handle.set_sizes([22])
+                handle.set_sizes([34])
         known = np.isfinite(redshift)
         _points(right, xy[~known], size, color=LINE)
         if known.any():

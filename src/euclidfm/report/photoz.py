@@ -45,9 +45,8 @@ def section(data: ReportData) -> Section:
     return Section(
         key="photoz",
         title=_TITLE,
-        html=f'<div class="figure">{_draw(z_phot, z_spec)}</div>'
-        + table(["metric", "value", "68% interval"], rows)
-        + caption(note),
+        html=f'<div class="pair"><div class="figure">{_draw(z_phot, z_spec)}</div>'
+        f"<div>{table(['metric', 'value', '68% interval'], rows)}{caption(note)}</div></div>",
         data={"galaxies": len(z_phot), "which": which, "metrics": intervals},
     )
 

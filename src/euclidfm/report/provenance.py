@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from euclidfm.files import plain, read_json, read_yaml
-from euclidfm.report.html import Section, number, seconds, table
+from euclidfm.report.html import Section, fixed, number, seconds, table
 from euclidfm.report.inputs import ReportData
-from euclidfm.report.records import tasks_of
-from euclidfm.report.science_table import verdict
+from euclidfm.report.records import Task, tasks_of
+from euclidfm.report.science_table import best_of
 
 __all__ = ["headline", "provenance"]
 
 
 def headline(data: ReportData) -> Section:
-    """What was done, how large, how long, with which seed; and the first results in words."""
+    """What was done, how large, how long, with which seed; and the first results."""
     store, emb, run = data.mock.store, data.mock.emb, data.run
     facts: list[tuple[str, str]] = []
     numbers: dict[str, Any] = {"seed": data.inputs.seed}
@@ -51,11 +51,7 @@ def headline(data: ReportData) -> Section:
         numbers["total_seconds"] = total
     facts.append((str(data.inputs.seed), "seed"))
     tiles = "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for v, k in facts)
-    words = [
-        f"<li><b>{escape(t.title)}.</b> {escape(verdict(t))}</li>"
-        for t in tasks_of(data.records(data.inputs.efficiency))
-    ]
-    html = f'<div class="facts">{tiles}</div>' + (f"<ul>{''.join(words)}</ul>" if words else "")
+    html = f'<div class="facts">{tiles}</div>{_results(tasks_of(data.records(data.inputs.efficiency)))}'
     return Section(key="summary", title="Summary", html=html, data=numbers)
 
 
@@ -97,6 +93,22 @@ def provenance(data: ReportData) -> Section:
             "model": read_json(model) if model is not None and model.exists() else None,
         },
     )
+
+
+def _results(tasks: list[Task]) -> str:
+    """Each task at the fewest and at all labels: the best probe, the CNN, and photometry alone."""
+    rows = []
+    for task in tasks:
+        for fraction in dict.fromkeys((task.fractions[0], task.fractions[-1])):
+            best = best_of(task, fraction)
+            rows.append(
+                [
+                    f"{escape(task.title)} <small>{escape(task.axis)}</small>",
+                    f"{100 * fraction:g}%",
+                    *("–" if b is None else fixed(b[1].value) for b in best.values()),
+                ]
+            )
+    return table(["task", "labels", "best probe", "supervised CNN", "photometry alone"], rows) if rows else ""
 
 
 def _millions(count: float) -> str:

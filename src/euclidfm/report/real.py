@@ -35,7 +35,10 @@ def section(data: ReportData) -> Section:
         object_id = int(galaxies.object_id[i])
         near, near_ids, similarity = _neighbours(data, rows.get(object_id))
         shown = pictures(galaxies, i)
-        stamps = "".join(stamp(p, f"real galaxy, {name}", name) for name, p in shown.items())
+        names = [*galaxies.images, "colour"] if shown else []
+        stamps = "".join(
+            stamp(shown.get(n), f"real galaxy, {n}" if n in shown else f"no {n}", n) for n in names
+        )
         where = f"{object_id} <small>RA {galaxies.ra[i]:.5f}°, Dec {galaxies.dec[i]:+.5f}°</small>"
         sed = _sed(galaxies, i, real.store.info.sed_bands)
         cards.append(
@@ -58,8 +61,8 @@ def section(data: ReportData) -> Section:
     more = f" The first {count} of {len(real.store)} are shown." if len(real.store) > count else ""
     note = (
         f"{number(len(real.store))} real galaxies went through the same ingest and model as the mocks.{more} "
-        "SED: total flux against wavelength; triangles: 2σ upper limits. Beside: the nearest mock galaxies by "
-        "cosine similarity of the joint embeddings; the model was trained on mocks, so a low similarity says "
+        "SED: total flux against wavelength; triangles: 2σ upper limits. Beside: the nearest mock galaxies "
+        "by cosine similarity of the joint embeddings; the model was trained on mocks, so a low similarity says "
         "that the mocks hold nothing like it."
     )
     return Section(key="real", title=_TITLE, html=caption(note) + "".join(cards), data={"galaxies": found})
@@ -96,8 +99,14 @@ def _sed(galaxies: Galaxies, row: int, bands: tuple[Band, ...]) -> str:
         axis = fig.subplots()
         lower = np.minimum(error[seen], 0.9 * flux[seen])
         axis.errorbar(
-            wave[seen], flux[seen], yerr=[lower, error[seen]], fmt="o", color=COLOURS["blue"], markersize=4, capsize=2
-        )  # fmt: skip
+            wave[seen],
+            flux[seen],
+            yerr=[lower, error[seen]],
+            fmt="o",
+            color=COLOURS["blue"],
+            markersize=4,
+            capsize=2,
+        )
         top = np.maximum(flux, 0)[limit] + 2 * error[limit]
         axis.plot(wave[limit], top, "v", color=COLOURS["vermilion"], markersize=5)
         axis.set_xscale("log")
@@ -111,10 +120,18 @@ def _sed(galaxies: Galaxies, row: int, bands: tuple[Band, ...]) -> str:
             if 0.8 * wave[measured].min() < t < 1.25 * wave.max()
         ]
         axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        heights = [d * 10.0**e for e in range(-4, 6) for d in (1, 2, 5)]
+        heights = [h for h in heights if axis.get_ylim()[0] < h < axis.get_ylim()[1]]
+        heights = heights[:: max(1, len(heights) // 5)]
+        axis.set_yticks(heights, [f"{h:g}" for h in heights])
         axis.minorticks_off()
         for b, w, f in zip(bands, wave, flux, strict=True):
             if np.isfinite(f) and f > 0:
-                place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center"}
+                place = {
+                    "xytext": (0, -13 if b.name == "VIS" else 7),
+                    "textcoords": "offset points",
+                    "ha": "center",
+                }
                 axis.annotate(b.name.split("_")[0], (w, f), fontsize=7, color=MUTED, **place)
         axis.set_xlabel("wavelength [µm]")
         axis.set_ylabel("flux [µJy]")

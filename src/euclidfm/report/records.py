@@ -27,7 +27,13 @@ HIGHER_IS_BETTER = frozenset(
 PHOTOMETRY = ("booster", "colours-ridge", "knn-photometry")
 """Methods that see the catalogue's fluxes only: what the model has to be compared with."""
 
-_TITLES = {"photoz": "Photometric redshift", "mass": "Stellar mass", "morphology": "Smooth or featured"}
+_TITLES = {
+    "photoz": "Photometric redshift",
+    "mass": "Stellar mass",
+    "morphology": "Smooth or featured",
+    "edge_on": "Edge-on disc",
+    "star": "Star or not",
+}
 _UNITS = {
     ("photoz", "nmad"): "NMAD of Δz/(1+z)",
     ("mass", "nmad"): "NMAD of Δ log M [dex]",
@@ -71,7 +77,8 @@ class Series:
     def name(self) -> str:
         """For people: ``linear probe, VIS+NISP``."""
         method = _METHODS.get(self.method, self.method)
-        return f"{method}, {self.inputs}" if self.inputs else method
+        shown = self.inputs if self.inputs.lower() not in ("", "photometry") else ""
+        return f"{method}, {shown}" if shown else method
 
     @property
     def photometry_only(self) -> bool:
@@ -122,7 +129,9 @@ class Task:
 def tasks_of(records: Sequence[dict[str, Any]]) -> list[Task]:
     """The tasks in records of label efficiency, each with its first metric."""
     out = []
-    for name in sorted({str(r["task"]) for r in records}, key=lambda n: (n not in METRICS, n)):
+    known = list(METRICS)
+    names = {str(r["task"]) for r in records}
+    for name in sorted(names, key=lambda n: (known.index(n) if n in known else len(known), n)):
         ours = [r for r in records if r["task"] == name]
         have = {str(r["metric"]) for r in ours}
         wanted = [m for m in METRICS.get(name, ("auc", "nmad", "accuracy")) if m in have]

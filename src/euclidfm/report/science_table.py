@@ -10,7 +10,7 @@ from euclidfm.report.html import Section, caption, fixed, missing, number, table
 from euclidfm.report.inputs import ReportData
 from euclidfm.report.records import Point, Series, Task, tasks_of
 
-__all__ = ["section", "verdict"]
+__all__ = ["best_of", "section", "verdict"]
 
 _TITLE = "Science table"
 
@@ -52,22 +52,30 @@ def verdict(task: Task) -> str:
     """Compare, at the fewest and at all labels, the best probe with the CNN and with photometry alone."""
     sentences = []
     for fraction in dict.fromkeys((task.fractions[0], task.fractions[-1])):
-        probe = _best(task, fraction, [s for s in task.series if s.method.startswith("probe")])
-        if probe is None:
+        best = best_of(task, fraction)
+        if best["probe"] is None:
             continue
-        series, point = probe
+        series, point = best["probe"]
         count = f" ({point.n_train} objects)" if point.n_train else ""
         words = [f"At {100 * fraction:g}% of the labels{count} the best probe ({series.name}) has "]
         words.append(f"{number(point.value)} [{number(point.low)}, {number(point.high)}]")
-        for rivals, what in (
-            ([s for s in task.series if s.method == "cnn"], "the supervised CNN"),
-            ([s for s in task.series if s.photometry_only], "the best on raw photometry alone"),
+        for rival, what in (
+            (best["cnn"], "the supervised CNN"),
+            (best["photometry"], "the best on raw photometry alone"),
         ):
-            rival = _best(task, fraction, rivals)
             if rival is not None:
                 words.append(f", {_compare(task, point, rival[1])} {what} ({number(rival[1].value)})")
         sentences.append("".join(words) + ".")
     return " ".join(sentences) or "No probe was evaluated on this task."
+
+
+def best_of(task: Task, fraction: float) -> dict[str, tuple[Series, Point] | None]:
+    """The best probe, CNN and photometry-only series of a task at one label fraction."""
+    return {
+        "probe": _best(task, fraction, [s for s in task.series if s.method.startswith("probe")]),
+        "cnn": _best(task, fraction, [s for s in task.series if s.method == "cnn"]),
+        "photometry": _best(task, fraction, [s for s in task.series if s.photometry_only]),
+    }
 
 
 def _best(task: Task, fraction: float, series: list[Series]) -> tuple[Series, Point] | None:

@@ -27,6 +27,9 @@ COMPOSITE = ("H", "Y", "VIS")
 _BALANCE = {"H": 0.55, "J": 0.65, "Y": 0.75, "VIS": 1.6}
 """Factors that make a galaxy of mean colour (z about 0.5) come out white."""
 
+_SATURATION = 0.8
+"""Power of the ratio between the bands: below 1, colours are softened."""
+
 _SOFTENING = 3.0
 """Sigma of the sky where the stretch turns from linear to logarithmic."""
 
@@ -63,15 +66,26 @@ def composite(
     layers = np.stack([images[b] * _BALANCE.get(b, 1.0) for b in bands], axis=-1)
     sigmas = [_sigma(images[b], masks[b], noise.get(b, np.nan)) * _BALANCE.get(b, 1.0) for b in bands]
     hidden = np.any([masks[b] for b in bands], axis=0)
-    intensity = layers.mean(axis=-1)
     sigma = float(np.sqrt(np.sum(np.square(sigmas)))) / 3.0
+    intensity = layers.mean(axis=-1)
     stretched = _asinh(intensity / sigma, _white(intensity, hidden, sigma))
-    safe = np.maximum(intensity, sigma)
-    colour = np.clip(layers, -np.asarray(sigmas), None) / safe[..., None]
-    weight = np.clip(intensity / (3 * sigma), 0.0, 1.0)[..., None]  # the colour of noise is grey
-    shown = stretched[..., None] * (weight * colour + (1 - weight))
+    # Hue from pixels averaged 3 x 3, fading to grey where the signal is not above the noise.
+    smooth = np.stack([_average(layers[..., i], hidden) for i in range(3)], axis=-1)
+    mean = smooth.mean(axis=-1)
+    hue = (np.maximum(smooth, 0) / np.maximum(mean, 1e-12)[..., None]) ** _SATURATION
+    weight = np.clip(mean / sigma - 0.7, 0.0, 1.5)[..., None] / 1.5
+    shown = stretched[..., None] * (weight * hue + (1 - weight))
     shown = shown / np.maximum(shown.max(axis=-1, keepdims=True), 1.0)
     return _hatched(shown, hidden)
+
+
+def _average(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """Mean of the usable pixels in 3 x 3 around each."""
+    padded = np.pad(np.where(hidden, 0.0, image), 1)
+    count = np.pad((~hidden).astype(float), 1)
+    window = np.lib.stride_tricks.sliding_window_view
+    total = window(padded, (3, 3)).sum(axis=(2, 3))
+    return np.asarray(total / np.maximum(window(count, (3, 3)).sum(axis=(2, 3)), 1.0))
 
 
 def pictures(galaxies: Galaxies, row: int, bands: Sequence[str] | None = None) -> dict[str, np.ndarray]:
@@ -164,8 +178,8 @@ def _asinh(signal: np.ndarray, white: float) -> np.ndarray:
 
 def _hatched(shown: np.ndarray, mask: np.ndarray) -> np.ndarray:
     picture = (255 * np.clip(np.nan_to_num(shown), 0, 1)).astype(np.uint8)
-    y, x = np.indices(mask.shape)
-    picture[mask] = np.where((x[mask] + y[mask]) % 4 == 0, 150, 96)[:, None].astype(np.uint8)
+    diagonal = np.add.outer(np.arange(mask.shape[0]), np.arange(mask.shape[1]))
+    picture[mask] = np.where(diagonal[mask] % 4 == 0, 150, 96)[:, None].astype(np.uint8)
     return picture
 
 

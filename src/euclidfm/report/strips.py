@@ -52,7 +52,7 @@ def section(data: ReportData) -> Section:
         )
     note = (
         "Framed: the query, drawn at random among the brighter half of its kind (not picked by hand); then "
-        f"its {_NEIGHBOURS} nearest by cosine similarity (below each) in the joint space. VIS, asinh stretch; "
+        f"its {_NEIGHBOURS} nearest by cosine similarity (below each), joint space. VIS, asinh stretch; "
         "under it H, Y, VIS as red, green, blue. ✓: same kind as the query. Hatched: masked pixels."
     )
     return Section(key="neighbours", title=_TITLE, html="".join(strips) + caption(note), data=found)

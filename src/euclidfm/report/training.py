@@ -23,8 +23,8 @@ def section(data: ReportData) -> Section:
         return missing("training", _TITLE, "No training log was given.")
     modalities = [n.removeprefix("loss_") for n in log if n.startswith("loss_")]
     note = (
-        "Next-token loss; faint: training batches, solid: their running median, dots: held-out galaxies of "
-        "the validation split. The total is the weighted sum of the modalities."
+        "Next-token loss (Huber, in scaled units); faint: training batches, solid: their running median, "
+        "dots: held-out galaxies of the validation split. The total is the weighted sum of the modalities."
     )
     last = {k: float(v[np.isfinite(v)][-1]) for k, v in log.items() if np.isfinite(v).any()}
     return Section(
@@ -45,10 +45,10 @@ def _draw(log: dict[str, np.ndarray], modalities: list[str]) -> str:
             _curve(axes[1], step, log, f"loss_{name}", f"val_{name}", _COLOURS[i % len(_COLOURS)], name)
         if modalities:
             axes[1].set_title("By modality")
-            axes[1].legend(ncols=2)
+            fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower right", ncols=len(modalities))
         for axis in axes:
             axis.set_xlabel("step")
-            axis.set_ylabel("loss [nat per number]")
+            axis.set_ylabel("loss (dimensionless)")
         return svg(fig, "training", "Training and validation loss against step")
 
 
