@@ -7,9 +7,11 @@ that the components still sum to the galaxy's fluxes.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from euclidfm.simulate.render import Component
+from euclidfm.simulate.render import Component, Knots, Picture
 from euclidfm.survey import SED_BANDS, band
 
 __all__ = ["components"]
@@ -30,11 +32,16 @@ class _Disc:
 
     def __init__(self, re: float, q: float, angle: float) -> None:
         self.re, self.q, self.angle = re, max(q, 0.12), angle
+        self.cos, self.sin = math.cos(angle), math.sin(angle)
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
-        u, v = x * cos + y * sin, (y * cos - x * sin) / np.float32(self.q)
+        u, v = x * self.cos + y * self.sin, (y * self.cos - x * self.sin) / self.q
         return u, v
+
+    def to_sky(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """From the disc's plane to the sky."""
+        v = v * self.q
+        return u * self.cos - v * self.sin, u * self.sin + v * self.cos
 
 
 def components(
@@ -53,7 +60,8 @@ def components(
     rng : Generator
         The galaxy's own random numbers.
     """
-    re, q, angle = galaxy["re_arcsec"], galaxy["axis_ratio"], np.radians(galaxy["position_angle"])
+    re, q = float(galaxy["re_arcsec"]), float(galaxy["axis_ratio"])
+    angle = math.radians(galaxy["position_angle"])
     parts: list[Component] = []
     if bulge.sum() > 0:
         round_q = (
@@ -90,19 +98,19 @@ def _smooth(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Compon
     return [Component(flux=flux, re=d.re, index=1.0, axis_ratio=d.q, angle=d.angle)]
 
 
-def _arms(d: _Disc, rng: np.random.Generator, arms: int, start: float):  # type: ignore[no-untyped-def]
+def _arms(d: _Disc, rng: np.random.Generator, arms: int, start: float) -> Picture:
     """Logarithmic spiral arms: ridges at ``arms * (phi - ln(r) / tan(pitch)) = 0``."""
-    pitch = np.radians(rng.uniform(12, 32))
-    phase, hand = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
+    pitch = math.radians(rng.uniform(12, 32))
+    phase, hand = rng.uniform(0, 2 * np.pi), float(rng.choice([-1.0, 1.0]))
     sharp = rng.uniform(2.0, 5.0)
     flocculent = rng.random() < 0.25
-    waves = rng.uniform(-6, 6, (5, 2)) / d.re
-    offsets = rng.uniform(0, 2 * np.pi, 5)
+    waves = (rng.uniform(-6, 6, (5, 2)) / d.re).tolist()
+    offsets = rng.uniform(0, 2 * np.pi, 5).tolist()
 
     def picture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         u, v = d(x, y)
-        r = np.sqrt(u * u + v * v) + np.float32(0.02 * d.re)
-        turn = arms * (hand * np.arctan2(v, u) - np.log(r / d.re) / np.tan(pitch)) + phase
+        r = np.sqrt(u * u + v * v) + 0.02 * d.re
+        turn = arms * (hand * np.arctan2(v, u) - np.log(r / d.re) / math.tan(pitch)) + phase
         ridge = np.exp(sharp * (np.cos(turn) - 1))
         if flocculent:
             ridge = ridge * np.clip(
@@ -116,19 +124,12 @@ def _arms(d: _Disc, rng: np.random.Generator, arms: int, start: float):  # type:
     return picture
 
 
-def _clumps(d: _Disc, flux: np.ndarray, rng: np.random.Generator, n: int, size: float) -> list[Component]:
+def _clumps(d: _Disc, flux: np.ndarray, rng: np.random.Generator, n: int, size: float) -> Component:
     """Star-forming knots, n of them, of a power-law flux distribution."""
-    share = rng.pareto(1.5, n) + 0.3
-    share /= share.sum()
     r, phi = d.re * np.sqrt(-np.log(rng.uniform(1e-3, 1.0, n))) * 0.85, rng.uniform(0, 2 * np.pi, n)
-    u, v = r * np.cos(phi), r * np.sin(phi) * d.q
-    cos, sin = np.cos(d.angle), np.sin(d.angle)
-    return [
-        Component(
-            flux=flux * s, re=size * d.re, index=1.0, x=float(a * cos - b * sin), y=float(a * sin + b * cos)
-        )
-        for s, a, b in zip(share, u, v, strict=True)
-    ]
+    x, y = d.to_sky(r * np.cos(phi), r * np.sin(phi))
+    weight, width = rng.pareto(1.5, n) + 0.3, size * d.re * rng.uniform(0.7, 1.4, n)
+    return Component(flux=flux, re=d.re, knots=Knots(weight=np.minimum(weight, 4.0), x=x, y=y, sigma=width))
 
 
 def _spiral(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
@@ -138,7 +139,7 @@ def _spiral(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Compon
     return [
         *_smooth(d, rest, rng),
         Component(flux=arms, re=d.re, picture=_arms(d, rng, n_arms, 0.25)),
-        *_clumps(d, knots, rng, 5, 0.06),
+        _clumps(d, knots, rng, 5, 0.06),
     ]
 
 
@@ -147,9 +148,11 @@ def _barred(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Compon
     rest, arms = _split(rest, rng.uniform(0.25, 0.45), -0.45)
     twist, length, width = rng.uniform(0, np.pi), rng.uniform(0.5, 0.9) * d.re, rng.uniform(0.16, 0.25)
 
+    cos, sin = math.cos(twist), math.sin(twist)
+
     def bar_picture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         u, v = d(x, y)
-        a, b = u * np.cos(twist) + v * np.sin(twist), v * np.cos(twist) - u * np.sin(twist)
+        a, b = u * cos + v * sin, v * cos - u * sin
         r4 = (np.abs(a) / length) ** 3 + (np.abs(b) / (width * length)) ** 3
         return np.exp(-(r4**0.75))
 
@@ -182,7 +185,7 @@ def _irregular(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Com
         flux=0.3 * rest, re=0.6 * d.re, index=0.7, axis_ratio=float(rng.uniform(0.4, 0.9)),
         angle=float(rng.uniform(0, np.pi)), x=float(off[0]), y=float(off[1]),
     )  # fmt: skip
-    return [base, side, *_clumps(d, knots, rng, int(rng.integers(4, 10)), float(rng.uniform(0.08, 0.16)))]
+    return [base, side, _clumps(d, knots, rng, int(rng.integers(4, 10)), float(rng.uniform(0.08, 0.16)))]
 
 
 def _edge_on(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
@@ -191,7 +194,7 @@ def _edge_on(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Compo
     depth, tilt = rng.uniform(0.5, 0.85), rng.uniform(-0.3, 0.3) * z0
 
     def picture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        cos, sin = np.cos(d.angle), np.sin(d.angle)
+        cos, sin = d.cos, d.sin
         u, v = np.abs(x * cos + y * sin) / h, y * cos - x * sin
         r = np.maximum(u, 1e-3)
         sheet = np.exp(-r) * (1 + 0.8 * r) / np.cosh(np.clip(v / z0, -20, 20)) ** 2
@@ -203,29 +206,26 @@ def _edge_on(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Compo
 
 
 def _companion(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
-    """A second galaxy, and the tidal tails of both: curved ribbons that fade outwards."""
+    """A second galaxy, and the tidal tails of both: curved ribbons that fade and widen outwards."""
     where, far = rng.uniform(0, 2 * np.pi), rng.uniform(1.2, 2.2) * d.re
-    x, y = float(far * np.cos(where)), float(far * np.sin(where))
-    body, tails = 0.6 * flux, 0.4 * flux
+    x, y = far * math.cos(where), far * math.sin(where)
     sweep, thick = rng.uniform(1.6, 2.8), rng.uniform(0.12, 0.22) * d.re
-    hand, lengths = rng.choice([-1.0, 1.0]), rng.uniform(1.5, 3.0, 2) * d.re
-
-    def picture(px: np.ndarray, py: np.ndarray) -> np.ndarray:
-        out = np.zeros(np.broadcast_shapes(px.shape, py.shape), np.float32)
-        for sign, cx, cy, length in ((1.0, x, y, lengths[0]), (-1.0, 0.0, 0.0, lengths[1])):
-            for t in np.linspace(0.15, 1.0, 14):
-                turn = where + (0 if sign > 0 else np.pi) + hand * sweep * t
-                r = 0.5 * d.re + length * t
-                tx, ty = cx + r * np.cos(turn) * 0.8, cy + r * np.sin(turn) * 0.8
-                s = thick * (1 + t)
-                out += (1.1 - t) * np.exp(-0.5 * ((px - tx) ** 2 + (py - ty) ** 2) / s**2) / s
-        return out
-
-    return [
-        Component(flux=body, re=0.5 * d.re, index=float(rng.uniform(1, 3)), axis_ratio=float(rng.uniform(0.5, 0.95)),
-                  angle=float(rng.uniform(0, np.pi)), x=x, y=y),
-        Component(flux=tails, re=2.0 * d.re, picture=picture),
-    ]  # fmt: skip
+    hand, lengths = float(rng.choice([-1.0, 1.0])), rng.uniform(1.5, 3.0, 2) * d.re
+    t = np.linspace(0.1, 1.0, 16)
+    tail_x, tail_y = [], []
+    for turn, cx, cy, length in ((0.0, x, y, lengths[0]), (np.pi, 0.0, 0.0, lengths[1])):
+        angle, r = where + turn + hand * sweep * t, 0.8 * (0.5 * d.re + length * t)
+        tail_x.append(cx + r * np.cos(angle))
+        tail_y.append(cy + r * np.sin(angle))
+    tails = Knots(
+        weight=np.tile(1.1 - t, 2), x=np.concatenate(tail_x), y=np.concatenate(tail_y),
+        sigma=np.tile(thick * (1 + t), 2),
+    )  # fmt: skip
+    second = Component(
+        flux=0.6 * flux, re=0.5 * d.re, index=float(rng.uniform(1, 3)), axis_ratio=float(rng.uniform(0.5, 0.95)),
+        angle=float(rng.uniform(0, np.pi)), x=x, y=y,
+    )  # fmt: skip
+    return [second, Component(flux=0.4 * flux, re=2.0 * d.re, knots=tails)]
 
 
 def _merger(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
@@ -241,17 +241,18 @@ def _lens(d: _Disc, total: np.ndarray, rng: np.random.Generator) -> list[Compone
     """
     blue = total[5] * (_WAVELENGTH / 715.0) ** 0.4
     q, ring = float(np.clip(d.q, 0.55, 0.95)), rng.uniform(0.8, 1.8)
-    sx, sy = rng.normal(0, 0.18, 2) * ring
+    sx, sy = (rng.normal(0, 0.18, 2) * ring).tolist()
     size, sq, sa = rng.uniform(0.08, 0.2), rng.uniform(0.5, 1), rng.uniform(0, np.pi)
-    f = np.sqrt(1 - q * q)
+    f = math.sqrt(1 - q * q)
+    cos_s, sin_s = math.cos(sa), math.sin(sa)
 
     def picture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        cos, sin = np.cos(d.angle), np.sin(d.angle)
+        cos, sin = d.cos, d.sin
         u, v = x * cos + y * sin, y * cos - x * sin
         psi = np.sqrt(q * q * u * u + v * v) + 1e-6
-        bu = u - ring * np.sqrt(q) / f * np.arctan(f * u / psi) - sx
-        bv = v - ring * np.sqrt(q) / f * np.arctanh(np.clip(f * v / psi, -0.999, 0.999)) - sy
-        a, b = bu * np.cos(sa) + bv * np.sin(sa), (bv * np.cos(sa) - bu * np.sin(sa)) / sq
+        bu = u - ring * math.sqrt(q) / f * np.arctan(f * u / psi) - sx
+        bv = v - ring * math.sqrt(q) / f * np.arctanh(np.clip(f * v / psi, -0.999, 0.999)) - sy
+        a, b = bu * cos_s + bv * sin_s, (bv * cos_s - bu * sin_s) / sq
         return np.exp(-1.678 * np.sqrt(a * a + b * b) / size)
 
     return [Component(flux=blue, re=0.7 * ring, picture=picture)]

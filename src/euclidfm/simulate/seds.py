@@ -14,12 +14,14 @@ Filters: the ``speclite`` package (names in the survey table).
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from euclidfm.errors import InputError
 from euclidfm.survey import SED_BANDS, band
 
 __all__ = [
@@ -27,7 +29,7 @@ __all__ = [
     "quasar_table", "star_colours", "template_weights",
 ]  # fmt: skip
 
-WAVE = np.arange(290.0, 2120.0, 1.0)
+WAVE = np.arange(290.0, 2120.0, 2.0)
 """Observed wavelength grid, nm: all filters of the SED and room at both ends."""
 
 AV_GRID = np.linspace(-0.3, 2.4, 19)
@@ -103,7 +105,7 @@ def igm_transmission(wave_obs_nm: np.ndarray, z: float) -> np.ndarray:
     return np.where(rest < 91.2, 0.0, np.exp(-tau))
 
 
-def _add_lines(wave: np.ndarray, lines: tuple[tuple[float, float], ...], width: float = 0.6) -> np.ndarray:
+def _add_lines(wave: np.ndarray, lines: tuple[tuple[float, float], ...], width: float = 1.5) -> np.ndarray:
     out = np.zeros_like(wave)
     for centre, strength in lines:
         out += strength * np.exp(-0.5 * ((wave - centre) / width) ** 2) / (width * np.sqrt(2 * np.pi))
@@ -111,12 +113,19 @@ def _add_lines(wave: np.ndarray, lines: tuple[tuple[float, float], ...], width: 
 
 
 @cache
+def _sed_bands() -> BandIntegrator:
+    return BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+
+
+@cache
 def _rest_templates() -> tuple[np.ndarray, np.ndarray]:
     """Rest wavelengths (nm) and f_lambda of `TEMPLATES`, shape ``(templates, wavelengths)``."""
-    import galsim
-
+    spec = importlib.util.find_spec("galsim")
+    if spec is None or spec.origin is None:
+        msg = "the mock sky needs the CWW spectra that GalSim installs: pip install 'euclidfm[sky]'"
+        raise InputError(msg)
     wave = np.concatenate([np.arange(60.0, 1000.0, 0.25), np.arange(1000.0, 2600.0, 1.0)])
-    share = Path(galsim.meta_data.share_dir) / "SEDs"
+    share = Path(spec.origin).parent / "share" / "SEDs"
 
     def cww(kind: str) -> np.ndarray:
         angstrom, flux = np.loadtxt(share / f"CWW_{kind}_ext_more.sed", unpack=True)[:2]
@@ -203,7 +212,7 @@ def _locate(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray) -> FluxTable:
-    bands = BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+    bands = _sed_bands()
     rest_bands = BandIntegrator(("sdss2010-g", "sdss2010-i"))
     law = calzetti(wave)
     values = np.zeros((z_grid.size, AV_GRID.size, len(spectra), len(SED_BANDS)))
@@ -213,7 +222,7 @@ def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray) -> FluxTab
             np.stack([np.interp(rest, wave, s) for s in spectra]) / (1 + z) * igm_transmission(WAVE, float(z))
         )
         dust = 10 ** (-0.4 * AV_GRID[:, None] * np.interp(rest, wave, law))
-        values[i] = bands((dust[:, None] * shapes[None]))
+        values[i] = bands(dust[:, None] * shapes[None])
     dust = 10 ** (-0.4 * AV_GRID[:, None] * calzetti(WAVE))
     shapes = np.stack([np.interp(WAVE, wave, s) for s in spectra])
     return FluxTable(z=z_grid, values=values, rest=rest_bands(dust[:, None] * shapes[None]))
@@ -221,8 +230,8 @@ def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray) -> FluxTab
 
 @cache
 def galaxy_table() -> FluxTable:
-    """Table of the galaxy `TEMPLATES` at 0 < z < 4."""
-    return _table(*_rest_templates(), np.arange(0.0, 4.005, 0.02))
+    """Table of the galaxy `TEMPLATES` at 0 < z < 2.6."""
+    return _table(*_rest_templates(), np.arange(0.0, 2.605, 0.02))
 
 
 @cache
@@ -255,7 +264,7 @@ def star_colours(teff: np.ndarray, metal: np.ndarray) -> np.ndarray:
     metal : array
         Blanketing strength, 0 (metal poor) to 1 (solar).
     """
-    bands = BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+    bands = _sed_bands()
     t = teff[:, None]
     planck = WAVE**-5.0 / np.expm1(np.minimum(1.43878e7 / (WAVE * t), 600.0))
     blanket = np.exp(

@@ -21,6 +21,9 @@ NO_DATA = 1e16
 """RMS of pixels without data."""
 
 IMAGED = [SED_BANDS.index(b) for b in EUCLID_BANDS]
+_FAINT = np.array([0.15 * BANDS[b].pixel_rms_ujy for b in EUCLID_BANDS])
+"""Surface brightness, µJy per pixel, at which stamps end: well below the noise."""
+
 SATURATION_MAG = 18.0
 """VIS magnitude of a star whose central pixel is full (Euclid Collaboration: Cropper et al. 2025)."""
 
@@ -256,7 +259,7 @@ def _draw(
     if kind == "galaxy":
         parts = components(subtype, p, p["bulge_flux"], p["disc_flux"], rng)
         flux = np.sum([c.flux for c in parts], axis=0)
-        size = stamp_size(parts)
+        size = stamp_size([Component(**{**vars(c), "flux": c.flux[IMAGED]}) for c in parts], _FAINT)
     else:
         flux = np.asarray(p["flux"])
         parts = [Component(flux=flux)]
