@@ -73,7 +73,7 @@ def _draw(z_phot: np.ndarray, z_spec: np.ndarray) -> str:
     line = np.array([0.0, top])
     error = (z_phot - z_spec) / (1 + z_spec)
     bad = np.abs(error) > 0.15
-    with figure(5.2, 6.0) as fig:
+    with figure(4.7, 5.5) as fig:
         upper, lower = fig.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         size = float(np.clip(4000 / len(z_spec), 3, 14))
         for axis, y in ((upper, z_phot), (lower, error)):

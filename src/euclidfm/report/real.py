@@ -62,8 +62,8 @@ def section(data: ReportData) -> Section:
     note = (
         f"{number(len(real.store))} real galaxies went through the same ingest and model as the mocks.{more} "
         "SED: total flux against wavelength; triangles: 2σ upper limits. Beside: the nearest mock galaxies "
-        "by cosine similarity of the joint embeddings; the model was trained on mocks, so a low similarity says "
-        "that the mocks hold nothing like it."
+        "by cosine similarity of the joint embeddings; the model was trained on mocks, so a low similarity "
+        "says that the mocks hold nothing like it."
     )
     return Section(key="real", title=_TITLE, html=caption(note) + "".join(cards), data={"galaxies": found})
 
