@@ -89,9 +89,8 @@ def _run(path: Path) -> str:
     lines.append(f"  width {config['width']}, {config['depth']} blocks, {config['heads']} heads")
     if (path / "run.json").exists():
         run = read_json(path / "run.json")
-        lines.append(
-            f"  {run['parameters'] / 1e6:.2f} M parameters, {run['galaxies']} galaxies in {run['seconds']:.0f} s"
-        )
+        size = f"{run['parameters'] / 1e6:.2f} M parameters"
+        lines.append(f"  {size}, {run['galaxies']} galaxies in {run['seconds']:.0f} s")
     return "\n".join(lines)
 
 

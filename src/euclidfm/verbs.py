@@ -86,7 +86,8 @@ def _simulate(args: Namespace) -> None:
     config = _config(SkyConfig, args)
     with bar("simulate", "objects") as progress, record_run(args.out, "simulate", config):
         summary = simulate_sky(config, args.out, progress)
-    _say(f"{args.out}: {summary}")
+    kinds = ", ".join(f"{n} {kind}" for kind, n in summary["kinds"].items())
+    _say(f"{args.out}: {summary['objects']} objects ({kinds}) in {len(summary['files'])} files")
 
 
 # ingest --------------------------------------------------------------------------------------
@@ -180,9 +181,8 @@ def _probe(args: Namespace) -> None:
     out, store = Path(args.out), GalaxyStore.open(args.store)
     emb = EmbeddingTable.read(args.embeddings)
     task = tasks.get(args.task)
-    labels = store.labels(*task.columns)
     with record_run(out, "probe", args.as_dict()):
-        records = fit_and_write(task, emb, labels, out, head=args.head, seed=args.seed)
+        records = fit_and_write(task, emb, store.index, out, head=args.head, seed=args.seed)
     for r in records:
         _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
     _say(f"{out}: probe, predictions.parquet, metrics.json")

@@ -1,0 +1,304 @@
+"""The whole road on a small mock sky: simulate, ingest, pre-train, embed, science, report.
+
+Each stage reads the files of the one before and writes its own, exactly as its verb would. A stage
+that is done is not done again, so a demo that was stopped continues.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.errors import InputError
+from euclidfm.files import plain, read_json, record_run, write_json, write_table
+from euclidfm.progress import bar
+
+__all__ = ["DemoConfig", "run_demo", "science_table", "write_report"]
+
+log = logging.getLogger(__name__)
+
+RARITIES = ("ring", "merger", "lens")
+"""What outlier ranking is asked to bring up; known from the mock sky's truth."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """A demo: small enough for minutes on two cores."""
+
+    seed: int = 1
+    """Everything random follows from it."""
+    objects: int = 4000
+    """Objects on the mock sky."""
+    tiles: int = 4
+    """Tiles of the mock sky."""
+    size: int = 64
+    """Side of the cutouts in pixels."""
+    steps: int = 1400
+    """Pre-training steps."""
+    batch: int = 64
+    """Galaxies a step."""
+    width: int = 192
+    """Width of the model."""
+    depth: int = 6
+    """Blocks of the model."""
+    fractions: tuple[float, ...] = (0.05, 0.2, 1.0)
+    """Label fractions of the label-efficiency study."""
+    repeats: int = 3
+    """Repeats of each, with other labels and another initialisation."""
+    processes: int = 2
+    """Processes for the mock sky."""
+    real: str | None = None
+    """Folder with real Euclid cutouts (FITS) to take along."""
+
+
+@dataclass
+class _Road:
+    """A demo under way: its folder and what is done."""
+
+    config: DemoConfig
+    out: Path
+    timings: dict[str, float] = field(default_factory=dict)
+
+    def stage(self, name: str, work: Callable[[], None]) -> None:
+        """Do a stage unless it is done; keep its time."""
+        if name in self.timings:
+            log.info("%s: done before", name)
+            return
+        begun = time.monotonic()
+        work()
+        self.timings[name] = round(time.monotonic() - begun, 1)
+        write_json(self.out / "demo.json", {"config": plain(self.config), "timings": self.timings})
+
+
+def run_demo(config: DemoConfig, out: Path) -> Path:
+    """Run the demo.
+
+    Parameters
+    ----------
+    config : DemoConfig
+    out : path
+        Folder for everything; a demo of the same config that is there is continued.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    InputError
+        If `out` holds something else, or a demo of another config.
+    """
+    road = _Road(config, out)
+    if (out / "demo.json").exists():
+        before = read_json(out / "demo.json")
+        # real data is an addition: it does not change what was done without it
+        if {**before["config"], "real": None} != {**plain(config), "real": None}:
+            msg = f"{out} holds a demo with other settings; remove it or choose another folder with --out"
+            raise InputError(msg)
+        road.timings = before["timings"]
+        if before["config"]["real"] != config.real:
+            road.timings.pop("real", None)
+    elif out.exists() and any(out.iterdir()):
+        msg = f"{out} exists and is not a demo; choose another folder with --out"
+        raise InputError(msg)
+    with record_run(out, "demo", config):
+        road.stage("simulate", lambda: _simulate(config, out))
+        road.stage("ingest", lambda: _ingest(config, out))
+        road.stage("pretrain", lambda: _pretrain(config, out))
+        road.stage("embed", lambda: _embed(out))
+        road.stage("science", lambda: _science(config, out))
+        road.stage("discovery", lambda: _discovery(config, out))
+        if config.real is not None:
+            road.stage("real", lambda: _real(config, out))
+        begun = time.monotonic()
+        report = write_report(out, out / "report.html")
+        road.timings["report"] = round(time.monotonic() - begun, 1)
+        write_json(out / "demo.json", {"config": plain(config), "timings": road.timings})
+    return report
+
+
+def _simulate(config: DemoConfig, out: Path) -> None:
+    from euclidfm.simulate import SkyConfig, simulate_sky
+
+    sky = SkyConfig(
+        objects=config.objects,
+        tiles=config.tiles,
+        seed=config.seed,
+        rarity_boost=1.0,
+        processes=config.processes,
+    )
+    with bar("simulate", "objects") as progress, record_run(out / "sky", "simulate", sky):
+        simulate_sky(sky, out / "sky", progress)
+
+
+def _ingest(config: DemoConfig, out: Path) -> None:
+    from euclidfm.ingest import IngestConfig, ingest
+
+    settings = IngestConfig(
+        source=str(out / "sky"),
+        size=config.size,
+        selection="everything-detected",
+        split_order=12,  # the mock sky is small: pixels of 52 arcsec
+        split_fractions=(0.65, 0.1, 0.25),
+        split_seed=config.seed,
+        release="mock",
+    )
+    with bar("ingest") as progress:
+        ingest(settings, out / "store", progress=progress, overwrite=True)
+
+
+def _pretrain(config: DemoConfig, out: Path) -> None:
+    from euclidfm.model import ModelConfig
+    from euclidfm.pretrain import PretrainConfig, pretrain
+
+    model = ModelConfig(width=config.width, depth=config.depth, heads=config.width // 32, crop=config.size)
+    settings = PretrainConfig(model=model, steps=config.steps, batch=config.batch, seed=config.seed)
+    with bar("pretrain") as progress, record_run(out / "run", "pretrain", settings):
+        pretrain(settings, out / "store", out / "run", progress)
+
+
+def _embed(out: Path) -> None:
+    from euclidfm.embeddings import embed
+    from euclidfm.model import FoundationModel
+    from euclidfm.store import GalaxyStore
+
+    model, store = FoundationModel.load(out / "run"), GalaxyStore.open(out / "store")
+    names = model.config.modalities
+    with bar("embed") as progress:
+        for n in range(len(names), 0, -1):  # one checkpoint, modalities withheld
+            emb = embed(model, store, modalities=names[:n], progress=progress)
+            emb.write(out / (_file_of(names[:n]) if n < len(names) else "embeddings.parquet"))
+
+
+def _file_of(modalities: tuple[str, ...]) -> str:
+    return f"embeddings-{'+'.join(modalities)}.parquet"
+
+
+def _read_embeddings(out: Path) -> dict[str, Any]:
+    """Embedding tables by the modalities that the model was shown, the fullest first."""
+    from euclidfm.embeddings import EmbeddingTable
+
+    full = EmbeddingTable.read(out / "embeddings.parquet")
+    tables = {"+".join(full.by_modality): full}
+    for file in sorted(out.glob("embeddings-*.parquet"), key=lambda p: -len(p.name)):
+        tables[file.stem.removeprefix("embeddings-")] = EmbeddingTable.read(file)
+    return tables
+
+
+def _science(config: DemoConfig, out: Path) -> None:
+    from euclidfm import tasks
+    from euclidfm.store import GalaxyStore
+    from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency
+    from euclidfm.verbs import fit_and_write
+
+    store, tables = GalaxyStore.open(out / "store"), _read_embeddings(out)
+    folder = out / "science"
+    folder.mkdir(exist_ok=True)
+    study = EfficiencyConfig(fractions=config.fractions, repeats=config.repeats, seed=config.seed)
+    with bar("label efficiency", "fits") as progress:
+        label_efficiency(study, store, tables, folder / "efficiency.json", progress)
+    full = next(iter(tables.values()))
+    for name in ("photoz", "mass", "morphology"):
+        fit_and_write(tasks.get(name), full, store.index, folder / name, seed=config.seed)
+    records = []
+    for emb in tables.values():
+        probe = tasks.star.fit(emb, store.index, seed=config.seed)
+        records += probe.evaluate(emb, store.index)
+    write_json(folder / "star.json", records)
+
+
+def _discovery(config: DemoConfig, out: Path) -> None:
+    from euclidfm.discover import outlier_recall, outlier_scores, similarity_purity
+    from euclidfm.store import GalaxyStore
+
+    store = GalaxyStore.open(out / "store")
+    purity, recall = [], []
+    for inputs, emb in _read_embeddings(out).items():
+        emb = emb.take(emb.split == "test")
+        kind = emb.column_of(store.index, "subtype").astype(str)
+        purity += [{**r, "inputs": inputs} for r in similarity_purity(emb, kind, k=(10,), seed=config.seed)]
+        scores = outlier_scores(emb, seed=config.seed)
+        recall += _recall_of(outlier_recall, scores, kind, inputs, config.seed)
+        if not (out / "outliers.parquet").exists():
+            write_table(scores, out / "outliers.parquet")
+    write_json(out / "science" / "search.json", purity)
+    write_json(out / "science" / "outliers.json", recall)
+
+
+def _recall_of(measure: Any, scores: Any, kind: np.ndarray, inputs: str, seed: int) -> list[Any]:
+    rare = np.isin(kind, RARITIES)
+    if not rare.any():
+        return []
+    return list(measure(scores, rare, top=0.01, seed=seed, kind="+".join(RARITIES), inputs=inputs))
+
+
+def _real(config: DemoConfig, out: Path) -> None:
+    """Real cutouts through the same ingest and the same model."""
+    from euclidfm.embeddings import embed
+    from euclidfm.ingest import IngestConfig, ingest
+    from euclidfm.model import FoundationModel
+    from euclidfm.store import GalaxyStore
+
+    source = Path(config.real or "")
+    if not source.is_dir():
+        msg = f"--real {source} is not a folder; name the folder that holds the real cutouts"
+        raise InputError(msg)
+    folder = source / "euclid_q1" if (source / "euclid_q1").is_dir() else source
+    settings = IngestConfig(source=str(folder), size=config.size, release="Q1")
+    with bar("ingest real") as progress:
+        ingest(settings, out / "real" / "store", progress=progress, overwrite=True)
+    model = FoundationModel.load(out / "run")
+    emb = embed(model, GalaxyStore.open(out / "real" / "store"))
+    emb.write(out / "real" / "embeddings.parquet")
+
+
+def write_report(folder: Path, out: Path) -> Path:
+    """Write `out` and the JSON beside it from the results in a folder.
+
+    Raises
+    ------
+    InputError
+        If the folder does not exist.
+    """
+    from euclidfm.report import ReportInputs, build_report
+
+    if not folder.is_dir():
+        msg = f"{folder} is not a folder; give the folder of a demo"
+        raise InputError(msg)
+    card = read_json(folder / "demo.json") if (folder / "demo.json").exists() else {}
+    inputs = ReportInputs.of_folder(folder, title="euclidfm: the road from sky files to science")
+    inputs = replace(inputs, timings=card.get("timings", {}), seed=int(card.get("config", {}).get("seed", 0)))
+    with bar("report", "sections") as progress:
+        build_report(inputs, out, out.with_suffix(".json"), progress)
+    return out
+
+
+def science_table(folder: Path) -> str:
+    """The science table of a demo as text: methods by label fraction, mean over repeats.
+
+    Returns
+    -------
+    str
+    """
+    from euclidfm.tasks import summarise
+
+    wanted = {"photoz": "nmad", "mass": "nmad_dex", "morphology": "balanced_accuracy"}
+    records = summarise(read_json(folder / "science" / "efficiency.json"))
+    lines = []
+    for task, metric in wanted.items():
+        chosen = [r for r in records if r["task"] == task and r["metric"] == metric]
+        fractions = sorted({r["fraction"] for r in chosen})
+        lines.append(f"{task}: {metric} against the share of labels")
+        lines.append(f"  {'method':<20}{'inputs':<18}" + "".join(f"{f:>10.0%}" for f in fractions))
+        for key in sorted({(r["method"], r["inputs"]) for r in chosen}):
+            cells = {r["fraction"]: r["value"] for r in chosen if (r["method"], r["inputs"]) == key}
+            line = "".join(f"{cells[f]:>10.4f}" if f in cells else f"{'':>10}" for f in fractions)
+            lines.append(f"  {key[0]:<20}{key[1]:<18}{line}")
+    return "\n".join(lines)
