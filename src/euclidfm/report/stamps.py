@@ -74,8 +74,8 @@ def composite(
     mean = smooth.mean(axis=-1)
     hue = (np.maximum(smooth, 0) / np.maximum(mean, 1e-12)[..., None]) ** _SATURATION
     weight = np.clip(mean / sigma - 0.7, 0.0, 1.5)[..., None] / 1.5
+    hue = hue / np.maximum(hue.max(axis=-1, keepdims=True), 1e-12)  # so that no channel saturates first
     shown = stretched[..., None] * (weight * hue + (1 - weight))
-    shown = shown / np.maximum(shown.max(axis=-1, keepdims=True), 1.0)
     return _hatched(shown, hidden)
 
 
