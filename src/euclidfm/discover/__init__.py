@@ -1,16 +1,32 @@
 """Discovery in the space of embeddings: what is alike, what is unusual, a map of it all."""
 
+from euclidfm.discover.active import ActiveConfig, add_rating, read_ratings, rerank, simulate_user
+from euclidfm.discover.approximate import ApproximateConfig, ApproximateIndex, build_approximate
+from euclidfm.discover.artefacts import artefact_score, screened
 from euclidfm.discover.evaluate import outlier_recall, similarity_purity
 from euclidfm.discover.outliers import outlier_scores
 from euclidfm.discover.projection import project_map, project_pca
+from euclidfm.discover.quality import image_quality, store_quality
 from euclidfm.discover.search import SimilarityIndex, neighbours
 
 __all__ = [
+    "ActiveConfig",
+    "ApproximateConfig",
+    "ApproximateIndex",
     "SimilarityIndex",
+    "add_rating",
+    "artefact_score",
+    "build_approximate",
+    "image_quality",
     "neighbours",
     "outlier_recall",
     "outlier_scores",
     "project_map",
     "project_pca",
+    "read_ratings",
+    "rerank",
+    "screened",
     "similarity_purity",
+    "simulate_user",
+    "store_quality",
 ]
