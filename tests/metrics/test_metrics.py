@@ -54,7 +54,7 @@ def test_outlier_limit_is_exclusive():
 
 def test_mass_by_hand():
     truth = np.array([9.0, 10.0, 11.0, 9.0])
-    got = {k: float(f(truth + [0.1, -0.1, 0.4, 2.6], truth)) for k, f in MASS.items()}
+    got = {k: float(f(truth + np.array([0.1, -0.1, 0.4, 2.6]), truth)) for k, f in MASS.items()}
     assert got["bias_median"] == pytest.approx(0.25)
     assert got["nmad"] == pytest.approx(1.4826 * 0.25)  # deviations 0.15 0.35 0.15 2.35
     assert got["outliers_0.3dex"] == pytest.approx(0.5)

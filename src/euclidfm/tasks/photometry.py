@@ -33,8 +33,7 @@ class AsinhMagnitudes:
 
     @classmethod
     def of(cls, flux: np.ndarray, fluxerr: np.ndarray) -> AsinhMagnitudes:
-        """Softening from training galaxies: the median error, or 1% of the median |flux|
-        of a band that has no errors."""
+        """Softening from training galaxies: a band's median error, or 1% of its median |flux| without."""
         return cls(softening=np.array([_softening(f, e) for f, e in zip(flux.T, fluxerr.T, strict=True)]))
 
     def magnitudes(self, flux: np.ndarray) -> np.ndarray:

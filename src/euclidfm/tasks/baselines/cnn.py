@@ -21,7 +21,7 @@ class CNNConfig:
 
     epochs: int = 10
     """Passes over the labelled galaxies."""
-    minimum_steps: int = 200
+    minimum_steps: int = 100
     """Gradient steps at least: with few labels, 10 epochs would be a handful of steps and the
     baseline a straw man."""
     batch: int = 32
@@ -59,34 +59,29 @@ def cnn(
     epochs = max(config.epochs, -(-config.minimum_steps // per_epoch))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = _Net(images.shape[1], images.shape[2], classes or 1).to(memory_format=torch.channels_last)
+        net = _Net(images.shape[1], images.shape[2], classes or 1)
+        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimiser = torch.optim.Adam(net.parameters(), lr=config.learning_rate)
         for _ in range(epochs):
             shuffled = rng.permutation(len(y))
             for b in range(per_epoch):
                 rows = shuffled[b * batch : (b + 1) * batch]
-                with _autocast():
-                    out = net(_tensor(images[rows]))
-                out = out.float()
+                out = net(_tensor(images[rows]))
                 t = target[rows]
                 loss = (
                     nn.functional.cross_entropy(out, t) if classes else nn.functional.mse_loss(out[:, 0], t)
                 )
                 optimiser.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
     outs = []
-    with torch.no_grad(), _autocast():
+    with torch.no_grad():
         for start in range(0, len(test), 256):
-            outs.append(net(_tensor(test[start : start + 256])).float())
+            outs.append(net(_tensor(test[start : start + 256])))
     out = torch.cat(outs).double() if outs else torch.empty((0, classes or 1), dtype=torch.double)
     if classes:
         return np.asarray(out.softmax(dim=1).numpy())
     return np.asarray(out[:, 0].numpy() * spread + centre)
-
-
-def _autocast() -> torch.autocast:
-    return torch.autocast("cpu", dtype=torch.bfloat16)
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:
@@ -98,11 +93,11 @@ class _Net(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Conv2d(bands, 32, 3, padding=1),
+            nn.MaxPool2d(2),  # before the ReLU: the same result with a quarter of the work
             nn.ReLU(),
-            nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3, padding=1),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(),
             nn.Flatten(),
             nn.Linear(64 * (size // 4) ** 2, 128),
             nn.ReLU(),

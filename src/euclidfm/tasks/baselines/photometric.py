@@ -43,7 +43,7 @@ def colours_ridge(
 def knn_photometry(
     train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
 ) -> np.ndarray:
-    """k nearest neighbours in standardised asinh magnitudes and adjacent colours."""
+    """Nearest neighbours (k chosen) in standardised asinh magnitudes and adjacent colours."""
     a, b = _magnitudes(train, test)
     a, b = (np.concatenate([m.mean(axis=1, keepdims=True), m[:, :-1] - m[:, 1:]], axis=1) for m in (a, b))
     return _fit_predict("knn", a, y, b, classes, seed)

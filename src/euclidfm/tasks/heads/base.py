@@ -5,12 +5,24 @@ Shapes: n galaxies, d features, C classes.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Head", "Scaler"]
+__all__ = ["Head", "Scaler", "one_thread"]
+
+
+def one_thread() -> AbstractContextManager:
+    """Linear algebra on one thread inside the block.
+
+    The matrices are small and many: on busy machines, threads that wait for each other cost up
+    to a hundred times the work itself (measured); on idle ones they would gain little.
+    """
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, user_api="blas")
 
 
 class Head(Protocol):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
+from euclidfm.tasks.heads.base import one_thread
 from euclidfm.tasks.heads.maps import FeatureMap, candidates
 
 __all__ = ["LogisticHead", "fit_binary", "fit_softmax"]
@@ -119,6 +120,10 @@ class LogisticHead:
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
         """Learn from (n, d) scaled features and (n,) class numbers."""
+        with one_thread():
+            self._fit(X, y)
+
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
         maps = candidates(self.head, self.seed, few=True) if self.classes == 2 else [FeatureMap()]
         rows = np.random.default_rng(self.seed).permutation(len(y))[:CHOICE]
         losses = []

@@ -71,7 +71,7 @@ class MLPHead:
                     rows = shuffled[b * batch : (b + 1) * batch]
                     loss = self._loss(net(x[rows]), t[rows])
                     optimiser.zero_grad()
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
                     optimiser.step()
                     schedule.step()
                 net.eval()

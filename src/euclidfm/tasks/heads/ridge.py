@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigh
 
+from euclidfm.tasks.heads.base import one_thread
 from euclidfm.tasks.heads.maps import FeatureMap, candidates
 
 __all__ = ["RidgeFit", "RidgeHead", "ridge"]
@@ -113,6 +114,10 @@ class RidgeHead:
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
         """Learn from (n, d) scaled features and (n,) targets."""
+        with one_thread():
+            self._fit(X, y)
+
+    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
         self.map = self._choose_map(X, y)
         F = self.map.fit(X)
         result = ridge(F, y)

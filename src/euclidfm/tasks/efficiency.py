@@ -1,0 +1,255 @@
+"""The label-efficiency study: what each method makes of 1% to 100% of the labels.
+
+The protocol, and why it differs from the reference's, is in ``docs/protocol.md``:
+one test set that is never subsampled; nested subsets of the training labels; repeats that
+change subset and initialisation; the same labelled galaxies for every method.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.files import plain, read_json, versions, write_json
+from euclidfm.progress import Progress, silent
+from euclidfm.store import GalaxyStore
+from euclidfm.tasks.baselines.cnn import CNNConfig
+from euclidfm.tasks.known import get
+from euclidfm.tasks.methods import Methods
+from euclidfm.tasks.probe import check_labels, inputs_of
+from euclidfm.tasks.records import Record, evaluate
+from euclidfm.tasks.task import Task
+
+__all__ = ["ALL_FRACTIONS", "EfficiencyConfig", "label_efficiency", "nested_subsets", "read_records"]
+
+ALL_FRACTIONS = (0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 1.0)
+"""The reference's fractions of the labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficiencyConfig:
+    """What is compared, and how often."""
+
+    tasks: tuple[str, ...] = ("photoz", "mass", "morphology")
+    """Tasks, as `euclidfm.tasks.get` knows them; one without labels in the store is left out."""
+    fractions: tuple[float, ...] = ALL_FRACTIONS
+    """Fractions of the labelled training galaxies."""
+    methods: tuple[str, ...] = (
+        "probe",
+        "probe-auto",
+        "probe-mlp",
+        "cnn",
+        "booster",
+        "colours-ridge",
+        "knn-photometry",
+    )
+    """Methods; one whose inputs the store lacks is left out."""
+    repeats: int = 1
+    """Repeats, each with its own subset and initialisation."""
+    cnn_repeats: int = 0
+    """Repeats of the networks on pixels, if fewer (0: as many)."""
+    cnn_bands: tuple[str, ...] = ()
+    """Image bands of the CNNs; default all that the store has of VIS, Y, J, H."""
+    cnn: CNNConfig = field(default_factory=CNNConfig)
+    """Training of the CNNs."""
+    resamples: int = 500
+    """Bootstrap samples of the test galaxies."""
+    seed: int = 0
+    """Seed of the first repeat; the next ones count up."""
+
+
+def label_efficiency(
+    cfg: EfficiencyConfig,
+    store: GalaxyStore,
+    emb: EmbeddingTable | Mapping[str, EmbeddingTable],
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Run the study, or what is missing of it.
+
+    Parameters
+    ----------
+    cfg : EfficiencyConfig
+    store : GalaxyStore
+        Labels, splits, photometry and images.
+    emb : EmbeddingTable, or dict of them by the name of their inputs
+        For example ``{"VIS+NISP+SED": a, "VIS+NISP": b}``.
+    out : path, optional
+        JSON file, written after each cell. Cells that are in it already are not done again.
+    progress : callable, optional
+        Counts cells of (task, method, inputs, fraction, seed).
+
+    Returns
+    -------
+    list of Record
+
+    Raises
+    ------
+    InputError
+        If no task has labels, or `out` was made with other settings or data.
+    """
+    say = progress or silent
+    embs = {inputs_of(emb, ("joint",)): emb} if isinstance(emb, EmbeddingTable) else dict(emb)
+    methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn)
+    identity = _identity(cfg, store, embs)
+    done = _load(out, identity)
+    studies = [s for name in cfg.tasks if (s := _study(get(name), store, methods)) is not None]
+    if not studies:
+        msg = f"store {store.path} has no labels for any of the tasks {', '.join(cfg.tasks)}"
+        raise InputError(msg)
+    cells = [
+        (s, method, inputs, fraction, cfg.seed + repeat)
+        for repeat in range(cfg.repeats)
+        for s in studies
+        for fraction in sorted(cfg.fractions)
+        for method in cfg.methods
+        for inputs in methods.inputs(method)
+        if repeat < (cfg.cnn_repeats or cfg.repeats) or method not in ("cnn", "cnn-max")
+    ]
+    records: list[Record] = []
+    for i, (study, method, inputs, fraction, seed) in enumerate(cells):
+        key = "|".join(map(str, (study.task.name, method, inputs, fraction, seed)))
+        say(i, len(cells), key)
+        if key not in done:
+            done[key] = study.run(cfg, methods, method, inputs, fraction, seed)
+            if out is not None:
+                _save(out, identity, cfg, done)
+        records += done[key]
+    say(len(cells), len(cells))
+    return records
+
+
+def nested_subsets(n: int, fractions: tuple[float, ...], seed: int) -> dict[float, np.ndarray]:
+    """Rows 0 to n - 1 for each fraction: the first ``round(f n)`` of one random order.
+
+    A smaller fraction's galaxies are all among a larger one's. At least 5 rows.
+    """
+    order = np.random.default_rng([seed, 7]).permutation(n)
+    return {f: np.sort(order[: min(n, max(5, round(f * n)))]) for f in fractions}
+
+
+@dataclass
+class _Study:
+    """One task on one store: its labelled training and test galaxies."""
+
+    task: Task
+    train: np.ndarray
+    test: np.ndarray
+    y: np.ndarray
+    truth: np.ndarray
+    classes: tuple[str, ...]
+
+    def run(
+        self, cfg: EfficiencyConfig, methods: Methods, method: str, inputs: str, fraction: float, seed: int
+    ) -> list[Record]:
+        """One cell."""
+        subset = nested_subsets(len(self.train), (fraction,), seed)[fraction]
+        identity = {
+            "method": method,
+            "inputs": inputs,
+            "fraction": fraction,
+            "n_train": len(subset),
+            "seed": seed,
+        }
+        y = self.y[subset]
+        if len(np.unique(y)) < 2:  # a tiny subset of one class: no classifier, chance is what is left
+            prediction = np.full((len(self.test), len(self.classes)), 1.0 / max(len(self.classes), 1))
+        else:
+            if method in ("cnn", "cnn-max"):
+                normalise = "max" if method == "cnn-max" else cfg.cnn.normalise
+                methods.load_images(np.concatenate([self.train, self.test]), normalise, cfg.cnn.size)
+            target = y if self.classes else self.task.forward(y)
+            prediction = methods.predict(
+                method, inputs, self.train[subset], target, self.test, len(self.classes), seed
+            )
+        if not self.classes:
+            low, high = self.task.forward(np.array([y.min(), y.max()]))
+            prediction = self.task.inverse(np.clip(prediction, low, high))
+        return evaluate(
+            self.task, prediction, self.truth, classes=len(self.classes), resamples=cfg.resamples, **identity
+        )
+
+
+def _study(task: Task, store: GalaxyStore, methods: Methods) -> _Study | None:
+    names = store.index.column_names
+    if not any(all(c in names for c in s.columns) for s in task.sources):
+        return None
+    everything = EmbeddingTable(
+        object_id=store.column("object_id"),
+        ra=store.column("ra"),
+        dec=store.column("dec"),
+        split=store.column("split"),
+        vectors=np.empty((len(store), 0), np.float32),
+    )
+    y = task.raw_labels(everything, store.index)
+    split = store.column("split")
+    seen = np.ones(len(store), bool)
+    for inputs in methods.embs:  # the same galaxies for every method
+        seen &= np.isfinite(methods.vectors(inputs)).any(axis=1)
+    classes: tuple[str, ...] = ()
+    if task.kind == "classification":
+        classes = task.classes_of(y[(split == "train") & seen])
+        y = task.encode(y, classes)
+    y = y.astype(float)
+    train = np.flatnonzero((split == "train") & np.isfinite(y) & seen)
+    test = np.flatnonzero((split == "test") & np.isfinite(y) & seen)
+    if not len(train) and not len(test):
+        return None
+    check_labels(task, y[train], classes)
+    if not len(test):
+        msg = f"no galaxy of split 'test' has a label of task {task.name!r}; nothing to evaluate"
+        raise InputError(msg)
+    return _Study(task, train, test, y[train], y[test], classes)
+
+
+def _image_bands(cfg: EfficiencyConfig, store: GalaxyStore) -> tuple[str, ...]:
+    missing = [b for b in cfg.cnn_bands if b not in store.info.image_bands]
+    if missing:
+        have = ", ".join(store.info.image_bands) or "none"
+        msg = f"store {store.path} has no images in {', '.join(missing)}; it has {have}"
+        raise InputError(msg)
+    return cfg.cnn_bands or tuple(b for b in store.info.image_bands if b in ("VIS", "Y", "J", "H"))
+
+
+def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, EmbeddingTable]) -> str:
+    """Hash of what must be equal for results to be continued: data and settings of the methods."""
+    h = hashlib.sha256()
+    h.update(repr(sorted(plain(asdict(cfg.cnn)).items())).encode())
+    h.update(repr((cfg.cnn_bands, cfg.resamples)).encode())
+    h.update(np.ascontiguousarray(store.column("object_id")).tobytes())
+    h.update("".join(store.column("split")).encode())
+    for name in sorted(embs):
+        h.update(name.encode())
+        h.update(np.ascontiguousarray(embs[name].vectors).tobytes())
+    return h.hexdigest()[:16]
+
+
+def _load(out: str | Path | None, identity: str) -> dict[str, list[Record]]:
+    if out is None or not Path(out).exists():
+        return {}
+    d = read_json(out)
+    if d.get("identity") != identity:
+        msg = f"{out} was made from other data, embeddings or settings; remove it or choose another file"
+        raise InputError(msg)
+    done: dict[str, list[Record]] = {}
+    for r in read_records(out):
+        key = "|".join(str(r[k]) for k in ("task", "method", "inputs", "fraction", "seed"))
+        done.setdefault(key, []).append(r)
+    return done
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Records of a file that `label_efficiency` wrote, null as NaN."""
+    return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(path)["records"]]
+
+
+def _save(out: str | Path, identity: str, cfg: EfficiencyConfig, done: dict[str, list[Record]]) -> None:
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    records = [r for cell in done.values() for r in cell]
+    write_json(out, {"identity": identity, "config": cfg, "versions": versions(), "records": records})

@@ -1,0 +1,147 @@
+"""The methods of a comparison: each learns from labelled galaxies and predicts the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.store import GalaxyStore
+from euclidfm.survey import NISP_BANDS
+from euclidfm.tasks.baselines.photometric import booster, colours_ridge, knn_photometry
+from euclidfm.tasks.heads import Scaler, make_head
+
+__all__ = ["METHODS", "Methods"]
+
+Predict = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], np.ndarray]
+"""(training rows, their targets, test rows, number of classes, seed) -> predictions."""
+
+PROBES = {"probe": "linear", "probe-auto": "auto", "probe-mlp": "mlp", "probe-knn": "knn"}
+PHOTOMETRIC = {"booster": booster, "colours-ridge": colours_ridge, "knn-photometry": knn_photometry}
+PIXELS = ("cnn", "cnn-max")
+
+METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)
+"""Names of the methods."""
+
+
+@dataclass
+class Methods:
+    """Methods bound to their data; rows are rows of the store.
+
+    Attributes
+    ----------
+    store : GalaxyStore
+    embs : dict of str to EmbeddingTable
+        Embeddings by the name of their inputs.
+    cnn_bands : tuple of str
+        Image bands of the networks on pixels.
+    cnn : CNNConfig
+    """
+
+    store: GalaxyStore
+    embs: dict[str, EmbeddingTable]
+    cnn_bands: tuple[str, ...]
+    cnn: object
+    _vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _photometry: tuple[np.ndarray, np.ndarray] | None = None
+
+    def inputs(self, method: str) -> list[str]:
+        """Names of the inputs with which a method can be run; none if the store lacks them."""
+        if method in PROBES:
+            return list(self.embs)
+        if method in PIXELS:
+            return [image_inputs(self.cnn_bands)] if self.cnn_bands else []
+        if method in PHOTOMETRIC:
+            return ["SED"] if self.store.info.sed_names else []
+        msg = f"there is no method {method!r}; choose among {', '.join(METHODS)}"
+        raise InputError(msg)
+
+    def predict(
+        self,
+        method: str,
+        inputs: str,
+        train: np.ndarray,
+        y: np.ndarray,
+        test: np.ndarray,
+        classes: int,
+        seed: int,
+    ) -> np.ndarray:
+        """Learn from the training rows and predict the test rows."""
+        if method in PROBES:
+            V = self.vectors(inputs)
+            scaler = Scaler.of(V[train])
+            head = make_head(PROBES[method], classes, seed)
+            head.fit(scaler(V[train]), y)
+            return head.predict(scaler(V[test]))
+        if method in PHOTOMETRIC:
+            flux, error = self.photometry()
+            return PHOTOMETRIC[method](
+                (flux[train], error[train]), y, (flux[test], error[test]), classes, seed
+            )
+        from dataclasses import replace
+
+        from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
+
+        config = self.cnn
+        assert isinstance(config, CNNConfig)
+        if method == "cnn-max":
+            config = replace(config, normalise="max")
+        if method == "resnet":
+            from euclidfm.tasks.baselines.resnet import resnet as network
+
+            return network(
+                config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed
+            )
+        return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
+
+    def vectors(self, inputs: str) -> np.ndarray:
+        """(rows of the store, D) joint vectors; NaN for a galaxy without."""
+        if inputs not in self._vectors:
+            emb = self.embs[inputs]
+            ids = self.store.column("object_id")
+            order = np.argsort(emb.object_id, kind="stable")
+            at = np.searchsorted(emb.object_id[order], ids).clip(0, max(len(emb) - 1, 0))
+            rows = order[at]
+            out = np.full((len(ids), emb.vectors.shape[1]), np.nan, np.float32)
+            here = emb.object_id[rows] == ids
+            out[here] = emb.vectors[rows[here]]
+            self._vectors[inputs] = out
+        return self._vectors[inputs]
+
+    def photometry(self) -> tuple[np.ndarray, np.ndarray]:
+        """(rows of the store, K) fluxes and errors, µJy, in order of wavelength."""
+        if self._photometry is None:
+            bands = sorted(self.store.info.sed_bands, key=lambda b: b.wavelength_nm)
+            flux = np.stack([self.store.column(f"flux_{b.name}") for b in bands], axis=1)
+            error = np.stack([self.store.column(f"fluxerr_{b.name}") for b in bands], axis=1)
+            self._photometry = flux.astype(float), error.astype(float)
+        return self._photometry
+
+    def load_images(self, rows: np.ndarray, normalise: str, size: int) -> None:
+        """Read cutouts once; later calls find them in memory (float16)."""
+        from euclidfm.tasks.baselines.images import load_images
+
+        rows = np.unique(rows)
+        held = self._images.get(f"{normalise}{size}")
+        if held is not None and np.isin(rows, held[0]).all():
+            return
+        images = load_images(self.store, rows, self.cnn_bands, size=size, normalise=normalise)
+        self._images[f"{normalise}{size}"] = rows, images
+
+    def _cutouts(
+        self, normalise: str, size: int, train: np.ndarray, test: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self.load_images(np.concatenate([train, test]), normalise, size)
+        rows, images = self._images[f"{normalise}{size}"]
+        return images[np.searchsorted(rows, train)], y, images[np.searchsorted(rows, test)]
+
+
+def image_inputs(bands: tuple[str, ...]) -> str:
+    """Name of a set of image bands: ``VIS+NISP`` for all four, else what is there."""
+    names = [b for b in bands if b not in NISP_BANDS]
+    infrared = [b for b in bands if b in NISP_BANDS]
+    return "+".join([*names, *(["NISP"] if len(infrared) == len(NISP_BANDS) else infrared)])

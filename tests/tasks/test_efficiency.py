@@ -1,0 +1,181 @@
+"""The label-efficiency study: nested, resumable, deterministic, the same galaxies for all."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from euclidfm.errors import InputError
+from euclidfm.files import read_json
+from euclidfm.tasks import summarise
+from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
+from euclidfm.tasks.baselines.images import load_images
+from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
+from euclidfm.tasks.methods import METHODS, image_inputs
+from euclidfm.tasks.photometry import AsinhMagnitudes, fill_missing, gaussian_of
+
+CFG = EfficiencyConfig(
+    fractions=(0.1, 1.0),
+    methods=("probe", "colours-ridge"),
+    tasks=("photoz", "morphology"),
+    resamples=20,
+    repeats=2,
+)
+
+
+def test_every_method_learns(world):
+    store, emb = world
+    cfg = replace(CFG, methods=METHODS, fractions=(1.0,), repeats=1, cnn=CNNConfig(epochs=15))
+    records = label_efficiency(cfg, store, emb)
+    methods = {r["method"] for r in records}
+    assert methods == set(METHODS)
+    of = {(r["task"], r["method"], r["metric"]): r for r in records}
+    for m in METHODS:
+        assert of["photoz", m, "r2"]["value"] > (-0.3 if m == "cnn-max" else 0.3), m
+    assert of["morphology", "cnn", "auc"]["value"] > 0.8
+    assert of["photoz", "probe", "r2"]["inputs"] == "VIS+SED"
+    assert of["photoz", "cnn", "r2"]["inputs"] == "VIS+H"
+    assert of["photoz", "booster", "r2"]["inputs"] == "SED"
+    assert len({(r["n_train"], r["n_test"]) for r in records if r["task"] == "photoz"}) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(5, 400), st.integers(0, 50))
+def test_subsets_are_nested(n, seed):
+    fractions = (0.01, 0.05, 0.1, 0.5, 1.0)
+    subsets = nested_subsets(n, fractions, seed)
+    for a, b in zip(fractions, fractions[1:], strict=False):
+        assert set(subsets[a]) <= set(subsets[b])
+    assert len(subsets[1.0]) == n
+    alone = nested_subsets(n, (0.1,), seed)[0.1]
+    assert (alone == subsets[0.1]).all()
+
+
+def test_repeats_change_the_subset():
+    a, b = (nested_subsets(1000, (0.1,), s)[0.1] for s in (0, 1))
+    assert len(set(a) & set(b)) < 30
+
+
+def test_resumes_where_it_stopped(world, tmp_path, monkeypatch):
+    store, emb = world
+    out = tmp_path / "science" / "efficiency.json"
+    whole = label_efficiency(CFG, store, emb, out=out)
+    d = read_json(out)
+    assert d["records"] == json.loads(json.dumps(whole))
+    kept = [r for r in d["records"] if r["method"] == "probe"]
+    out.write_text(json.dumps({**d, "records": kept}))
+    ran = []
+    from euclidfm.tasks import methods
+
+    original = methods.Methods.predict
+    monkeypatch.setattr(
+        methods.Methods, "predict", lambda self, m, *a: ran.append(m) or original(self, m, *a)
+    )
+    again = label_efficiency(CFG, store, emb, out=out)
+    assert set(ran) == {"colours-ridge"} and len(ran) == 8
+    assert again == whole
+    ran.clear()
+    label_efficiency(replace(CFG, fractions=(0.1, 0.5, 1.0)), store, emb, out=out)
+    assert len(ran) == 8  # only the new fraction
+    assert len(read_records(out)) == len(whole) * 3 // 2
+
+
+def test_other_data_are_not_mixed(world, tmp_path):
+    store, emb = world
+    out = tmp_path / "e.json"
+    label_efficiency(replace(CFG, repeats=1), store, emb, out=out)
+    other = emb.take(np.arange(len(emb)))
+    other.vectors = other.vectors + 1
+    with pytest.raises(InputError, match="other data"):
+        label_efficiency(CFG, store, other, out=out)
+
+
+def test_several_embeddings(world):
+    store, emb = world
+    half = emb.take(np.arange(len(emb)))
+    half.vectors = emb.vectors[:, :6]
+    seen = []
+    records = label_efficiency(
+        replace(CFG, repeats=1, methods=("probe",)),
+        store,
+        {"VIS+SED": emb, "VIS": half},
+        progress=lambda done, total, what="": seen.append((done, total)),
+    )
+    assert {r["inputs"] for r in records} == {"VIS+SED", "VIS"}
+    assert seen[0] == (0, 8) and seen[-1] == (8, 8)
+
+
+def test_without_images_or_labels(world):
+    store, emb = world
+    records = label_efficiency(replace(CFG, tasks=("photoz", "merger"), repeats=1), store, emb)
+    assert {r["task"] for r in records} == {"photoz"}
+    with pytest.raises(InputError, match="no labels for any"):
+        label_efficiency(replace(CFG, tasks=("merger",)), store, emb)
+    with pytest.raises(InputError, match="no images in J"):
+        label_efficiency(replace(CFG, cnn_bands=("J",)), store, emb)
+    with pytest.raises(InputError, match="no method 'magic'"):
+        label_efficiency(replace(CFG, methods=("magic",)), store, emb)
+
+
+def test_summary():
+    base = {
+        "task": "t",
+        "method": "m",
+        "inputs": "i",
+        "fraction": 1.0,
+        "n_train": 9,
+        "n_test": 9,
+        "metric": "nmad",
+    }
+    rows = [{**base, "seed": s, "value": v, "low": v - 1, "high": v + 1} for s, v in enumerate([1.0, 3.0])]
+    (s,) = summarise(rows)
+    assert s["value"] == 2.0 and s["scatter"] == pytest.approx(np.sqrt(2)) and s["repeats"] == 2
+    assert (s["low"], s["high"]) == (1.0, 3.0)
+
+
+def test_images_keep_the_flux(world):
+    store, _ = world
+    rows = np.array([7, 3, 3])
+    kept = load_images(store, rows, ("VIS",))
+    want = store.read(rows).images["VIS"]
+    np.testing.assert_allclose(np.sinh(kept[:, 0].astype(float)) * 3 * 0.0021, want, rtol=0.01, atol=1e-5)
+    divided = load_images(store, rows, ("VIS",), normalise="max", size=8)
+    assert divided.shape == (3, 1, 8, 8) and divided.max() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_cnn_is_deterministic(world):
+    store, _ = world
+    x = load_images(store, np.arange(40), ("VIS", "H"))
+    y = np.linspace(0, 1, 40)
+    a, b, c = (cnn(CNNConfig(epochs=1, minimum_steps=3), x, y, x, seed=s) for s in (0, 0, 1))
+    assert (a == b).all() and (a != c).any()
+
+
+def test_asinh_magnitudes():
+    flux = np.array([[100.0, 1.0], [10.0, -0.5], [3.0, np.nan]])
+    scale = AsinhMagnitudes.of(flux, np.full_like(flux, 0.01))
+    m = scale.magnitudes(flux)
+    assert m[0, 0] == pytest.approx(23.9 - 5.0, abs=1e-4)
+    assert m[1, 1] > m[0, 1] and np.isnan(m[2, 1])
+    assert scale.errors(flux, np.full_like(flux, 0.01))[0, 0] == pytest.approx(
+        2.5 / np.log(10) * 1e-4, rel=1e-3
+    )
+
+
+def test_missing_bands_are_expected_from_the_others():
+    rng = np.random.default_rng(0)
+    m = rng.normal(22, 1, (500, 1)) + rng.normal(0, 0.05, (500, 3))
+    holed = m.copy()
+    holed[:100, 1] = np.nan
+    filled = fill_missing(holed, *gaussian_of(holed))
+    assert np.abs(filled - m)[:100, 1].mean() < 0.1
+    assert (filled[100:] == m[100:]).all()
+
+
+def test_names_of_image_sets():
+    assert image_inputs(("VIS", "Y", "J", "H")) == "VIS+NISP"
+    assert image_inputs(("VIS",)) == "VIS"
+    assert image_inputs(("VIS", "H")) == "VIS+H"
