@@ -1,0 +1,86 @@
+"""What to ingest and how: one frozen configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from euclidfm.errors import InputError
+from euclidfm.store import assign_splits
+from euclidfm.survey import EUCLID_BANDS, SED_BANDS, band
+
+__all__ = ["FLAG_BITS", "IngestConfig"]
+
+FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
+"""Bits of the flag maps (docs/sky-files.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig:
+    """How sky files, cutouts or a photometric table become a store."""
+
+    source: str
+    """Sky folder, cutout file or folder of cutouts, or photometric table (file or folder)."""
+    size: int = 64
+    """Side of the cutouts in pixels of 0.1 arcsec."""
+    bands: tuple[str, ...] = EUCLID_BANDS
+    """Bands to cut out; a band without a mosaic becomes an absent image."""
+    sed_bands: tuple[str, ...] = SED_BANDS
+    """Bands of the SED; a table's recipe names its own, cutout files add what they hold."""
+    selection: str = "q1-bright-or-extended"
+    """Selection of a sky's objects: a shipped recipe's name, or a YAML file."""
+    recipe: str | None = None
+    """How to read a photometric table: a shipped recipe's name, or a YAML file."""
+    sed_flux: Literal["total", "templfit", "aper1", "aper2", "aper3", "aper4"] = "total"
+    """Catalogue fluxes of the SED: template-fit colours scaled to the total flux, unscaled template-fit,
+    or apertures of 1 to 4 FWHM."""
+    deredden: bool = False
+    """Correct the SED for Galactic extinction with the catalogue's E(B-V)."""
+    aperture_arcsec: float = 2.0
+    """Diameter of the aperture for SEDs that are measured on cutout files."""
+    mask_flags: tuple[str, ...] = ("invalid", "hot", "cold", "cosmic_ray")
+    """Flag-map bits whose pixels are masked."""
+    spectroscopy: str | None = None
+    """Table of redshifts and masses; default ``catalogs/spectroscopy.fits`` of the sky, if there."""
+    match_arcsec: float = 1.0
+    """Largest distance of a spectroscopic match."""
+    duplicate_arcsec: float = 0.3
+    """Objects of different tiles closer than this are one."""
+    split_order: int = 9
+    """HEALPix order of the splits: 9 is 6.9 arcmin, 12 is 52 arcsec."""
+    split_fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    """Train, validation and test, summing to one."""
+    seed: int = 0
+    """Seed of the splits."""
+    on_error: Literal["stop", "quarantine"] = "stop"
+    """A damaged file ends the run, or is put in quarantine and the rest kept."""
+    release: str = ""
+    """Name of the data release, part of an object's identity; default: from the files."""
+    workers: int = 1
+    """Processes that read tiles side by side."""
+
+    def __post_init__(self) -> None:
+        for f in ("bands", "sed_bands", "mask_flags", "split_fractions"):
+            object.__setattr__(self, f, tuple(getattr(self, f)))
+        for name, value in (("size", self.size), ("workers", self.workers)):
+            if value < 1:
+                msg = f"{name} must be at least 1, got {value}"
+                raise InputError(msg)
+        for name in (*self.bands, *self.sed_bands):
+            try:
+                band(name)
+            except KeyError as e:
+                raise InputError(str(e.args[0])) from None
+        unknown = [f for f in self.mask_flags if f not in FLAG_BITS]
+        if unknown:
+            msg = f"mask_flags names unknown flags {unknown}; known: {', '.join(FLAG_BITS)}"
+            raise InputError(msg)
+        try:
+            assign_splits([], [], self.split_fractions, self.split_order, self.seed)  # type: ignore[arg-type]
+        except ValueError as e:
+            raise InputError(str(e)) from None
+
+    @property
+    def mask_bits(self) -> int:
+        """Bits of the flag maps whose pixels are masked."""
+        return sum(FLAG_BITS[f] for f in self.mask_flags)

@@ -1,0 +1,94 @@
+"""What a source becomes before any pixel is read: tasks, and what the store will be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.selection import Funnel
+from euclidfm.store import Galaxies, StoreInfo
+
+__all__ = ["BATCH", "Plan", "Task", "absent_images", "hashed_splits", "position_id"]
+
+BATCH = 256
+"""Galaxies that are read, and written as one row group, together."""
+
+
+class Task(Protocol):
+    """A piece of work that is done as a whole: a tile, a group of files, a table."""
+
+    @property
+    def name(self) -> str:
+        """Shown by the progress bar."""
+
+    @property
+    def rows(self) -> int:
+        """Objects to read; how much of the work this is."""
+
+    @property
+    def files(self) -> list[str]:
+        """Files it reads, for the fingerprint."""
+
+    def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
+        """Read the galaxies; what can't be read goes to `quarantine`."""
+
+
+@dataclass
+class Plan:
+    """All the work of one run.
+
+    Attributes
+    ----------
+    info : StoreInfo
+        Of the store to be written, provenance without the funnel.
+    tasks : list of Task
+        In the order of the store.
+    funnel : Funnel
+    quarantine : Quarantine
+        What was left out already.
+    report : dict
+        Further numbers for the summary (matches with spectra, ...).
+    files : list of str
+        Files that were read to make the plan.
+    """
+
+    info: StoreInfo
+    tasks: list[Any]
+    funnel: Funnel = field(default_factory=Funnel)
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    report: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+
+
+def absent_images(
+    bands: tuple[str, ...], n: int, size: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Images, masks and noise of `n` galaxies that have no image yet."""
+    images = {b: np.zeros((n, size, size), np.float32) for b in bands}
+    masks = {b: np.ones((n, size, size), bool) for b in bands}
+    noise = {b: np.full(n, np.nan, np.float32) for b in bands}
+    return images, masks, noise
+
+
+def position_id(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Object id of a position in degrees by the rule of the MER catalogue: int64, negative in the south."""
+    ra, dec = np.asarray(ra, float), np.asarray(dec, float)
+    size = np.round(ra * 1e7).astype(np.int64) * 10**9 + np.round(np.abs(dec) * 1e7).astype(np.int64)
+    return np.where(dec < 0, -size, size)
+
+
+def hashed_splits(object_id: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:
+    """Splits by a hash of the id, for objects without positions; (N,) str."""
+    from euclidfm.store import SPLITS
+
+    x = object_id.astype(np.int64).view(np.uint64) ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
+    with np.errstate(over="ignore"):
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+            x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+        x ^= x >> np.uint64(31)
+    position = x / 2.0**64
+    return np.asarray(SPLITS)[np.searchsorted(np.cumsum(fractions)[:2], position, side="right")]

@@ -1,0 +1,101 @@
+"""Ingest: from a source to a store, task by task, resumable and one run at a time."""
+
+from __future__ import annotations
+
+import errno
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from euclidfm.errors import InputError
+from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.plan import Plan
+from euclidfm.ingest.sources import plan_source
+from euclidfm.ingest.workspace import Workspace
+from euclidfm.progress import Progress, silent
+
+__all__ = ["ingest"]
+
+
+def ingest(
+    cfg: IngestConfig, out: str | Path, progress: Progress | None = None, overwrite: bool = False
+) -> dict[str, Any]:
+    """Read a source into a new store.
+
+    A run that was stopped, even killed, continues where it was when it is started again; the
+    store is the same, bit for bit. The store appears under its name when it is complete.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    out : path
+        Folder of the store.
+    progress : callable, optional
+        Called as ``progress(done, total, what)`` with numbers of objects.
+    overwrite : bool
+        Replace an existing store.
+
+    Returns
+    -------
+    dict
+        ``rows``, ``funnel`` (list of step and survivors), ``quarantined``, ``splits``,
+        ``seconds`` and what the source reports (``spectroscopy``, ``images``, ...).
+
+    Raises
+    ------
+    InputError
+        On bad input; the message names the file, the row or column and the remedy.
+    """
+    begun = time.monotonic()
+    progress = progress or silent
+    out = Path(out)
+    with Workspace(out, overwrite=overwrite) as space:
+        try:
+            plan = plan_source(cfg)
+            space.begin(cfg, plan)
+            _work(cfg, plan, space, progress)
+            card = space.finish(cfg, plan)
+        except OSError as e:
+            if e.errno in (errno.ENOSPC, errno.EDQUOT):
+                msg = (
+                    f"no space left for {out}: free some and run the same command again; it continues where "
+                    "it stopped"
+                )
+                raise InputError(msg) from None
+            raise
+    return card | {"seconds": round(time.monotonic() - begun, 2)}
+
+
+def _work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) -> None:
+    """Do the tasks that are not done yet, here or in `workers` processes."""
+    total = sum(t.rows for t in plan.tasks)
+    todo = [k for k in range(len(plan.tasks)) if not space.is_done(k)]
+    done = total - sum(plan.tasks[k].rows for k in todo)
+    progress(done, total, "")
+    if cfg.workers == 1 or len(todo) < 2:
+        for k in todo:
+            task = plan.tasks[k]
+
+            def tick(rows: int, before: int = done, name: str = task.name) -> None:
+                progress(before + rows, total, name)
+
+            space.do(k, task, plan.info, tick)
+            done += task.rows
+            progress(done, total, task.name)
+        return
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    info = replace(plan.info, provenance={})
+    with ProcessPoolExecutor(min(cfg.workers, len(todo)), mp_context=get_context("spawn")) as pool:
+        jobs = {pool.submit(space.worker().do, k, plan.tasks[k], info): k for k in todo}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                task = plan.tasks[jobs[job]]
+                done += task.rows
+                progress(done, total, task.name)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,202 @@
+"""A folder of sky files: catalogues are selected first, then each tile's mosaics are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from euclidfm.errors import InputError
+from euclidfm.ingest.catalogue import TileObjects, read_tile, whole_sky
+from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.cutouts import corners, cut_band, sky_order
+from euclidfm.ingest.labels import FLAGS
+from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
+from euclidfm.ingest.plan import BATCH, Plan, absent_images
+from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.selection import Funnel, Selection
+from euclidfm.ingest.tables import Table
+from euclidfm.ingest.tiles import TileFiles, find_tiles
+from euclidfm.store import Galaxies, StoreInfo
+from euclidfm.survey import PIXEL_ARCSEC, band
+
+__all__ = ["TileTask", "plan_sky"]
+
+
+def plan_sky(cfg: IngestConfig) -> Plan:
+    """Read and select the catalogues of a sky; pixels are left to the tasks.
+
+    Raises
+    ------
+    InputError
+        If there are no tiles, a catalogue is damaged or lacks a column, or nothing is selected.
+    """
+    sky = Path(cfg.source)
+    selection = Selection.load(cfg.selection)
+    funnel, quarantine = Funnel(), Quarantine()
+    files, objects = [], []
+    for tile in find_tiles(sky):
+        _needs_a_band(tile, cfg.bands)
+        try:
+            objects.append(read_tile(tile, cfg, selection, funnel, quarantine))
+            files.append(tile)
+        except InputError as e:
+            if cfg.on_error == "stop":
+                raise
+            quarantine.add(str(e), file=str(tile.catalogue), tile=tile.tile)
+    if not objects:
+        msg = f"no tile of {sky} has a readable catalogue; see the messages of the quarantine"
+        raise InputError(msg)
+    columns, report, read = whole_sky(sky, objects, cfg, funnel)
+    if not sum(len(o) for o in objects):
+        steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
+        msg = f"selection {selection.name!r} leaves no object of {sky} ({steps}); choose another selection"
+        raise InputError(msg)
+    info = StoreInfo(
+        image_bands=cfg.bands,
+        image_size=cfg.size,
+        pixel_arcsec=PIXEL_ARCSEC,
+        sed_bands=tuple(band(b) for b in cfg.sed_bands),
+        columns=(*columns, *FLAGS),
+        release=cfg.release,
+        provenance={
+            "kind": "sky",
+            "tiles": [f.tile for f in files],
+            "selection": f"{selection.name} v{selection.version}",
+            "images": _which_images(files, cfg.bands),
+        },
+    )
+    tasks = [TileTask(cfg=cfg, tile=f, objects=o) for f, o in zip(files, objects, strict=True)]
+    return Plan(
+        info=info,
+        tasks=tasks,
+        funnel=funnel,
+        quarantine=quarantine,
+        report=report,
+        files=[str(p) for p in read],
+    )
+
+
+def _needs_a_band(tile: TileFiles, bands: tuple[str, ...]) -> None:
+    if bands and not any(b in tile.bands for b in bands):
+        msg = (
+            f"tile {tile.tile} has no mosaic in any of {', '.join(bands)} beside {tile.catalogue}; "
+            "add one, or ask for no images with bands: []"
+        )
+        raise InputError(msg)
+
+
+def _which_images(files: list[TileFiles], bands: tuple[str, ...]) -> dict[str, int]:
+    """Number of tiles that have a mosaic, by band."""
+    return {b: sum(b in f.bands for f in files) for b in bands}
+
+
+@dataclass
+class TileTask:
+    """Cut the selected objects of one tile out of its mosaics."""
+
+    cfg: IngestConfig
+    tile: TileFiles
+    objects: TileObjects
+    _mosaics: dict[str, BandMosaic] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Shown by the progress bar."""
+        return f"tile {self.tile.tile}"
+
+    @property
+    def rows(self) -> int:
+        """Objects to cut."""
+        return len(self.objects)
+
+    @property
+    def files(self) -> list[str]:
+        """Mosaics of the tile."""
+        planes = [p for b in self.tile.bands.values() for p in (b.image, b.rms, b.flag)]
+        return sorted(str(p) for p in planes if p is not None)
+
+    def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
+        """Read the galaxies in sky order, so that each block of a mosaic is read once."""
+        mosaics = self._open(quarantine)
+        o, size = self.objects, self.cfg.size
+        if mosaics:
+            first = next(iter(mosaics.values()))
+            x, y = first.wcs.wcs_world2pix(o.ra, o.dec, 0)
+            ny, nx = first.image.shape
+            inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
+        elif self.cfg.bands:
+            inside = np.zeros(len(o), bool)
+            quarantine.add_objects(
+                "no band of its tile can be read", o.object_id, o.ra, o.dec, file="", tile=self.tile.tile
+            )
+            return
+        else:
+            x, y, (ny, nx) = np.zeros(len(o)), np.zeros(len(o)), (0, 0)
+            inside = np.ones(len(o), bool)
+        out = np.flatnonzero(~inside)
+        quarantine.add_objects(
+            "its position is outside the mosaic of its tile",
+            o.object_id[out],
+            o.ra[out],
+            o.dec[out],
+            file=str(self.tile.catalogue),
+            tile=self.tile.tile,
+        )
+        rows = np.flatnonzero(inside)
+        x0, y0 = corners(x[rows], y[rows], size)
+        order = sky_order(x0, y0, max(size, 128))
+        rows, x0, y0 = rows[order], x0[order], y0[order]
+        edge = (x0 < 0) | (y0 < 0) | (x0 + size > nx) | (y0 + size > ny)
+        for start in range(0, len(rows), BATCH):
+            at = slice(start, start + BATCH)
+            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at])
+
+    def _open(self, quarantine: Quarantine) -> dict[str, BandMosaic]:
+        """Open the mosaics; a damaged band ends the run, or goes to quarantine."""
+        mosaics: dict[str, BandMosaic] = {}
+        for b in self.cfg.bands:
+            if b not in self.tile.bands:
+                continue
+            try:
+                mosaic = open_band(b, self.tile.bands[b])
+                for other in mosaics.values():
+                    check_same_grid(other, mosaic)
+                    break
+                mosaics[b] = mosaic
+            except InputError as e:
+                if self.cfg.on_error == "stop":
+                    raise
+                quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
+        return mosaics
+
+    def _galaxies(
+        self,
+        mosaics: dict[str, BandMosaic],
+        rows: np.ndarray,
+        x0: np.ndarray,
+        y0: np.ndarray,
+        edge: np.ndarray,
+    ) -> Galaxies:
+        cfg, n = self.cfg, len(rows)
+        images, masks, noise = absent_images(tuple(b for b in cfg.bands if b not in mosaics), n, cfg.size)
+        bits = np.zeros(n, np.int64)
+        masked = np.ones((len(cfg.bands), n))
+        for k, b in enumerate(cfg.bands):
+            if b in mosaics:
+                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits)
+                images[b], masks[b], noise[b] = cut.image, cut.mask, cut.noise
+                bits |= cut.flags
+                masked[k] = cut.mask.mean(axis=(1, 2))
+        there = masked < 1.0
+        fraction = np.where(
+            there.any(axis=0), (masked * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 1.0
+        )
+        flags: Table = {
+            "flag_edge": edge,
+            "flag_masked_fraction": fraction.astype(np.float32),
+            "flag_bits": bits,
+        }
+        return self.objects.galaxies(rows, cfg, images, masks, noise, flags)

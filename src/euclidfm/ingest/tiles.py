@@ -1,0 +1,121 @@
+"""Finding the files of a sky: which tiles there are, and each tile's mosaics and catalogues."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from euclidfm.errors import InputError
+from euclidfm.survey import BANDS
+
+__all__ = ["BandFiles", "TileFiles", "find_tiles", "spectroscopy_file"]
+
+_MOSAIC = re.compile(
+    r"^EUC_MER_(?:BGSUB-)?MOSAIC-(?P<band>[A-Z0-9-]+?)(?:-(?P<kind>RMS|FLAG))?_TILE(?P<tile>\d+)-.*\.fits(\.gz|\.fz)?$"
+)
+_BAND_OF = {b.mosaic: b.name for b in BANDS.values() if b.mosaic}
+
+
+@dataclass(frozen=True)
+class BandFiles:
+    """Files of one band of one tile; None where there is no such file."""
+
+    image: Path
+    rms: Path | None = None
+    flag: Path | None = None
+
+
+@dataclass(frozen=True)
+class TileFiles:
+    """Files of one tile."""
+
+    tile: int
+    catalogue: Path
+    morphology: Path | None = None
+    bands: dict[str, BandFiles] = field(default_factory=dict)
+
+
+def find_tiles(sky: Path) -> list[TileFiles]:
+    """Tiles of a sky folder, by number.
+
+    Raises
+    ------
+    InputError
+        If there is no tile with a photometry catalogue, or two files claim the same place.
+    """
+    catalogues = sky / "catalogs" / "MER_FINAL_CATALOG"
+    numbers = sorted(int(n) for n in _listing(catalogues) if n.isdigit())
+    tiles = [_tile(sky, catalogues, n) for n in numbers]
+    if not tiles:
+        msg = (
+            f"{sky} holds no tile: expected {catalogues}/<tile>/EUC_MER_FINAL-CAT_*.fits (docs/sky-files.md)"
+        )
+        raise InputError(msg)
+    without = sorted(n for n in _listing(sky / "MER") if n.isdigit() and int(n) not in numbers)
+    if without:
+        msg = (
+            f"tile {without[0]} has mosaics but no folder {catalogues / without[0]}; add its catalogue or "
+            "remove it"
+        )
+        raise InputError(msg)
+    return tiles
+
+
+def spectroscopy_file(sky: Path) -> Path | None:
+    """The sky's own table of redshifts and masses, if there is one."""
+    path = sky / "catalogs" / "spectroscopy.fits"
+    return path if path.exists() else None
+
+
+def _listing(folder: Path) -> list[str]:
+    try:
+        return sorted(p.name for p in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        msg = f"{folder} can't be listed: permission denied; give yourself read permission (chmod u+rx)"
+        raise InputError(msg) from None
+
+
+def _one(folder: Path, pattern: str) -> Path | None:
+    found = [folder / n for n in _listing(folder) if re.search(pattern, n)]
+    if len(found) > 1:
+        msg = f"{found[0]} and {found[1]} are both the same product of one tile; remove one"
+        raise InputError(msg)
+    return found[0] if found else None
+
+
+def _tile(sky: Path, catalogues: Path, number: int) -> TileFiles:
+    folder = next(catalogues / n for n in _listing(catalogues) if n.isdigit() and int(n) == number)
+    catalogue = _one(folder, r"FINAL-CAT_.*\.(fits|parquet|csv)$")
+    if catalogue is None:
+        msg = f"{folder} holds no photometry catalogue EUC_MER_FINAL-CAT_*.fits"
+        raise InputError(msg)
+    return TileFiles(
+        tile=number,
+        catalogue=catalogue,
+        morphology=_one(folder, r"FINAL-MORPH-CAT_.*\.(fits|parquet|csv)$"),
+        bands=_mosaics(sky / "MER" / folder.name, number),
+    )
+
+
+def _mosaics(folder: Path, tile: int) -> dict[str, BandFiles]:
+    """Files by band: ``<tile>/<camera>/EUC_MER_*MOSAIC-<band>[-RMS|-FLAG]_TILE<tile>-*``."""
+    files: dict[tuple[str, str], Path] = {}
+    for camera in _listing(folder):
+        for name in _listing(folder / camera):
+            m = _MOSAIC.match(name)
+            if m is None or m["band"] not in _BAND_OF or int(m["tile"]) != tile:
+                continue
+            key = (_BAND_OF[m["band"]], m["kind"] or "image")
+            path = folder / camera / name
+            if key in files:
+                msg = f"{files[key]} and {path} are both the same product of one tile; remove one"
+                raise InputError(msg)
+            files[key] = path
+    return {
+        b: BandFiles(path, files.get((b, "RMS")), files.get((b, "FLAG")))
+        for (b, kind), path in files.items()
+        if kind == "image"
+    }

@@ -1,0 +1,222 @@
+"""Where a run keeps what it has done: shards of finished tasks, a plan's fingerprint, a lock.
+
+Beside the store ``name/`` a run works in ``.name.ingest/``::
+
+    plan.json                  fingerprint of the config, the program and the files
+    store/shards/part-<task>-<n>.parquet
+    done/<task>.json           written last: the task's shards, rows and quarantine
+
+The lock ``.name.ingest.lock`` is the operating system's, so it ends with its process, however
+that ends. `finish` gives ``store/`` its name in one step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import pyarrow.parquet as pq
+
+from euclidfm.errors import InputError
+from euclidfm.files import plain, read_json, versions, write_json, write_yaml
+from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.plan import Plan, Task
+from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.store import StoreInfo
+from euclidfm.store.schema import arrow_schema, encode
+from euclidfm.store.write import ROW_GROUP
+
+__all__ = ["TaskFolder", "Workspace", "fingerprint"]
+
+SHARD_ROWS = 8192
+"""Galaxies a Parquet file."""
+
+
+def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
+    """Hash of all that decides a store: config, program, and size and time of every file read."""
+    files = sorted({f for t in plan.tasks for f in t.files} | set(plan.files))
+    stamps = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [Path(f).stat()] if Path(f).is_file()]
+    settings = plain(cfg)
+    settings.pop("workers")
+    key = json.dumps([versions()["euclidfm"], settings, stamps, plain(plan.info)], sort_keys=True)
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TaskFolder:
+    """The part of a workspace that a task writes to; crosses to other processes."""
+
+    root: Path
+
+    def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
+        """Do one task: write its shards, then its mark."""
+        quarantine = Quarantine()
+        shards: list[str] = []
+        rows, writer, in_shard = 0, None, 0
+        splits: Counter[str] = Counter()
+        try:
+            for galaxies in task.batches(quarantine):
+                if writer is None or in_shard + len(galaxies) > SHARD_ROWS:
+                    if writer is not None:
+                        writer.close()
+                    shards.append(f"part-{number:05d}-{len(shards):03d}.parquet")
+                    path = self.root / "store" / "shards" / shards[-1]
+                    writer = pq.ParquetWriter(path, arrow_schema(info), compression="zstd")
+                    in_shard = 0
+                writer.write_table(encode(info, galaxies), row_group_size=ROW_GROUP)
+                rows, in_shard = rows + len(galaxies), in_shard + len(galaxies)
+                splits.update(str(s) for s in galaxies.split)
+                if tick is not None:
+                    tick(rows)
+        finally:
+            if writer is not None:
+                writer.close()
+        mark = {"rows": rows, "splits": splits, "shards": shards, "quarantine": quarantine.records}
+        write_json(self.root / "done" / f"{number:05d}.json", mark)
+
+
+class Workspace:
+    """The folder a run works in; use as a context manager, which holds the lock.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the store to be.
+    overwrite : bool
+    """
+
+    def __init__(self, out: Path, *, overwrite: bool) -> None:
+        self.out = out
+        self.root = out.with_name(f".{out.name}.ingest")
+        self._lock_path = out.with_name(f".{out.name}.ingest.lock")
+        self._overwrite = overwrite
+        self._lock: TextIO | None = None
+
+    def __enter__(self) -> Workspace:
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._lock_path.open("a+")
+        except (PermissionError, NotADirectoryError, FileExistsError) as e:
+            msg = f"{self.out.parent} can't be written to ({e.strerror}); choose another place for the store"
+            raise InputError(msg) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "unknown"
+            self._lock.close()
+            msg = (
+                f"{self.out} is being written by another run (process {holder}); wait for it or choose "
+                "another name"
+            )
+            raise InputError(msg) from None
+        self._lock.truncate(0)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
+        try:
+            self._check_out()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def _check_out(self) -> None:
+        if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
+            return
+        if not (self.out / "store.json").exists():
+            msg = f"{self.out} exists and is not a store; choose another name"
+            raise InputError(msg)
+        if not self._overwrite:
+            msg = f"{self.out} exists already; remove it, choose another name, or pass --overwrite true"
+            raise InputError(msg)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if kind is not None and not self._worth_keeping():
+            shutil.rmtree(self.root, ignore_errors=True)
+        self._unlock()
+
+    def _worth_keeping(self) -> bool:
+        return any((self.root / "done").glob("*.json"))
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock_path.unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def begin(self, cfg: IngestConfig, plan: Plan) -> None:
+        """Make the folder, or continue in it if it holds the same work."""
+        mark = fingerprint(cfg, plan)
+        plan_file = self.root / "plan.json"
+        if not (plan_file.exists() and read_json(plan_file).get("fingerprint") == mark):
+            shutil.rmtree(self.root, ignore_errors=True)
+        for part in ("store/shards", "done"):
+            (self.root / part).mkdir(parents=True, exist_ok=True)
+        write_json(plan_file, {"fingerprint": mark})
+
+    def is_done(self, number: int) -> bool:
+        """Whether a task was finished, by this run or an earlier one."""
+        return (self.root / "done" / f"{number:05d}.json").exists()
+
+    def worker(self) -> TaskFolder:
+        """What a task needs."""
+        return TaskFolder(self.root)
+
+    def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
+        """Do one task in this process."""
+        self.worker().do(number, task, info, tick)
+
+    def finish(self, cfg: IngestConfig, plan: Plan) -> dict[str, Any]:
+        """Complete the store and give it its name; returns the summary."""
+        marks = [read_json(self.root / "done" / f"{k:05d}.json") for k in range(len(plan.tasks))]
+        quarantine = Quarantine([*plan.quarantine.records, *(r for m in marks for r in m["quarantine"])])
+        rows = sum(m["rows"] for m in marks)
+        if rows == 0:
+            why = quarantine.records[0]["reason"] if quarantine.records else "the source is empty"
+            msg = f"nothing of {cfg.source} could be read: {why} ({len(quarantine)} in quarantine)"
+            shutil.rmtree(self.root, ignore_errors=True)
+            raise InputError(msg)
+        plan.funnel.count("in the store", rows)
+        store = self.root / "store"
+        kept = {s for m in marks for s in m["shards"]}
+        for shard in (store / "shards").iterdir():
+            if shard.name not in kept:
+                shard.unlink()
+        splits: Counter[str] = Counter()
+        for m in marks:
+            splits.update(m["splits"])
+        card = {
+            "rows": rows,
+            "funnel": plan.funnel.rows(),
+            "quarantined": len(quarantine),
+            "splits": {s: splits.get(s, 0) for s in ("train", "validation", "test")},
+            **plan.report,
+        }
+        provenance = {
+            **plan.info.provenance,
+            "source": cfg.source,
+            "version": versions()["euclidfm"],
+            "seed": cfg.seed,
+            "split_order": cfg.split_order,
+            "split_fractions": list(cfg.split_fractions),
+            **card,
+        }
+        pq.write_table(quarantine.table(), store / "quarantine.parquet")
+        write_yaml(store / "ingest.yaml", cfg)
+        write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
+        if self.out.exists():
+            shutil.rmtree(self.out)
+        store.rename(self.out)
+        shutil.rmtree(self.root, ignore_errors=True)
+        return card
