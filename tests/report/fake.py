@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from euclidfm.discover import outlier_recall, outlier_scores, similarity_purity
+from euclidfm.discover import outlier_recall, outlier_scores, similarity_purity, simulate_user
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.files import write_json
 from euclidfm.store import Column, Galaxies, StoreInfo, StoreWriter
@@ -172,6 +172,8 @@ def make_folder(folder: Path, n: int = 600, size: int = 40) -> Path:
     write_json(
         folder / "science" / "outliers.json", outlier_recall(scores, rare, kind="ring, merger or lens")
     )
+    user = simulate_user(emb, scores, rare, looks=80)
+    write_json(folder / "science" / "active.json", user | {"total": rare.sum()})
     write_json(folder / "science" / "efficiency.json", efficiency_records())
     star = {"task": "star", "fraction": 1.0, "n_train": 400, "n_test": 200, "seed": 0, "metric": "auc"}
     write_json(

@@ -8,13 +8,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fake import draw_galaxies, efficiency_records, make_folder
 
 import euclidfm.report.embedding_map as embedding_map
-from euclidfm.discover import project_pca
+from euclidfm.discover import project_pca, screened
 from euclidfm.errors import InputError
 from euclidfm.report import ReportInputs, build_report
 from euclidfm.report.records import tasks_of
@@ -75,7 +76,7 @@ def test_a_whole_report(folder, tmp_path):
     assert 0.02 < numbers["sections"]["photoz"]["metrics"]["nmad"]["value"] < 0.08
     assert len(numbers["sections"]["real"]["galaxies"]) == 2
     assert "3 min 32 s" in page
-    assert page.count("<svg") == 4 + 2  # efficiency, photo-z, training, map and two SEDs
+    assert page.count("<svg") == 5 + 2  # efficiency, photo-z, training, map, ratings and two SEDs
 
 
 def test_the_page_needs_no_network_and_is_reproducible(folder, tmp_path):
@@ -154,6 +155,21 @@ def test_a_store_without_images(folder, tmp_path, blank_figures):
     _, numbers = build(inputs, tmp_path)
     assert "no images" in numbers["sections"]["neighbours"]["absent"]
     assert "absent" not in numbers["sections"]["real"]
+
+
+def test_surprise_and_artefact_probability_are_shown(folder, tmp_path, blank_figures):
+    scores = pq.read_table(folder / "outliers.parquet")
+    table = screened(scores, np.full(scores.num_rows, 0.25))
+    pq.write_table(table, tmp_path / "screened.parquet")
+    first = int(table.sort_by("rank")["object_id"][0].as_py())
+    inputs = replace(
+        ReportInputs.of_folder(folder),
+        surprise={first: np.arange(16.0)},
+        outliers=tmp_path / "screened.parquet",
+    )
+    page, numbers = build(inputs, tmp_path)
+    assert page.count("<figcaption>surprise</figcaption>") == 1 and "artefact 0.25" in page
+    assert numbers["sections"]["outliers"]["methods"] == ["isolation_forest", "lof", "knn"]
 
 
 def test_verdicts_are_honest():

@@ -139,7 +139,10 @@ def outlier_recall(
         raise InputError(msg)
     looked_at = max(1, round(top * int(usable.sum())))
     base_rate = float(rare[usable].mean())
-    names = ["score", *(n for n in scores.column_names if n not in ("object_id", "score", "rank"))]
+    names = [
+        "score",
+        *(n for n in scores.column_names if n not in ("object_id", "score", "rank", "artefact")),
+    ]
     records = []
     for name in names:
         values = scores.column(name).to_numpy()[usable]

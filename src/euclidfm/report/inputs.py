@@ -44,7 +44,9 @@ class ReportInputs:
     rarities: str | Path | None = None
     """Records of `euclidfm.discover.outlier_recall`."""
     outliers: str | Path | None = None
-    """Table of `euclidfm.discover.outlier_scores`."""
+    """Table of `euclidfm.discover.outlier_scores` (or `screened`)."""
+    active: str | Path | None = None
+    """Result of `euclidfm.discover.simulate_user`, as JSON."""
     real_store: str | Path | None = None
     """Store of real galaxies."""
     real_embeddings: str | Path | None = None
@@ -76,6 +78,7 @@ class ReportInputs:
             "star": ("science/star.json", "science/star/metrics.json"),
             "search": ("science/search.json",),
             "rarities": ("science/outliers.json", "science/rarities.json"),
+            "active": ("science/active.json",),
             "outliers": ("outliers.parquet", "science/outliers.parquet"),
             "real_store": ("real/store", "real-store"),
             "real_embeddings": ("real/embeddings.parquet", "real-embeddings.parquet"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from euclidfm.files import read_json
+from euclidfm.report.active import curve
 from euclidfm.report.html import Section, caption, fixed, missing, number, stamp, table
 from euclidfm.report.inputs import ReportData
 from euclidfm.report.stamps import heat_map
@@ -25,7 +28,9 @@ def section(data: ReportData) -> Section:
         return missing("outliers", _TITLE, "No outlier scores were given.")
     first = scores.sort_by("rank").slice(0, _SHOWN)
     ids = np.asarray(first["object_id"].to_numpy())
-    methods = [n for n in scores.column_names if n not in ("object_id", "score", "rank")]
+    methods = [n for n in scores.column_names if n not in ("object_id", "score", "rank", "artefact")]
+    path = data.inputs.active
+    active = read_json(path) if path is not None and Path(path).exists() else None
     html = _cards(data, first) if data.mock.emb is not None and data.mock.store is not None else ""
     records = data.records(data.inputs.rarities)
     records = [r for r in records if str(r["metric"]).startswith(("recall", "lift"))]
@@ -37,8 +42,12 @@ def section(data: ReportData) -> Section:
     return Section(
         key="outliers",
         title=_TITLE,
-        html=_recall_table(records) + html + caption(note),
-        data={"top": first.to_pylist(), "recall": records, "methods": methods},
+        html=_recall_table(records)
+        + ("" if active is None else curve(active))
+        + "<h3>Top of the ranking</h3>"
+        + html
+        + caption(note),
+        data={"top": first.to_pylist(), "recall": records, "methods": methods, "active": active},
     )
 
 
@@ -57,7 +66,12 @@ def _cards(data: ReportData, first: Any) -> str:
         stamps = "".join(stamp(p, f"{kind} {name}", name) for name, p in picture.items())
         stamps = stamps or stamp(None, "no image")
         title = f"<b>{first['rank'][i].as_py()}</b> {escape(kind)}"
-        below = f"<small>{object_id} · score {fixed(first['score'][i].as_py())}</small>"
+        bad = (
+            f" · artefact {fixed(first['artefact'][i].as_py(), 2)}"
+            if "artefact" in first.column_names
+            else ""
+        )
+        below = f"<small>{object_id} · score {fixed(first['score'][i].as_py())}{bad}</small>"
         cards.append(f'<div class="outlier"><p>{title} {below}</p><div class="bands">{stamps}</div></div>')
     return f'<div class="outliers">{"".join(cards)}</div>'
 

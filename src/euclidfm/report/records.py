@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from euclidfm.report.style import COLOURS
 
-__all__ = ["METRICS", "PHOTOMETRY", "Point", "Series", "Task", "series_of", "tasks_of"]
+__all__ = ["METRICS", "PHOTOMETRY", "Point", "Series", "Task", "method_name", "series_of", "tasks_of"]
 
 METRICS = {
     "photoz": ("nmad", "sigma68", "rmse"),
@@ -76,9 +76,7 @@ class Series:
     @property
     def name(self) -> str:
         """For people: ``linear probe, VIS+NISP``."""
-        method = _METHODS.get(self.method, self.method)
-        shown = self.inputs if self.inputs.lower() not in ("", "photometry") else ""
-        return f"{method}, {shown}" if shown else method
+        return method_name({"method": self.method, "inputs": self.inputs})
 
     @property
     def photometry_only(self) -> bool:
@@ -178,6 +176,13 @@ def _or(value: Any, other: Any) -> Any:
 def _order(series: Series) -> tuple[int, int, str]:
     group = 2 if series.photometry_only else 1 if series.method == "cnn" else 0
     return group, -series.inputs.count("+"), series.name
+
+
+def method_name(record: Mapping[str, Any]) -> str:
+    """Method and inputs of a record, for people."""
+    method = _METHODS.get(str(record["method"]), str(record["method"]))
+    inputs = str(record.get("inputs") or "")
+    return f"{method}, {inputs}" if inputs.lower() not in ("", "photometry") else method
 
 
 _PROBES = ("blue", "green", "sky", "purple", "brown", "grey")

@@ -7,7 +7,7 @@ from typing import Any
 
 from euclidfm.report.html import Section, caption, fixed, missing, number, table
 from euclidfm.report.inputs import ReportData
-from euclidfm.report.records import PHOTOMETRY
+from euclidfm.report.records import PHOTOMETRY, method_name
 
 __all__ = ["purity", "stars"]
 
@@ -69,11 +69,11 @@ def stars(data: ReportData) -> Section:
     line = ""
     if auc:
         best = max(auc, key=lambda r: float(r["value"]))
-        whose = escape(f"{best['method']}, {best.get('inputs') or ''}".strip(", "))
+        whose = escape(method_name(best))
         line = f"<p>Best AUC {fixed(best['value'])} ({whose}).</p>"
     rows = [
         [
-            escape(", ".join(filter(None, (str(r["method"]), str(r.get("inputs") or ""))))),
+            escape(method_name(r)),
             escape(str(r["metric"]).replace("_", " ")),
             f"{fixed(r['value'])}<small>{fixed(r.get('low'))} – {fixed(r.get('high'))}</small>",
             number(r.get("n_train")),
