@@ -72,6 +72,8 @@ class Band:
         5 sigma point-source depth, AB.
     psf_fwhm_arcsec : float
         Width of the PSF in the mosaic; NaN where it does not apply.
+    sky_mag_arcsec2 : float
+        Surface brightness of the sky, AB per square arcsec; NaN if it is not used.
     source : str
         Where the numbers come from.
     """
@@ -87,6 +89,7 @@ class Band:
     noise_correlation: float = 1.0
     depth_mag: float = float("nan")
     psf_fwhm_arcsec: float = float("nan")
+    sky_mag_arcsec2: float = float("nan")
     source: str = ""
 
     def to_dict(self) -> dict[str, object]:
@@ -99,8 +102,12 @@ class Band:
 # PSF width and MAGZERO: medians over public Euclid Q1 MER cutouts (headers and RMS HDUs).
 # Depths: Euclid Collaboration: Mellier et al. 2025 (A&A 697, A1), 5 sigma point source.
 # Ground, south (DECam): DES DR2 (Abbott et al. 2021, ApJS 255, 20), S/N = 10 in 1.95",
-# made 5 sigma by + 0.75 mag; the u depth is that of UNIONS/CFIS (Ibata et al. 2017).
+# made 5 sigma by + 0.75 mag; the u depth is that of UNIONS/CFIS (Ibata et al. 2017). Ground,
+# north: UNIONS (Gwyn et al. 2025, arXiv:2503.13783), 10 sigma in 2", made 5 sigma likewise.
+# Sky brightness: zodiacal light at high latitude as in the pre-launch exposure calculators
+# (Scaramella et al. 2022, A&A 662, A112).
 _Q1 = "Q1 MER cutouts; Mellier et al. 2025"
+_UNIONS = "UNIONS, Gwyn et al. 2025; Q1 MER cutouts"
 _DES = "DES DR2, Abbott et al. 2021; Q1 MER cutouts"
 _TABLE = (
     Band(
@@ -132,36 +139,40 @@ _TABLE = (
     Band(
         name="VIS", instrument="Euclid/VIS", wavelength_nm=715.0, curve="Euclid-VIS",
         mosaic="VIS", column="vis", magzero=24.6, pixel_rms_ujy=0.0021,
-        noise_correlation=0.72, depth_mag=26.2, psf_fwhm_arcsec=0.214, source=_Q1,
+        noise_correlation=0.72, depth_mag=26.2, psf_fwhm_arcsec=0.214, sky_mag_arcsec2=22.3,
+        source=_Q1,
     ),
     Band(
         name="Y", instrument="Euclid/NISP", wavelength_nm=1081.0, curve="Euclid-Y",
         mosaic="NIR-Y", column="y", magzero=29.8, pixel_rms_ujy=0.0105,
-        noise_correlation=0.25, depth_mag=24.3, psf_fwhm_arcsec=0.504, source=_Q1,
+        noise_correlation=0.25, depth_mag=24.3, psf_fwhm_arcsec=0.504, sky_mag_arcsec2=22.1,
+        source=_Q1,
     ),
     Band(
         name="J", instrument="Euclid/NISP", wavelength_nm=1367.0, curve="Euclid-J",
         mosaic="NIR-J", column="j", magzero=30.0, pixel_rms_ujy=0.0090,
-        noise_correlation=0.25, depth_mag=24.5, psf_fwhm_arcsec=0.461, source=_Q1,
+        noise_correlation=0.25, depth_mag=24.5, psf_fwhm_arcsec=0.461, sky_mag_arcsec2=22.2,
+        source=_Q1,
     ),
     Band(
         name="H", instrument="Euclid/NISP", wavelength_nm=1771.0, curve="Euclid-H",
         mosaic="NIR-H", column="h", magzero=29.9, pixel_rms_ujy=0.0092,
-        noise_correlation=0.27, depth_mag=24.4, psf_fwhm_arcsec=0.587, source=_Q1,
+        noise_correlation=0.27, depth_mag=24.4, psf_fwhm_arcsec=0.587, sky_mag_arcsec2=22.3,
+        source=_Q1,
     ),
     # Other ground-based bands that Q1's northern field uses.
     Band(name="g_hsc", instrument="HSC", wavelength_nm=481.0, curve="hsc2017-g",
          mosaic="HSC-G", column="g_ext_hsc", magzero=30.0, pixel_rms_ujy=0.0012,
-         noise_correlation=0.5, source="Q1 MER cutouts"),
+         noise_correlation=0.5, depth_mag=25.25, source=_UNIONS),
     Band(name="r_megacam", instrument="MegaCam", wavelength_nm=640.0, curve="cfht_megacam-r",
          mosaic="MEGACAM-R", column="r_ext_megacam", magzero=30.0, pixel_rms_ujy=0.0046,
-         noise_correlation=0.44, source="Q1 MER cutouts"),
+         noise_correlation=0.44, depth_mag=24.95, source=_UNIONS),
     Band(name="i_panstarrs", instrument="Pan-STARRS", wavelength_nm=755.0, curve="panstarrs-i",
-         mosaic="PANSTARRS-I", column="i_ext_panstarrs", magzero=30.0,
-         source="Tonry et al. 2012"),
+         mosaic="PANSTARRS-I", column="i_ext_panstarrs", magzero=30.0, depth_mag=24.55,
+         source="Tonry et al. 2012; Gwyn et al. 2025"),
     Band(name="z_hsc", instrument="HSC", wavelength_nm=891.0, curve="hsc2017-z",
          mosaic="HSC-Z", column="z_ext_hsc", magzero=30.0, pixel_rms_ujy=0.0075,
-         noise_correlation=0.53, source="Q1 MER cutouts"),
+         noise_correlation=0.53, depth_mag=24.05, source=_UNIONS),
     # Bands of the external photometric catalogues with spectroscopic redshifts.
     Band(name="FUV", instrument="GALEX", wavelength_nm=153.9, source="Morrissey et al. 2007"),
     Band(name="NUV", instrument="GALEX", wavelength_nm=231.6, source="Morrissey et al. 2007"),
