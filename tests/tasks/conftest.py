@@ -88,6 +88,17 @@ def make_store(path, n=500, seed=0):
     return GalaxyStore.open(path), emb
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny networks: threads that wait for each other on a busy machine cost more than they give."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("world") / "store")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ CFG = EfficiencyConfig(
 
 def test_every_method_learns(world):
     store, emb = world
-    cfg = replace(CFG, methods=METHODS, fractions=(1.0,), repeats=1, cnn=CNNConfig(epochs=15))
+    cfg = replace(CFG, methods=METHODS, fractions=(1.0,), repeats=1, cnn=CNNConfig(minimum_steps=60))
     records = label_efficiency(cfg, store, emb)
     methods = {r["method"] for r in records}
     assert methods == set(METHODS)
@@ -47,7 +48,7 @@ def test_every_method_learns(world):
 def test_subsets_are_nested(n, seed):
     fractions = (0.01, 0.05, 0.1, 0.5, 1.0)
     subsets = nested_subsets(n, fractions, seed)
-    for a, b in zip(fractions, fractions[1:], strict=False):
+    for a, b in pairwise(fractions):
         assert set(subsets[a]) <= set(subsets[b])
     assert len(subsets[1.0]) == n
     alone = nested_subsets(n, (0.1,), seed)[0.1]
@@ -64,7 +65,7 @@ def test_resumes_where_it_stopped(world, tmp_path, monkeypatch):
     out = tmp_path / "science" / "efficiency.json"
     whole = label_efficiency(CFG, store, emb, out=out)
     d = read_json(out)
-    assert d["records"] == json.loads(json.dumps(whole))
+    assert json.dumps(read_records(out)) == json.dumps(whole)
     kept = [r for r in d["records"] if r["method"] == "probe"]
     out.write_text(json.dumps({**d, "records": kept}))
     ran = []
@@ -76,7 +77,7 @@ def test_resumes_where_it_stopped(world, tmp_path, monkeypatch):
     )
     again = label_efficiency(CFG, store, emb, out=out)
     assert set(ran) == {"colours-ridge"} and len(ran) == 8
-    assert again == whole
+    assert json.dumps(again) == json.dumps(whole)
     ran.clear()
     label_efficiency(replace(CFG, fractions=(0.1, 0.5, 1.0)), store, emb, out=out)
     assert len(ran) == 8  # only the new fraction

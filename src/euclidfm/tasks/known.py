@@ -23,7 +23,7 @@ def _smooth_or_featured(c: Mapping[str, np.ndarray]) -> np.ndarray:
     smooth, featured = c["gz_smooth"], c["gz_featured"]
     for name, f in (("gz_smooth", smooth), ("gz_featured", featured)):
         if np.nanmax(f, initial=0.0) > 1.0 + 1e-6:
-            msg = f"column {name!r} holds {np.nanmax(f):g}; it must be a fraction, 0 to 1 (divide votes by their sum)"
+            msg = f"column {name!r} holds {np.nanmax(f):g}; it must be a fraction (divide votes by their sum)"
             raise InputError(msg)
     total = smooth + featured
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -90,12 +90,6 @@ class Methods:
         assert isinstance(config, CNNConfig)
         if method == "cnn-max":
             config = replace(config, normalise="max")
-        if method == "resnet":
-            from euclidfm.tasks.baselines.resnet import resnet as network
-
-            return network(
-                config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed
-            )
         return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
 
     def vectors(self, inputs: str) -> np.ndarray:

@@ -55,13 +55,15 @@ class Probe:
     info: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<Probe {self.task.name}: {self.head_name} head on {self.info.get('inputs')}, {self.info.get('n_train')} labels>"
+        about = f"{self.head_name} head on {self.info.get('inputs')}, {self.info.get('n_train')} labels"
+        return f"<Probe {self.task.name}: {about}>"
 
     def predict_array(self, emb: EmbeddingTable) -> np.ndarray:
         """(N,) values in the label's unit, or (N, C) probabilities; NaN for a galaxy without a vector."""
         X = features_of(emb, self.use)
         if X.shape[1] != len(self.scaler.mean):
-            msg = f"the probe was fitted to vectors of {len(self.scaler.mean)} numbers, these have {X.shape[1]}; embed with the same model"
+            want, have = len(self.scaler.mean), X.shape[1]
+            msg = f"the probe reads vectors of {want} numbers, these have {have}; embed with the same model"
             raise InputError(msg)
         empty = ~np.isfinite(X).any(axis=1)
         out = self.head.predict(self.scaler(X)) if len(X) else np.empty((0, max(len(self.classes), 1)))

@@ -79,7 +79,8 @@ class Task:
             if all(c in names for c in s.columns):
                 return s
         wanted = " or ".join(" + ".join(s.columns) for s in self.sources)
-        msg = f"task {self.name!r} needs the label column(s) {wanted}; the table has {', '.join(map(str, names))}"
+        have = ", ".join(map(str, names))
+        msg = f"task {self.name!r} needs the label column(s) {wanted}; the table has {have}"
         raise InputError(msg)
 
     def raw_labels(self, emb: EmbeddingTable, labels: Any) -> np.ndarray:

@@ -100,7 +100,7 @@ def booster(
         "seed": seed,
         "deterministic": True,
         "force_row_wise": True,
-        "num_threads": 2,
+        "num_threads": 1 if n < 20_000 else 0,  # small trees: threads would only wait
         "verbosity": -1,
     }
     if classes > 2:

@@ -5,13 +5,14 @@ Shapes: n galaxies, d features, C classes.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-__all__ = ["Head", "Scaler", "one_thread"]
+__all__ = ["Head", "Scaler", "one_thread", "one_torch_thread"]
 
 
 def one_thread() -> AbstractContextManager:
@@ -20,9 +21,22 @@ def one_thread() -> AbstractContextManager:
     The matrices are small and many: on busy machines, threads that wait for each other cost up
     to a hundred times the work itself (measured); on idle ones they would gain little.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     return threadpool_limits(1, user_api="blas")
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """The same for torch."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Head(Protocol):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from euclidfm.tasks.heads.base import one_torch_thread
+
 __all__ = ["MLPHead"]
 
 
@@ -32,7 +34,7 @@ class MLPHead:
     """
 
     def __init__(
-        self, classes: int = 0, seed: int = 0, ensemble: int = 3, epochs: int = 40, steps: int = 400
+        self, classes: int = 0, seed: int = 0, ensemble: int = 3, epochs: int = 40, steps: int = 300
     ) -> None:
         self.classes, self.seed = classes, seed
         self.ensemble, self.epochs, self.steps = ensemble, epochs, steps
@@ -44,7 +46,8 @@ class MLPHead:
         self.width = X.shape[1]
         if not self.classes:
             self.centre, self.spread = float(np.median(y)), float(np.std(y)) or 1.0
-        self.networks = [self._fit_one(X, y, self.seed * 1000 + i) for i in range(self.ensemble)]
+        with one_torch_thread():
+            self.networks = [self._fit_one(X, y, self.seed * 1000 + i) for i in range(self.ensemble)]
 
     def _fit_one(self, X: np.ndarray, y: np.ndarray, seed: int) -> nn.Module:
         rng = np.random.default_rng(seed)
@@ -59,7 +62,7 @@ class MLPHead:
             batch = min(128, max(16, len(train) // 8))
             per_epoch = max(1, len(train) // batch)
             epochs = max(self.epochs, -(-self.steps // per_epoch))
-            optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
+            optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
             schedule = torch.optim.lr_scheduler.OneCycleLR(
                 optimiser, max_lr=2e-3, total_steps=epochs * per_epoch, pct_start=0.2
             )
@@ -93,7 +96,7 @@ class MLPHead:
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n,) values or (n, C) probabilities, the mean over the networks."""
         x = torch.from_numpy(X.astype(np.float32))
-        with torch.no_grad():
+        with one_torch_thread(), torch.no_grad():
             outs = [net(x) for net in self.networks]
         if self.classes:
             return np.asarray(torch.stack([o.softmax(dim=1) for o in outs]).mean(dim=0).double())
