@@ -94,6 +94,19 @@ def test_other_data_are_not_mixed(world, tmp_path):
         label_efficiency(CFG, store, other, out=out)
 
 
+@pytest.mark.slow
+def test_processes_give_the_same_numbers(world, tmp_path):
+    store, emb = world
+    cfg = replace(
+        CFG, repeats=1, methods=("probe", "cnn"), fractions=(0.5,), cnn=CNNConfig(epochs=1, minimum_steps=2)
+    )
+    alone = label_efficiency(cfg, store, emb)
+    out = tmp_path / "e.json"
+    shared = label_efficiency(replace(cfg, workers=2), store, emb, out=out)
+    assert json.dumps(shared) == json.dumps(alone)
+    assert len(read_records(out)) == len(alone)
+
+
 def test_several_embeddings(world):
     store, emb = world
     half = emb.take(np.arange(len(emb)))

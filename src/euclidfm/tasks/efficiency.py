@@ -8,7 +8,7 @@ change subset and initialisation; the same labelled galaxies for every method.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.known import get
-from euclidfm.tasks.methods import Methods
+from euclidfm.tasks.methods import PIXELS, Methods
 from euclidfm.tasks.probe import check_labels, inputs_of
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
@@ -62,6 +62,8 @@ class EfficiencyConfig:
     """Bootstrap samples of the test galaxies."""
     seed: int = 0
     """Seed of the first repeat; the next ones count up."""
+    workers: int = 1
+    """Processes that share the cells; each fits on one thread, so that results do not depend on it."""
 
 
 def label_efficiency(
@@ -96,33 +98,94 @@ def label_efficiency(
     """
     say = progress or silent
     embs = {inputs_of(emb, ("joint",)): emb} if isinstance(emb, EmbeddingTable) else dict(emb)
-    methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn)
     identity = _identity(cfg, store, embs)
     done = _load(out, identity)
-    studies = [s for name in cfg.tasks if (s := _study(get(name), store, methods)) is not None]
-    if not studies:
-        msg = f"store {store.path} has no labels for any of the tasks {', '.join(cfg.tasks)}"
-        raise InputError(msg)
-    cells = [
-        (s, method, inputs, fraction, cfg.seed + repeat)
-        for repeat in range(cfg.repeats)
-        for s in studies
-        for fraction in sorted(cfg.fractions)
-        for method in cfg.methods
-        for inputs in methods.inputs(method)
-        if repeat < (cfg.cnn_repeats or cfg.repeats) or method not in ("cnn", "cnn-max")
-    ]
-    records: list[Record] = []
-    for i, (study, method, inputs, fraction, seed) in enumerate(cells):
-        key = "|".join(map(str, (study.task.name, method, inputs, fraction, seed)))
-        say(i, len(cells), key)
-        if key not in done:
-            done[key] = study.run(cfg, methods, method, inputs, fraction, seed)
-            if out is not None:
-                _save(out, identity, cfg, done)
-        records += done[key]
-    say(len(cells), len(cells))
-    return records
+    bench = _Bench(cfg, store, embs)
+    cells = bench.cells()
+    todo = [c for c in cells if c.key not in done]
+    finished = len(cells) - len(todo)
+    say(finished, len(cells), todo[0].key if todo else "")
+    for cell, records in _run_all(bench, todo):
+        done[cell.key] = records
+        if out is not None:
+            _save(out, identity, cfg, done)
+        finished += 1
+        say(finished, len(cells), cell.key)
+    return [r for c in cells for r in done[c.key]]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One fit: a method with its inputs, on one subset of one task's labels."""
+
+    task: str
+    method: str
+    inputs: str
+    fraction: float
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return "|".join(map(str, (self.task, self.method, self.inputs, self.fraction, self.seed)))
+
+
+class _Bench:
+    """All that is needed to run cells."""
+
+    def __init__(self, cfg: EfficiencyConfig, store: GalaxyStore, embs: dict[str, EmbeddingTable]) -> None:
+        self.cfg, self.store, self.embs = cfg, store, embs
+        self.methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn)
+        studies = [_study(get(name), store, self.methods) for name in cfg.tasks]
+        self.studies = {s.task.name: s for s in studies if s is not None}
+        if not self.studies:
+            msg = f"store {store.path} has no labels for any of the tasks {', '.join(cfg.tasks)}"
+            raise InputError(msg)
+
+    def cells(self) -> list[_Cell]:
+        """All cells in order: the quick ones of every repeat are not kept waiting by much."""
+        cfg = self.cfg
+        return [
+            _Cell(task, method, inputs, fraction, cfg.seed + repeat)
+            for repeat in range(cfg.repeats)
+            for task in self.studies
+            for fraction in sorted(cfg.fractions)
+            for method in cfg.methods
+            for inputs in self.methods.inputs(method)
+            if repeat < (cfg.cnn_repeats or cfg.repeats) or method not in PIXELS
+        ]
+
+    def run(self, cell: _Cell) -> list[Record]:
+        """Run one."""
+        return self.studies[cell.task].run(self.cfg, self.methods, cell)
+
+
+def _run_all(bench: _Bench, cells: list[_Cell]) -> Iterator[tuple[_Cell, list[Record]]]:
+    if bench.cfg.workers <= 1 or len(cells) <= 1:
+        for cell in cells:
+            yield cell, bench.run(cell)
+        return
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    setup = (bench.cfg, str(bench.store.path), bench.embs)
+    with ProcessPoolExecutor(
+        min(bench.cfg.workers, len(cells)), get_context("spawn"), initializer=_open_bench, initargs=setup
+    ) as pool:
+        futures = {pool.submit(_run_in_worker, c): c for c in cells}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+_BENCH: list[_Bench] = []
+"""The bench of a worker process, opened once."""
+
+
+def _open_bench(cfg: EfficiencyConfig, path: str, embs: dict[str, EmbeddingTable]) -> None:
+    _BENCH[:] = [_Bench(cfg, GalaxyStore.open(path), embs)]
+
+
+def _run_in_worker(cell: _Cell) -> list[Record]:
+    return _BENCH[0].run(cell)
 
 
 def nested_subsets(n: int, fractions: tuple[float, ...], seed: int) -> dict[float, np.ndarray]:
@@ -145,34 +208,34 @@ class _Study:
     truth: np.ndarray
     classes: tuple[str, ...]
 
-    def run(
-        self, cfg: EfficiencyConfig, methods: Methods, method: str, inputs: str, fraction: float, seed: int
-    ) -> list[Record]:
+    def run(self, cfg: EfficiencyConfig, methods: Methods, cell: _Cell) -> list[Record]:
         """One cell."""
-        subset = nested_subsets(len(self.train), (fraction,), seed)[fraction]
-        identity = {
-            "method": method,
-            "inputs": inputs,
-            "fraction": fraction,
-            "n_train": len(subset),
-            "seed": seed,
-        }
+        subset = nested_subsets(len(self.train), (cell.fraction,), cell.seed)[cell.fraction]
         y = self.y[subset]
         if len(np.unique(y)) < 2:  # a tiny subset of one class: no classifier, chance is what is left
             prediction = np.full((len(self.test), len(self.classes)), 1.0 / max(len(self.classes), 1))
         else:
-            if method in ("cnn", "cnn-max"):
-                normalise = "max" if method == "cnn-max" else cfg.cnn.normalise
+            if cell.method in PIXELS:  # read the cutouts of all subsets at once
+                normalise = "max" if cell.method == "cnn-max" else cfg.cnn.normalise
                 methods.load_images(np.concatenate([self.train, self.test]), normalise, cfg.cnn.size)
             target = y if self.classes else self.task.forward(y)
             prediction = methods.predict(
-                method, inputs, self.train[subset], target, self.test, len(self.classes), seed
+                cell.method, cell.inputs, self.train[subset], target, self.test, len(self.classes), cell.seed
             )
         if not self.classes:
             low, high = self.task.forward(np.array([y.min(), y.max()]))
             prediction = self.task.inverse(np.clip(prediction, low, high))
         return evaluate(
-            self.task, prediction, self.truth, classes=len(self.classes), resamples=cfg.resamples, **identity
+            self.task,
+            prediction,
+            self.truth,
+            classes=len(self.classes),
+            resamples=cfg.resamples,
+            method=cell.method,
+            inputs=cell.inputs,
+            fraction=cell.fraction,
+            n_train=len(subset),
+            seed=cell.seed,
         )
 
 

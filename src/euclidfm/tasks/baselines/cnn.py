@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from euclidfm.tasks.heads.base import one_torch_thread
+
 __all__ = ["CNNConfig", "cnn"]
 
 
@@ -57,7 +59,7 @@ def cnn(
     batch = min(config.batch, len(y))
     per_epoch = -(-len(y) // batch)
     epochs = max(config.epochs, -(-config.minimum_steps // per_epoch))
-    with torch.random.fork_rng(devices=[]):
+    with one_torch_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = _Net(images.shape[1], images.shape[2], classes or 1)
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -75,7 +77,7 @@ def cnn(
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
     outs = []
-    with torch.no_grad():
+    with one_torch_thread(), torch.no_grad():
         for start in range(0, len(test), 256):
             outs.append(net(_tensor(test[start : start + 256])))
     out = torch.cat(outs).double() if outs else torch.empty((0, classes or 1), dtype=torch.double)
