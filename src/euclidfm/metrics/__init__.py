@@ -6,18 +6,22 @@ dropped silently; `finite_pairs` drops pairs where the caller decides to.
 Definitions and names are listed in ``docs/metrics.md``.
 """
 
+from euclidfm.metrics.binned import binned
 from euclidfm.metrics.bootstrap import Interval, bootstrap, bootstrap_all, finite_pairs
 from euclidfm.metrics.classes import BINARY, MULTICLASS
+from euclidfm.metrics.densities import DENSITY
 from euclidfm.metrics.points import MASS, PHOTOZ, REGRESSION
 from euclidfm.metrics.ranking import precision_at_k, recall_at_k
 
 __all__ = [
     "BINARY",
+    "DENSITY",
     "MASS",
     "MULTICLASS",
     "PHOTOZ",
     "REGRESSION",
     "Interval",
+    "binned",
     "bootstrap",
     "bootstrap_all",
     "finite_pairs",
