@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("speclite")
 
-from euclidfm.simulate.population import kpc_per_arcsec, luminosity_distance_mpc
+from euclidfm.simulate.cosmology import kpc_per_arcsec, luminosity_distance_mpc
 from euclidfm.simulate.seds import (
     WAVE,
     BandIntegrator,
@@ -49,7 +49,7 @@ def test_speclite_gives_the_same_colour_of_a_redshifted_template():
     mags = speclite.filters.load_filters(*names).get_ab_magnitudes(flux, wave * 10 * (1 + z) * u.Angstrom)
     theirs = np.array([float(mags[n][0]) for n in names])
     weights = template_weights(*(np.array([v]) for v in (0.0, 0.0, 0.0, 0.0)))
-    ours = galaxy_table().fluxes(weights, np.array([z]), np.array([0.0]))[0][0]
+    ours = galaxy_table().fluxes(weights, np.array([z]), np.array([0.0]))[0]
     ours = -2.5 * np.log10(ours[[SED_BANDS.index(b) for b in ("r", "VIS", "H")]])
     np.testing.assert_allclose(np.diff(ours), np.diff(theirs), atol=0.01)
 

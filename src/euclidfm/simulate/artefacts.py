@@ -13,7 +13,7 @@ import numpy as np
 
 from euclidfm.survey import EUCLID_BANDS
 
-__all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "spikes"]
+__all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "long_trail", "spikes"]
 
 FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
 """Bits of the flag maps."""
@@ -66,6 +66,17 @@ def _satellite_trail(rng: np.random.Generator) -> Stamp:
     out = _empty(192)
     trail = _segment(192, rng.uniform(0, np.pi), 180, rng.uniform(1.5, 4))
     out.image[0] += trail * rng.lognormal(-2.6, 0.6)
+    return out
+
+
+def long_trail(size: int, rng: np.random.Generator) -> np.ndarray:
+    """A satellite trail across a whole VIS mosaic, µJy per pixel."""
+    x, y = _grid(size)
+    angle, offset, width = rng.uniform(0, np.pi), rng.uniform(-0.3, 0.3) * size, rng.uniform(1.5, 4)
+    across = y * np.float32(np.cos(angle)) - x * np.float32(np.sin(angle)) - np.float32(offset)
+    near = np.abs(across) < 6 * width
+    out = np.zeros((size, size), np.float32)
+    out[near] = rng.lognormal(-3.2, 0.5) * np.exp(-0.5 * (across[near] / width) ** 2)
     return out
 
 

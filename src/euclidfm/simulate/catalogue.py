@@ -6,8 +6,9 @@ import numpy as np
 
 from euclidfm.simulate import zoo
 from euclidfm.simulate.config import SkyConfig
-from euclidfm.simulate.tile import NO_DATA, Source, Tile
-from euclidfm.survey import BANDS, PIXEL_ARCSEC, SED_BANDS, abmag_from_ujy, ujy_from_abmag
+from euclidfm.simulate.field import NO_DATA
+from euclidfm.simulate.tile import TRUTH, Source, Tile
+from euclidfm.survey import BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
 
 __all__ = ["Row", "object_id", "rows"]
 
@@ -47,20 +48,13 @@ def rows(cfg: SkyConfig, tile: Tile, tile_id: str, ra: np.ndarray, dec: np.ndarr
             out["spectroscopy"].append(place | spectrum)
         truth: Row = {
             "object_id": key["OBJECT_ID"], "tile": tile_id, "ra": float(a), "dec": float(d), "kind": s.kind,
-            "subtype": s.subtype,
+            "subtype": s.subtype, "blended": s.blended,
         }  # fmt: skip
-        for name in (
-            "z",
-            "log_mass",
-            "re_arcsec",
-            "axis_ratio",
-            "position_angle",
-            "sersic_index",
-            "bulge_fraction",
-            "teff",
-        ):
+        for name in TRUTH:
             truth[name] = s.truth.get(name, float("nan"))
-        out["truth"].append(truth | {f"flux_{b}": float(f) for b, f in zip(SED_BANDS, s.flux, strict=True)})
+        out["truth"].append(
+            truth | {f"flux_{b}": float(f) for b, f in zip(cfg.sed_bands, s.flux, strict=True)}
+        )
     return out
 
 
@@ -71,7 +65,7 @@ def _photometry(cfg: SkyConfig, tile: Tile, s: Source, rng: np.random.Generator)
     vis = float(s.flux[VIS])
     re = m["R50"]
     row: Row = {}
-    point = 1 / (1 + np.exp((m["MUMAX_MINUS_MAG"] + 2.55) / 0.09))
+    point = 1 / (1 + np.exp((m["MUMAX_MINUS_MAG"] + 2.55) / 0.06))
     vis_det = m["SEG_FLUX"] > 8e-2 and vis > 1e-3
     artefact = s.kind == "artefact"
     row["VIS_DET"] = int(vis_det)
@@ -104,13 +98,14 @@ def _photometry(cfg: SkyConfig, tile: Tile, s: Source, rng: np.random.Generator)
     for k in (1, 2, 3, 4):
         row[f"FLUX_VIS_{k}FWHM_APER"] = m[f"FLUX_VIS_{k}FWHM_APER"]
         row[f"FLUXERR_VIS_{k}FWHM_APER"] = m[f"FLUXERR_VIS_{k}FWHM_APER"]
-    for i, name in enumerate(SED_BANDS):
+    for i, name in enumerate(cfg.sed_bands):
         if name == "VIS":
             continue
         b = BANDS[name]
         column = b.column.upper()
         sigma = float(ujy_from_abmag(b.depth_mag)) / 5 * cfg.look.noise
-        sigma *= np.sqrt(1 + (re / (0.6 * b.psf_fwhm_arcsec)) ** 2)
+        seeing = b.psf_fwhm_arcsec if np.isfinite(b.psf_fwhm_arcsec) else 0.9
+        sigma *= np.sqrt(1 + (re / (0.6 * seeing)) ** 2)
         captured = 0.92 * float(s.flux[i])
         error = float(np.hypot(sigma, FLOOR * captured))
         put(f"{column}_TEMPLFIT", captured, error)
@@ -170,9 +165,7 @@ def _spectrum(s: Source, rng: np.random.Generator) -> Row:
     return {
         "Z": float(z), "ZERR": float(1e-4 * (1 + z)), "ZWARN": 4 if failed else 0,
         "SPECTYPE": {"galaxy": "GALAXY", "star": "STAR", "quasar": "QSO"}[s.kind],
-        "LOGM": float(log_mass) if galaxy else float("nan"), "LOGM_ERR": mass_error if galaxy else float("nan"),
+        "LOGM": float(log_mass) if galaxy else float("nan"),
+        "LOGM_ERR": mass_error if galaxy else float("nan"),
         "CHI2": float(rng.lognormal(1.9, 0.4) * (4 if failed else 1)),
     }  # fmt: skip
-
-
-assert PIXEL_ARCSEC > 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from euclidfm.errors import InputError
-from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC
+from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, SED_BANDS
 
 __all__ = ["PRESETS", "Preset", "SkyConfig"]
 
@@ -27,6 +27,8 @@ class Preset:
         Faintest catalogued VIS magnitude (AB).
     psf_beta : float
         Moffat index of the PSF.
+    sed_bands : tuple of str
+        Bands of the catalogue; the ground-based ones differ between surveys.
     note : str
         What it stands for.
     """
@@ -35,6 +37,7 @@ class Preset:
     psf: float = 1.0
     vis_limit: float = 24.5
     psf_beta: float = 3.0
+    sed_bands: tuple[str, ...] = SED_BANDS
     note: str = ""
 
 
@@ -44,10 +47,14 @@ PRESETS: dict[str, Preset] = {
     "shallower": Preset(noise=2.5, vis_limit=23.5, note="1 mag shallower than Q1."),
     "other-survey": Preset(
         noise=1.6, psf=1.5, vis_limit=24.0, psf_beta=2.2,
-        note="Another telescope: half as sharp again, broader wings, noisier.",
+        sed_bands=("u", "g_hsc", "r_megacam", "i_panstarrs", "z_hsc", "VIS", "Y", "J", "H"),
+        note="Another telescope: PSFs half as wide again with broader wings, noisier, northern ground bands.",
     ),
 }  # fmt: skip
 """The presets of ``SkyConfig.preset`` by name."""
+
+
+_SHARES = ("star_fraction", "quasar_fraction", "artefact_fraction", "blend_fraction", "missing_band_fraction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +73,11 @@ class SkyConfig:
         One of `PRESETS`.
     processes : int
         Worker processes; the files do not depend on it.
-    density : float
+    density : float or None
         Catalogued objects per square arcminute; with `objects` and `tiles` it sets the
-        size of a tile. The default is some three times the real sky's at these
-        magnitudes, so that a small sky holds many objects.
+        size of a tile. The default packs more than ten times the real sky's bright
+        galaxies into a tile, so that a small sky holds many of them. None: the density
+        that the mass functions and the selection give.
     star_fraction, quasar_fraction, artefact_fraction : float
         Shares of the catalogued objects; the rest are galaxies.
     rarity_boost : float
@@ -83,6 +91,8 @@ class SkyConfig:
         Galaxies brighter than this in VIS (AB) have Galaxy Zoo columns...
     zoo_area_limit : int
         ...or with a segmentation area of at least this many pixels.
+    blend_fraction : float
+        Share of objects put on top of another one's outskirts, besides chance overlaps.
     missing_band_fraction : float
         Share of ground-based fluxes that are missing (NaN).
     """
@@ -92,14 +102,15 @@ class SkyConfig:
     seed: int = 1
     preset: str = "q1-like"
     processes: int = 1
-    density: float = 60.0
+    density: float | None = 60.0
     star_fraction: float = 0.13
     quasar_fraction: float = 0.025
     artefact_fraction: float = 0.035
     rarity_boost: float = 1.0
-    faint_thinning: float = 0.3
+    faint_thinning: float = 0.4
     zoo_vis_limit: float = 21.0
     zoo_area_limit: int = 700
+    blend_fraction: float = 0.03
     missing_band_fraction: float = 0.04
 
     def __post_init__(self) -> None:
@@ -107,9 +118,9 @@ class SkyConfig:
         _require(1 <= self.tiles <= self.objects, "tiles must be between 1 and objects", self.tiles)
         _require(self.seed >= 0, "seed must not be negative", self.seed)
         _require(self.processes >= 1, "processes must be at least 1", self.processes)
-        _require(self.density > 0, "density must be positive", self.density)
+        _require(self.density is None or self.density > 0, "density must be positive", self.density)
         _require(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}", self.preset)
-        for name in ("star_fraction", "quasar_fraction", "artefact_fraction", "missing_band_fraction"):
+        for name in _SHARES:
             value = getattr(self, name)
             _require(0 <= value <= 1, f"{name} must be between 0 and 1", value)
         shares = self.star_fraction + self.quasar_fraction + self.artefact_fraction
@@ -128,9 +139,27 @@ class SkyConfig:
         return base + (index < rest)
 
     @property
+    def natural_density(self) -> float:
+        """Catalogued objects per square arcminute of a sky as dense as the real one."""
+        from euclidfm.simulate.population import galaxy_density
+
+        others = self.star_fraction + self.quasar_fraction + self.artefact_fraction
+        return galaxy_density(self) / max(1 - others, 1e-3)
+
+    @property
+    def sed_bands(self) -> tuple[str, ...]:
+        """Bands of the catalogue."""
+        return self.look.sed_bands
+
+    @property
+    def curves(self) -> tuple[str, ...]:
+        """Response curves of those bands."""
+        return tuple(BANDS[b].curve for b in self.sed_bands)
+
+    @property
     def tile_pixels(self) -> int:
         """Side of a tile in pixels, a multiple of 8, at least 256."""
-        arcmin2 = self.objects / self.tiles / self.density
+        arcmin2 = self.objects / self.tiles / (self.density or self.natural_density)
         side = 60.0 / PIXEL_ARCSEC * np.sqrt(arcmin2)
         return max(256, int(np.ceil(side / 8) * 8))
 

@@ -56,8 +56,9 @@ def measure(image: np.ndarray, sigma: float, fwhm_arcsec: float) -> dict[str, fl
     order = np.argsort(r[seg])
     light = np.cumsum(image[seg][order])
     reach = r[seg][order]
-    r20, r50, r80 = (float(reach[np.searchsorted(np.maximum.accumulate(light), f * light[-1]).clip(0, reach.size - 1)])
-                     for f in (0.2, 0.5, 0.8))  # fmt: skip
+    grown = np.maximum.accumulate(light)
+    at = [int(np.clip(np.searchsorted(grown, f * light[-1]), 0, reach.size - 1)) for f in (0.2, 0.5, 0.8)]
+    r20, r50, r80 = (float(reach[i]) for i in at)
     fwhm = fwhm_arcsec / PIXEL_ARCSEC
     peak = max(float(image[c - 3 : c + 4, c - 3 : c + 4].max()), 1e-6)
     mu_max = AB_ZEROPOINT_UJY - 2.5 * np.log10(peak / PIXEL_ARCSEC**2)

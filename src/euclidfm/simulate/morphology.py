@@ -222,9 +222,14 @@ def _companion(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Com
         sigma=np.tile(thick * (1 + t), 2),
     )  # fmt: skip
     second = Component(
-        flux=0.6 * flux, re=0.5 * d.re, index=float(rng.uniform(1, 3)), axis_ratio=float(rng.uniform(0.5, 0.95)),
-        angle=float(rng.uniform(0, np.pi)), x=x, y=y,
-    )  # fmt: skip
+        flux=0.6 * flux,
+        re=0.5 * d.re,
+        index=float(rng.uniform(1, 3)),
+        axis_ratio=float(rng.uniform(0.5, 0.95)),
+        angle=float(rng.uniform(0, np.pi)),
+        x=x,
+        y=y,
+    )
     return [second, Component(flux=0.4 * flux, re=2.0 * d.re, knots=tails)]
 
 

@@ -25,17 +25,20 @@ from euclidfm.errors import InputError
 from euclidfm.survey import SED_BANDS, band
 
 __all__ = [
-    "AV_GRID", "TEMPLATES", "BandIntegrator", "FluxTable", "calzetti", "galaxy_table", "igm_transmission",
-    "quasar_table", "star_colours", "template_weights",
+    "AV_GRID", "SED_CURVES", "TEMPLATES", "BandIntegrator", "FluxTable", "Table", "calzetti", "galaxy_table",
+    "igm_transmission", "quasar_table", "rest_table", "star_colours", "template_weights",
 ]  # fmt: skip
 
-WAVE = np.arange(290.0, 2120.0, 2.0)
+WAVE = np.arange(290.0, 2420.0, 2.0)
 """Observed wavelength grid, nm: all filters of the SED and room at both ends."""
 
 AV_GRID = np.linspace(-0.3, 2.4, 19)
 """Visual attenuation in magnitudes, relative to the templates' own."""
 
 TEMPLATES = ("E_blue", "E_red", "Sbc", "Scd", "Im", "young", "balmer_lines", "oxygen_lines")
+
+SED_CURVES = tuple(band(b).curve for b in SED_BANDS)
+"""Response curves of the default SED."""
 
 PIVOT_NM = 600.0
 """Templates have unit f_lambda here, so that weights are light fractions."""
@@ -113,8 +116,8 @@ def _add_lines(wave: np.ndarray, lines: tuple[tuple[float, float], ...], width: 
 
 
 @cache
-def _sed_bands() -> BandIntegrator:
-    return BandIntegrator(tuple(band(b).curve for b in SED_BANDS))
+def _integrator(curves: tuple[str, ...]) -> BandIntegrator:
+    return BandIntegrator(curves)
 
 
 @cache
@@ -175,6 +178,10 @@ def template_weights(
     return np.column_stack([e * (1 - metal), e * metal, nodes[:, 1:], balmer, oxygen])
 
 
+Table = dict[str, np.ndarray]
+"""Columns of equal length."""
+
+
 @dataclass(frozen=True)
 class FluxTable:
     """Template fluxes on a grid of redshift and attenuation, linearly interpolated.
@@ -183,26 +190,22 @@ class FluxTable:
     ----------
     z : array of shape ``(Z,)``
     values : array of shape ``(Z, A, templates, bands)``
-        Mean f_nu per unit luminosity scale, observed (bands of the SED).
-    rest : array of shape ``(A, templates, 2)``
-        The same at rest in SDSS g and i.
+        Mean f_nu, observed, for a template of unit weight at unit distance.
     """
 
     z: np.ndarray
     values: np.ndarray
-    rest: np.ndarray
 
-    def fluxes(self, weights: np.ndarray, z: np.ndarray, av: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Observed fluxes ``(objects, bands)`` and rest-frame g, i fluxes ``(objects, 2)``."""
+    def fluxes(self, weights: np.ndarray, z: np.ndarray, av: np.ndarray) -> np.ndarray:
+        """Observed fluxes ``(objects, bands)`` of mixtures ``(objects, templates)``."""
         iz, fz = _locate(self.z, z)
         ia, fa = _locate(AV_GRID, av)
-        rest = (1 - fa)[:, None, None] * self.rest[ia] + fa[:, None, None] * self.rest[ia + 1]
-        out = np.zeros((z.size, self.values.shape[-1]))
+        out = np.zeros((len(z), self.values.shape[-1]))
         for dz in (0, 1):
             for da in (0, 1):
                 share = np.where(dz, fz, 1 - fz) * np.where(da, fa, 1 - fa)
                 out += share[:, None] * np.einsum("nt,ntb->nb", weights, self.values[iz + dz, ia + da])
-        return out, np.einsum("nt,ntb->nb", weights, rest)
+        return out
 
 
 def _locate(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -211,47 +214,46 @@ def _locate(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return index, position - index
 
 
-def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray) -> FluxTable:
-    bands = _sed_bands()
-    rest_bands = BandIntegrator(("sdss2010-g", "sdss2010-i"))
+def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray, curves: tuple[str, ...]) -> FluxTable:
+    bands = _integrator(curves)
     law = calzetti(wave)
-    values = np.zeros((z_grid.size, AV_GRID.size, len(spectra), len(SED_BANDS)))
+    values = np.zeros((z_grid.size, AV_GRID.size, len(spectra), len(curves)))
     for i, z in enumerate(z_grid):
         rest = WAVE / (1 + z)
-        shapes = (
-            np.stack([np.interp(rest, wave, s) for s in spectra]) / (1 + z) * igm_transmission(WAVE, float(z))
-        )
+        shapes = np.stack([np.interp(rest, wave, s) for s in spectra]) / (1 + z)
+        shapes *= igm_transmission(WAVE, float(z))
         dust = 10 ** (-0.4 * AV_GRID[:, None] * np.interp(rest, wave, law))
         values[i] = bands(dust[:, None] * shapes[None])
-    dust = 10 ** (-0.4 * AV_GRID[:, None] * calzetti(WAVE))
-    shapes = np.stack([np.interp(WAVE, wave, s) for s in spectra])
-    return FluxTable(z=z_grid, values=values, rest=rest_bands(dust[:, None] * shapes[None]))
+    return FluxTable(z=z_grid, values=values)
 
 
 @cache
-def galaxy_table() -> FluxTable:
-    """Table of the galaxy `TEMPLATES` at 0 < z < 2.6."""
-    return _table(*_rest_templates(), np.arange(0.0, 2.605, 0.02))
+def galaxy_table(curves: tuple[str, ...] = SED_CURVES) -> FluxTable:
+    """Table of the galaxy `TEMPLATES` at 0 < z < 2.6 through the named curves."""
+    return _table(*_rest_templates(), np.arange(0.0, 2.605, 0.02), curves)
 
 
 @cache
-def quasar_table() -> FluxTable:
+def rest_table() -> FluxTable:
+    """Table of the galaxy `TEMPLATES` at rest through SDSS g and i."""
+    return _table(*_rest_templates(), np.array([0.0, 0.02]), ("sdss2010-g", "sdss2010-i"))
+
+
+@cache
+def quasar_table(curves: tuple[str, ...] = SED_CURVES) -> FluxTable:
     """Table of two quasar templates (blue and red continuum, with broad lines) at 0 < z < 5."""
     wave = np.concatenate([np.arange(50.0, 1000.0, 0.5), np.arange(1000.0, 2600.0, 2.0)])
-    lines = sum(
-        ew / 10.0 * (c / PIVOT_NM) ** -1.56 * np.exp(-0.5 * ((wave - c) / s) ** 2) / (s * np.sqrt(2 * np.pi))
-        for c, ew, s in _QUASAR
-    )
-    spectra = np.stack(
-        [
-            (wave / PIVOT_NM) ** slope * (1 + 0.6 * (wave > PIVOT_NM) * (wave / PIVOT_NM - 1)) + lines
-            for slope in (-1.8, -1.2)
-        ]
-    )
-    return _table(wave, spectra, np.arange(0.0, 5.005, 0.02))
+    pivot = wave / PIVOT_NM
+    lines = np.zeros_like(wave)
+    for centre, width, sigma in _QUASAR:
+        profile = np.exp(-0.5 * ((wave - centre) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+        lines += width / 10.0 * (centre / PIVOT_NM) ** -1.56 * profile
+    hot_dust = 1 + 0.6 * (pivot > 1) * (pivot - 1)
+    spectra = np.stack([pivot**slope * hot_dust + lines for slope in (-1.8, -1.2)])
+    return _table(wave, spectra, np.arange(0.0, 5.005, 0.02), curves)
 
 
-def star_colours(teff: np.ndarray, metal: np.ndarray) -> np.ndarray:
+def star_colours(teff: np.ndarray, metal: np.ndarray, curves: tuple[str, ...] = SED_CURVES) -> np.ndarray:
     """Fluxes of stars relative to VIS, shape ``(stars, bands)``.
 
     A Planck curve of the effective temperature, with metal-line blanketing below 450 nm,
@@ -264,7 +266,7 @@ def star_colours(teff: np.ndarray, metal: np.ndarray) -> np.ndarray:
     metal : array
         Blanketing strength, 0 (metal poor) to 1 (solar).
     """
-    bands = _sed_bands()
+    bands = _integrator(curves)
     t = teff[:, None]
     planck = WAVE**-5.0 / np.expm1(np.minimum(1.43878e7 / (WAVE * t), 600.0))
     blanket = np.exp(
@@ -277,4 +279,4 @@ def star_colours(teff: np.ndarray, metal: np.ndarray) -> np.ndarray:
         np.exp(-0.5 * ((WAVE - 1400) / 70) ** 2) + np.exp(-0.5 * ((WAVE - 1900) / 80) ** 2)
     )
     f = bands(planck * blanket * jump * tio * water)
-    return f / f[:, [SED_BANDS.index("VIS")]]
+    return f / f[:, [curves.index("Euclid-VIS")]]
