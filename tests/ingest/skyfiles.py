@@ -144,7 +144,9 @@ def write_sky(
     for b in bands:
         images[b] = rng.normal(0, 0.1 * BANDS[b].pixel_rms_ujy, shape)
         for i in range(n):
-            images[b] += point_source(shape, x[i], y[i], flux[i, SED_BANDS.index(b)])
+            xa, ya = max(int(x[i]) - 15, 0), max(int(y[i]) - 15, 0)
+            stamp = images[b][ya : ya + 31, xa : xa + 31]
+            stamp += point_source(stamp.shape, x[i] - xa, y[i] - ya, flux[i, SED_BANDS.index(b)])
     write_mosaics(sky, images, wcs)
     sky.catalogue().parent.mkdir(parents=True, exist_ok=True)
     catalogue(sky.object_id, ra, dec, flux).write(sky.catalogue(), overwrite=True)

@@ -51,9 +51,28 @@ def _parse(text: str) -> ast.expr:
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Columns that an expression needs, in order of appearance."""
-    nodes = [n for n in ast.walk(_parse(text)) if isinstance(n, ast.Name)]
-    return tuple(dict.fromkeys(n.id for n in nodes if n.id not in FUNCTIONS))
+    """Columns that an expression needs, in order of appearance.
+
+    Raises
+    ------
+    InputError
+        If the expression can't be read, or calls what is not allowed.
+    """
+    nodes = list(ast.walk(_parse(text)))
+    calls = [n.func for n in nodes if isinstance(n, ast.Call)]
+    for f in calls:
+        if not (isinstance(f, ast.Name) and f.id in FUNCTIONS):
+            raise _refusal(f, text)
+    found = [n for n in nodes if isinstance(n, ast.Name) and n not in calls]
+    return tuple(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
+
+
+def _refusal(node: ast.AST, text: str) -> InputError:
+    used, functions = ast.unparse(node), ", ".join(FUNCTIONS)
+    return InputError(
+        f"selection {text!r} uses {used!r}, which is not allowed; "
+        f"use columns, numbers, comparisons, and, or, not, in, {functions}"
+    )
 
 
 def evaluate(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -104,10 +123,7 @@ def _value(node: ast.expr, columns: Mapping[str, np.ndarray], text: str) -> Any:
             return _comparison(of(left), ops, rights, of)
         case ast.Call(func=ast.Name(id=name), args=[v], keywords=[]) if name in FUNCTIONS:
             return FUNCTIONS[name](of(v))
-    msg = (
-        f"selection {text!r} uses {ast.unparse(node)!r}, which is not allowed; use comparisons, and, or, not"
-    )
-    raise InputError(msg)
+    raise _refusal(node, text)
 
 
 def _comparison(

@@ -159,8 +159,9 @@ class PhotometryRecipe:
                 "galaxysed_" in (c or "").lower() for c in (b.value, b.error)
             ):
                 msg = (
-                    f"{file}: column {b.value!r} is of the galaxy-SED product, a template fitted at a redshift, "
-                    "which leaks it into the SED; use broad-band fluxes, or set allow_template_sed: true"
+                    f"{file}: column {b.value!r} is of the galaxy-SED product, a template fitted at a "
+                    "redshift, which leaks it into the SED; use broad-band fluxes, or set "
+                    "allow_template_sed: true"
                 )
                 raise InputError(msg)
         for f in self.files:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,9 @@ def format_of(path: Path) -> str | None:
 
 def column_names(path: Path, fmt: str | None = None) -> tuple[str, ...]:
     """Names of the columns of a table."""
-    return _open(Path(path), fmt)[0]
+    names: list[str] = []
+    _read(Path(path), fmt, lambda have: names.extend(have) or ())  # type: ignore[func-returns-value]
+    return tuple(names)
 
 
 def read_table(
@@ -64,7 +66,7 @@ def read_table(
     Returns
     -------
     columns : dict of str to (N,) array
-        Missing cells of a numeric column are NaN; an integer column with missing cells
+        Missing cells of a numeric column are NaN; an integer column of ids with missing cells
         raises, because NaN would turn ids into floats.
     bad : list of str
         Lines that could not be read, with their numbers.
@@ -75,20 +77,24 @@ def read_table(
         If the file is missing, damaged or has no such column.
     """
     path = Path(path)
-    names, get, bad = _open(path, fmt)
-    wanted = names if columns is None else tuple(columns)
-    missing = [c for c in wanted if c not in names]
-    if missing:
-        msg = f"{path} has no column {missing[0]!r}; it has {_listed(names)}"
-        raise InputError(msg)
-    return {c: get(c) for c in wanted}, bad
+
+    def pick(names: tuple[str, ...]) -> tuple[str, ...]:
+        wanted = names if columns is None else tuple(columns)
+        missing = [c for c in wanted if c not in names]
+        if missing:
+            more = f" and {len(names) - 40} more" if len(names) > 40 else ""
+            msg = f"{path} has no column {missing[0]!r}; it has {', '.join(names[:40])}{more}"
+            raise InputError(msg)
+        return wanted
+
+    return _read(path, fmt, pick)
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
+Pick = Callable[[tuple[str, ...]], tuple[str, ...]]
+"""Chooses columns among those of a table."""
 
 
-def _open(path: Path, fmt: str | None) -> tuple[tuple[str, ...], Any, list[str]]:
+def _read(path: Path, fmt: str | None, pick: Pick) -> tuple[Table, list[str]]:
     fmt = fmt or format_of(path)
     readers = {
         "fits": _fits,
@@ -104,62 +110,52 @@ def _open(path: Path, fmt: str | None) -> tuple[tuple[str, ...], Any, list[str]]
         msg = f"{path} does not exist"
         raise InputError(msg)
     try:
-        return readers[fmt](path)
+        return readers[fmt](path, pick)
+    except InputError:
+        raise
     except PermissionError:
         msg = f"{path} can't be read: permission denied; give yourself read permission (chmod u+r)"
         raise InputError(msg) from None
     except (OSError, pa.ArrowInvalid, ValueError) as e:
-        if isinstance(e, InputError):
-            raise
-        msg = f"{path} can't be read as {fmt} ({' '.join(str(e).split())[:200]}); it may be truncated"
+        told = " ".join(str(e).split())[:160]
+        msg = f"{path} can't be read as {fmt} ({told}); it may be truncated: get it again"
         raise InputError(msg) from None
 
 
-def _fits(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
+def _fits(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     from astropy.io import fits
 
     with warnings.catch_warnings():
-        warnings.simplefilter("error", fits.verify.VerifyWarning)
-        warnings.filterwarnings("error", message=".*truncated.*")
-        try:
-            hdus = fits.open(path, memmap=True)
-            tables = [h for h in hdus if isinstance(h, fits.BinTableHDU)]
-            if not tables:
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        warnings.filterwarnings("ignore", message=".*truncated.*")
+        with fits.open(path, memmap=True) as hdus:
+            hdu = next((h for h in hdus if isinstance(h, fits.BinTableHDU)), None)
+            if hdu is None:
                 msg = f"{path} has no table; expected a binary table in HDU 1"
                 raise InputError(msg)
-            _whole(path, tables[0])
-            data = tables[0].data
-        except (UserWarning, TypeError) as e:
-            msg = f"{path} is truncated or damaged ({' '.join(str(e).split())[:120]}); download it again"
-            raise InputError(msg) from None
-    names = tuple(tables[0].columns.names)
-    nulls = {c.name: c.null for c in tables[0].columns}
+            _whole(path, hdu)
+            columns = {c.name: c.null for c in hdu.columns}
+            return {n: _fits_column(hdu.data[n], columns[n]) for n in pick(tuple(columns))}, []
 
-    def get(name: str) -> np.ndarray:
-        a = np.asarray(data[name])
-        if a.dtype.kind in "SU":
-            return np.char.strip(a.astype(str)).astype(object)
-        if a.dtype.kind == "b":
-            return a.astype(bool)
-        a = a.astype(a.dtype.newbyteorder("="))
-        null = nulls[name]
-        if a.dtype.kind in "iu" and null not in (None, "") and (a == null).any():
-            return np.where(a == null, np.nan, a.astype(float))
+
+def _fits_column(values: np.ndarray, null: Any) -> np.ndarray:
+    a = np.array(values)
+    if a.dtype.kind in "SU":
+        return np.char.strip(a.astype(str)).astype(object)
+    if a.dtype.kind == "b":
         return a
-
-    return names, get, []
+    a = a.astype(a.dtype.newbyteorder("="))
+    if a.dtype.kind in "iu" and null not in (None, "") and (a == null).any():
+        return np.where(a == null, np.nan, a.astype(float))
+    return a
 
 
 def _whole(path: Path, hdu: Any) -> None:
     """Check that a file is as long as its header says."""
-    if path.suffix == ".gz":
-        return
-    info = hdu.fileinfo()
-    if info and info["datLoc"] + hdu.size > path.stat().st_size:
-        msg = (
-            f"{path} is truncated: its header promises {info['datLoc'] + hdu.size} bytes, "
-            f"the file has {path.stat().st_size}; download it again"
-        )
+    info, have = hdu.fileinfo(), path.stat().st_size
+    if path.suffix != ".gz" and info and info["datLoc"] + hdu.size > have:
+        promised = info["datLoc"] + hdu.size
+        msg = f"{path} is truncated: its header promises {promised} bytes, the file has {have}; get it again"
         raise InputError(msg)
 
 
@@ -167,49 +163,36 @@ def _arrow_column(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
     t = column.type
     if pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_dictionary(t):
         return np.array(["" if v is None else str(v) for v in column.to_pylist()], object)
-    if pa.types.is_boolean(t) and not column.null_count:
-        return np.asarray(column.to_numpy())
     if pa.types.is_integer(t) and column.null_count and name.lower().endswith("id"):
-        msg = f"{path}: column {name!r} of ids has {column.null_count} empty cells; fill or drop these rows"
+        empty = column.null_count
+        msg = f"{path}: column {name!r} of ids has {empty} empty cells; fill or drop these rows"
         raise InputError(msg)
     return np.asarray(column.to_numpy())
 
 
-def _arrow(path: Path, table: pa.Table, bad: list[str]) -> tuple[tuple[str, ...], Any, list[str]]:
-    return tuple(table.column_names), lambda n: _arrow_column(path, n, table.column(n)), bad
-
-
-def _parquet(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
+def _parquet(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     import pyarrow.parquet as pq
 
-    file = pq.ParquetFile(path)
-
-    def get(name: str) -> np.ndarray:
-        try:
-            return _arrow_column(path, name, file.read([name]).column(0))
-        except (OSError, pa.ArrowInvalid) as e:
-            msg = f"{path} is damaged at column {name!r} ({e}); download it again"
-            raise InputError(msg) from None
-
-    return tuple(file.schema_arrow.names), get, []
+    with pq.ParquetFile(path) as file:
+        wanted = pick(tuple(file.schema_arrow.names))
+        table = file.read(list(wanted))
+    return {n: _arrow_column(path, n, table.column(n)) for n in wanted}, []
 
 
-def _csv(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
-    return _delimited(path, path.read_bytes(), ",")
+def _csv(path: Path, pick: Pick) -> tuple[Table, list[str]]:
+    return _delimited(path, path.read_bytes(), ",", pick)
 
 
-def _whitespace(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
+def _whitespace(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     """Columns separated by blanks; the header is the first line, with or without ``#``."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not lines:
-        return _delimited(path, b"", "\t")
+    lines = path.read_text(encoding="utf-8").splitlines() or [""]
     head = re.sub(r"^#\s*", "", lines[0].strip())
     body = ["\t".join(s.split()) if s.strip() and s.lstrip()[0] != "#" else "" for s in lines[1:]]
     text = "\n".join(["\t".join(head.split()), *body])
-    return _delimited(path, text.encode(), "\t")
+    return _delimited(path, text.encode(), "\t", pick)
 
 
-def _delimited(path: Path, text: bytes, delimiter: str) -> tuple[tuple[str, ...], Any, list[str]]:
+def _delimited(path: Path, text: bytes, delimiter: str, pick: Pick) -> tuple[Table, list[str]]:
     from pyarrow import csv
 
     if not text.strip():
@@ -229,10 +212,11 @@ def _delimited(path: Path, text: bytes, delimiter: str) -> tuple[tuple[str, ...]
         parse_options=csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
         convert_options=csv.ConvertOptions(null_values=["", "nan", "NaN", "NULL", "null", "--", "N/A"]),
     )
-    return _arrow(path, table, bad)
+    wanted = pick(tuple(table.column_names))
+    return {n: _arrow_column(path, n, table.column(n)) for n in wanted}, bad
 
 
-def _votable(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
+def _votable(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     from astropy.io.votable import parse
 
     votable = parse(path, verify="ignore")
@@ -240,23 +224,20 @@ def _votable(path: Path) -> tuple[tuple[str, ...], Any, list[str]]:
         for info in resource.infos:
             if info.name == "QUERY_STATUS" and info.value == "OVERFLOW":
                 msg = (
-                    f"{path} is cut short: the service stopped at its row limit (OVERFLOW); ask again with "
-                    "a higher MAXREC, or in pieces"
+                    f"{path} is cut short: the service stopped at its row limit (OVERFLOW); "
+                    "ask again with a higher MAXREC, or in pieces"
                 )
                 raise InputError(msg)
             if info.name == "QUERY_STATUS" and info.value == "ERROR":
-                msg = f"{path} holds no table but the service's error: {' '.join(str(info.content).split())}"
+                told = " ".join(str(info.content).split())
+                msg = f"{path} holds no table but the service's error: {told}"
                 raise InputError(msg)
     array = votable.get_first_table().array
-    names = tuple(array.dtype.names)
+    return {n: _votable_column(array[n]) for n in pick(tuple(array.dtype.names))}, []
 
-    def get(name: str) -> np.ndarray:
-        a = array[name]
-        filled, masked = np.ma.getdata(a), np.ma.getmaskarray(a)
-        if filled.dtype.kind in "SUO":
-            return np.array(["" if m else str(v) for v, m in zip(filled, masked, strict=True)], object)
-        if not masked.any():
-            return np.asarray(filled)
-        return np.where(masked, np.nan, filled.astype(float))
 
-    return names, get, []
+def _votable_column(values: Any) -> np.ndarray:
+    filled, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
+    if filled.dtype.kind in "SUO":
+        return np.array(["" if m else str(v) for v, m in zip(filled, masked, strict=True)], object)
+    return np.where(masked, np.nan, filled.astype(float)) if masked.any() else np.asarray(filled)

@@ -1,0 +1,131 @@
+"""The eight traps of the Q1 products, one test each."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.io.votable import parse, writeto
+from astropy.table import Table
+
+from euclidfm.errors import InputError
+from euclidfm.ingest import IngestConfig, PhotometryRecipe, ingest
+from euclidfm.ingest.columns import GZ_QUESTIONS, canonical, read_columns
+from euclidfm.ingest.labels import fractions
+from euclidfm.ingest.plan import position_id
+from euclidfm.ingest.tables import read_table
+from euclidfm.store import GalaxyStore
+from euclidfm.survey import BANDS
+
+
+def test_1_zoo_columns_are_concentrations_not_fractions(sky, tmp_path):
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "store")
+    c = GalaxyStore.open(tmp_path / "store").read().columns
+    seen = np.isfinite(c["gz_smooth"])
+    assert c["gz_smooth"][seen] == pytest.approx(3 / 18)
+    assert c["gz_featured"][seen] == pytest.approx(6 / 18)
+    assert c["gz_edge_on"][seen] == pytest.approx(3 / 9)
+    assert c["gz_merger"][seen] == pytest.approx(12 / 30)
+    # Zenodo's table: fractions under longer, hyphenated names
+    assert canonical("smooth-or-featured-euclid_smooth_fraction") == "smooth_or_featured_smooth"
+    shares = {f"disk_edge_on_{a}": np.array([f]) for a, f in (("yes", 0.2), ("no", 0.8))}
+    assert fractions(shares, "disk_edge_on", "yes")[0] == pytest.approx(0.2)
+
+
+def test_2_nan_is_not_no(sky, tmp_path):
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "store")
+    c = GalaxyStore.open(tmp_path / "store").read().columns
+    assert np.isnan(c["gz_spiral"]).sum() == 6
+    t = {f"disk_edge_on_{a}": np.array([np.nan, 0.0]) for a in GZ_QUESTIONS["disk_edge_on"]}
+    assert np.isnan(fractions(t, "disk_edge_on", "yes")).all()
+
+
+def test_3_ids_are_signed_64_bit_and_never_floats(sky, tmp_path):
+    north = position_id(np.array([269.7331234]), np.array([66.0187654]))[0]
+    south = position_id(np.array([57.0040238]), np.array([-50.7752998]))[0]
+    assert north == 2697331234660187654
+    assert south == -570040238507752998
+    assert int(float(south)) != south
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "store")
+    assert set(GalaxyStore.open(tmp_path / "store").column("object_id").tolist()) == set(
+        sky.object_id.tolist()
+    )
+
+    def as_float(t):
+        t["OBJECT_ID"] = t["OBJECT_ID"].astype(float)
+        return t
+
+    sky.edit(as_float)
+    with pytest.raises(InputError, match="can't hold 64-bit ids exactly"):
+        ingest(IngestConfig(source=str(sky.path)), tmp_path / "other")
+
+
+def test_4_a_table_that_the_service_cut_short_is_refused(tmp_path):
+    Table({"object_id": np.arange(5), "ra": np.arange(5.0)}).write(tmp_path / "t.vot", format="votable")
+    votable = parse(tmp_path / "t.vot")
+    read_table(tmp_path / "t.vot")
+    from astropy.io.votable.tree import Info
+
+    votable.resources[0].infos.append(Info(name="QUERY_STATUS", value="OVERFLOW"))
+    writeto(votable, str(tmp_path / "t.vot"))
+    with pytest.raises(InputError, match="MAXREC"):
+        read_table(tmp_path / "t.vot")
+
+
+def test_5_counts_become_microjansky_by_each_headers_magzero(sky, tmp_path):
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "a")
+    with fits.open(sky.mosaic("Y"), mode="update") as h:
+        h[0].header["MAGZERO"] = BANDS["Y"].magzero - 2.5
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "b")
+    a, b = (GalaxyStore.open(tmp_path / n).read() for n in "ab")
+    np.testing.assert_allclose(b.images["Y"], 10 * a.images["Y"], rtol=2e-3, atol=1e-3)
+    np.testing.assert_allclose(b.noise["Y"], 10 * a.noise["Y"], rtol=1e-4)
+    np.testing.assert_array_equal(b.images["VIS"], a.images["VIS"])
+
+
+def test_6_north_and_south_have_other_ground_bands(sky, tmp_path):
+    def north(t):
+        t["FLUX_G_EXT_HSC_TEMPLFIT"] = t["FLUX_G_EXT_DECAM_TEMPLFIT"]
+        t["FLUXERR_G_EXT_HSC_TEMPLFIT"] = t["FLUXERR_G_EXT_DECAM_TEMPLFIT"]
+        t["FLUX_VIS_TO_G_EXT_HSC_TEMPLFIT"] = t["FLUX_VIS_TO_G_EXT_DECAM_TEMPLFIT"]
+        t["FLUX_G_EXT_DECAM_TEMPLFIT"] = np.nan
+        return t
+
+    sky.edit(north)
+    cfg = IngestConfig(source=str(sky.path), sed_bands=("g", "g_hsc", "VIS"))
+    ingest(cfg, tmp_path / "store")
+    store = GalaxyStore.open(tmp_path / "store")
+    assert store.info.sed_names == ("g", "g_hsc", "VIS")
+    assert np.isnan(store.column("flux_g")).all()
+    assert np.isfinite(store.column("flux_g_hsc")).all()
+    assert {b.instrument for b in store.info.sed_bands[:2]} == {"DECam", "HSC"}
+
+
+def test_7_template_seds_leak_the_redshift_and_are_refused(tmp_path):
+    text = (
+        "name: o\nversion: 1\nid: i\nwavelengths_nm: {t: 495}\n"
+        "bands: [{band: t, value: galaxysed_flux_4900_5000}]\n"
+    )
+    (tmp_path / "r.yaml").write_text(text)
+    with pytest.raises(InputError, match="leaks"):
+        PhotometryRecipe.load(str(tmp_path / "r.yaml"))
+    (tmp_path / "r.yaml").write_text(text + "allow_template_sed: true\n")
+    PhotometryRecipe.load(str(tmp_path / "r.yaml"))
+
+
+def test_8_the_artefact_answer_has_had_several_names(tmp_path):
+    for name in ("artifact_star_zoom", "artifact", "problem"):
+        for old in (
+            f"smooth_or_featured_{name}",
+            f"smooth-or-featured-euclid_{name}",
+            f"SMOOTH_OR_FEATURED_{name.upper()}",
+        ):
+            assert canonical(old) == "smooth_or_featured_artifact_star_zoom"
+
+
+@pytest.mark.parametrize("prefix", ["", "mer_"])
+def test_column_names_of_esa_irsa_and_the_merged_parquet(tmp_path, prefix):
+    t = Table(
+        {"object_id": np.arange(3), f"{prefix}vis_det": np.ones(3), "ra": np.ones(3), "dec": np.ones(3)}
+    )
+    t.write(tmp_path / "t.parquet")
+    got = read_columns(tmp_path / "t.parquet", ("object_id", "right_ascension", "declination", "vis_det"))
+    assert got["vis_det"].tolist() == [1, 1, 1]
