@@ -5,14 +5,20 @@
 >>> probe.predict(emb)  # doctest: +SKIP
 
 Known tasks are `photoz`, `mass`, `morphology`, `edge_on`, `merger` and `star`; `regression`
-and `classification` make one for any column.
+and `classification` make one for any column. ``ef.tasks.photoz.fit_density(emb, labels)`` gives
+calibrated p(z) in place of one number.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from euclidfm.tasks.heads import HEADS
 from euclidfm.tasks.known import TASKS, classification, get, regression
 from euclidfm.tasks.probe import Probe, load_probe
 from euclidfm.tasks.records import Record, evaluate, summarise
 from euclidfm.tasks.task import LabelSource, Task
+
+if TYPE_CHECKING:
+    from euclidfm.tasks.density import load_density as load_density
 
 photoz = TASKS["photoz"]
 mass = TASKS["mass"]
@@ -32,6 +38,7 @@ __all__ = [
     "edge_on",
     "evaluate",
     "get",
+    "load_density",
     "load_probe",
     "mass",
     "merger",
@@ -41,3 +48,12 @@ __all__ = [
     "star",
     "summarise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_density":  # needs torch
+        from euclidfm.tasks.density import load_density
+
+        return load_density
+    msg = f"module 'euclidfm.tasks' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -48,6 +48,8 @@ class EfficiencyConfig:
         "booster",
         "colours-ridge",
         "knn-photometry",
+        "photometry-probe",
+        "photometry-auto",
     )
     """Methods; one whose inputs the store lacks is left out."""
     repeats: int = 1

@@ -11,7 +11,13 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.store import GalaxyStore
 from euclidfm.survey import NISP_BANDS
-from euclidfm.tasks.baselines.photometric import booster, colours_ridge, knn_photometry
+from euclidfm.tasks.baselines.photometric import (
+    booster,
+    colours_ridge,
+    knn_photometry,
+    photometry_auto,
+    photometry_probe,
+)
 from euclidfm.tasks.heads import Scaler, make_head
 
 __all__ = ["METHODS", "Methods"]
@@ -20,7 +26,13 @@ Predict = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], np.ndarray]
 """(training rows, their targets, test rows, number of classes, seed) -> predictions."""
 
 PROBES = {"probe": "linear", "probe-auto": "auto", "probe-mlp": "mlp", "probe-knn": "knn"}
-PHOTOMETRIC = {"booster": booster, "colours-ridge": colours_ridge, "knn-photometry": knn_photometry}
+PHOTOMETRIC = {
+    "booster": booster,
+    "colours-ridge": colours_ridge,
+    "knn-photometry": knn_photometry,
+    "photometry-probe": photometry_probe,
+    "photometry-auto": photometry_auto,
+}
 PIXELS = ("cnn", "cnn-max")
 
 METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)

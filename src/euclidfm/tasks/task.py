@@ -14,6 +14,7 @@ from euclidfm.metrics import BINARY, MASS, MULTICLASS, PHOTOZ, REGRESSION
 from euclidfm.metrics.points import Metric
 
 if TYPE_CHECKING:
+    from euclidfm.tasks.density import DensityProbe
     from euclidfm.tasks.probe import Probe
 
 __all__ = ["LabelSource", "Task"]
@@ -173,6 +174,14 @@ class Task:
         from euclidfm.tasks.probe import fit_probe
 
         return fit_probe(self, emb, labels, head=head, seed=seed, use=tuple(use))
+
+    def fit_density(
+        self, emb: EmbeddingTable, labels: Any, *, seed: int = 0, use: Sequence[str] = ("joint",)
+    ) -> DensityProbe:
+        """Learn a probability density of the label; see `euclidfm.tasks.density.fit_density`."""
+        from euclidfm.tasks.density import fit_density
+
+        return fit_density(emb, labels, task=self, seed=seed, use=tuple(use))
 
 
 def column_names(table: Any) -> list[str]:

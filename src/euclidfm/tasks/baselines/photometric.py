@@ -18,7 +18,7 @@ from euclidfm.tasks.photometry import (
     tree_features,
 )
 
-__all__ = ["booster", "colours_ridge", "knn_photometry"]
+__all__ = ["booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_probe"]
 
 Photometry = tuple[np.ndarray, np.ndarray]
 """(n, K) fluxes and their errors, µJy."""
@@ -47,6 +47,32 @@ def knn_photometry(
     a, b = _magnitudes(train, test)
     a, b = (np.concatenate([m.mean(axis=1, keepdims=True), m[:, :-1] - m[:, 1:]], axis=1) for m in (a, b))
     return _fit_predict("knn", a, y, b, classes, seed)
+
+
+def photometry_probe(
+    train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
+) -> np.ndarray:
+    """The linear head of the embedding probes on the raw photometry: what pre-training has to beat."""
+    return _head_on_photometry("linear", train, y, test, classes, seed)
+
+
+def photometry_auto(
+    train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
+) -> np.ndarray:
+    """The ``auto`` head of the embedding probes on the raw photometry."""
+    return _head_on_photometry("auto", train, y, test, classes, seed)
+
+
+def _head_on_photometry(
+    name: str, train: Photometry, y: np.ndarray, test: Photometry, classes: int, seed: int
+) -> np.ndarray:
+    """Magnitudes and colours, each with its flag of what was missing."""
+    a, b = _magnitudes(train, test)
+    features = []
+    for m, (flux, _) in ((a, train), (b, test)):
+        mean = m.mean(axis=1, keepdims=True)
+        features.append(np.concatenate([mean, m[:, :-1] - m[:, 1:], np.isnan(flux).astype(float)], axis=1))
+    return _fit_predict(name, features[0], y, features[1], classes, seed)
 
 
 def _magnitudes(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.ndarray]:

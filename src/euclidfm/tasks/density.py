@@ -1,0 +1,351 @@
+"""Redshifts as probability densities: p(z) from embeddings, calibrated, with honest intervals.
+
+A point regressor (the ``auto`` head) says where; a mixture-density network learns how its
+leave-one-out residuals spread, galaxy by galaxy, so that p(z) is wide where the regressor
+errs; galaxies of split ``validation``, which neither has seen, calibrate the outcome.
+
+Shapes: N galaxies, G grid points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.files import read_json, versions, write_json
+from euclidfm.metrics import DENSITY, bootstrap_all, finite_pairs
+from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
+from euclidfm.tasks.calibrate import KNOTS, conformal_half_width, recalibrate, recalibration_map
+from euclidfm.tasks.heads import Scaler
+from euclidfm.tasks.heads.maps import principal_components
+from euclidfm.tasks.heads.ridge import RidgeHead
+from euclidfm.tasks.known import get
+from euclidfm.tasks.mixture import Mixture, MixtureConfig
+from euclidfm.tasks.probe import check_labels, features_of, inputs_of
+from euclidfm.tasks.records import Record, evaluate
+from euclidfm.tasks.task import Task
+
+__all__ = ["DensityProbe", "fit_density", "load_density"]
+
+FORMAT = 1
+GRID = 400
+COMPONENTS = 24
+"""Principal components of the features that the network sees, besides the point prediction."""
+LEVELS = (0.68, 0.95)
+
+
+@dataclass
+class DensityProbe:
+    """A fitted density estimator; make one with `fit_density` or `load_density`.
+
+    Attributes
+    ----------
+    task : Task
+        Any regression.
+    grid : (G,) array
+        Where densities are given, in the label's unit (evenly spaced in the learnt scale).
+    mapped : (17,) array
+        Recalibration, see `euclidfm.tasks.calibrate`.
+    conformal : dict of float to float
+        Half width in probability of the conformal interval of each level.
+    """
+
+    task: Task
+    point: RidgeHead
+    mixture: Mixture
+    scaler: Scaler
+    rotation: np.ndarray
+    grid: np.ndarray
+    mapped: np.ndarray
+    conformal: dict[float, float]
+    use: tuple[str, ...]
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        n, m = self.info.get("n_train"), self.info.get("n_calibration")
+        return f"<DensityProbe {self.task.name}: {n} labels, {m} to calibrate>"
+
+    def raw(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(N, G) density and distribution function before recalibration, of (N, d) features."""
+        t_grid = self.task.forward(self.grid)
+        S = self.scaler(X)
+        centre = self.point.predict(S)
+        pdf = np.empty((len(X), len(self.grid)))
+        for start in range(0, len(X), 1024):
+            rows = slice(start, start + 1024)
+            F = _network_features(S[rows], self.rotation, centre[rows], self.info["scale"])
+            pdf[rows] = self.mixture.density(F, t_grid[None] - centre[rows, None])
+        pdf *= _jacobian(self.task, self.grid)
+        pdf[~np.isfinite(X).any(axis=1)] = np.nan
+        return cdf_on_grid(self.grid, pdf)
+
+    def densities(self, emb: EmbeddingTable) -> np.ndarray:
+        """(N, G) calibrated densities on `grid`, each with integral one; NaN without a vector."""
+        return self._calibrated(features_of(emb, self.use))[0]
+
+    def _calibrated(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pdf, raw_cdf = self.raw(X)
+        pdf, _ = recalibrate(pdf, raw_cdf, self.mapped)
+        return *cdf_on_grid(self.grid, pdf), raw_cdf
+
+    def predict(self, emb: EmbeddingTable, *, with_density: bool = True) -> pa.Table:
+        """Point estimates, intervals and the densities themselves.
+
+        Returns
+        -------
+        pyarrow Table
+            `object_id`; ``<column>`` (the median), ``_mode``, ``_mean``; ``_low68``, ``_high68``,
+            ``_low95``, ``_high95`` of the calibrated p(z); ``_conformal_low68`` and so on; and
+            ``pz``, G float32 a row, whose grid is in the schema metadata under ``pz_grid``.
+        """
+        pdf, cdf, raw_cdf = self._calibrated(features_of(emb, self.use))
+        name = self.task.column
+        data: dict[str, Any] = {"object_id": pa.array(emb.object_id, pa.int64())}
+        data[name] = quantiles(self.grid, cdf, np.array([0.5]))[:, 0]
+        known = np.isfinite(pdf).all(axis=1)
+        data[f"{name}_mode"] = np.where(known, self.grid[np.nan_to_num(pdf).argmax(axis=1)], np.nan)
+        data[f"{name}_mean"] = np.trapezoid(pdf * self.grid, self.grid, axis=1)
+        for level in LEVELS:
+            tag = f"{100 * level:.0f}"
+            ends = quantiles(self.grid, cdf, np.array([0.5 - level / 2, 0.5 + level / 2]))
+            data[f"{name}_low{tag}"], data[f"{name}_high{tag}"] = ends.T
+            low, high = self.conformal_interval(raw_cdf, level)
+            data[f"{name}_conformal_low{tag}"], data[f"{name}_conformal_high{tag}"] = low, high
+        if with_density:
+            flat = pa.array(pdf.astype(np.float32).reshape(-1))
+            data["pz"] = pa.FixedSizeListArray.from_arrays(flat, len(self.grid))
+        import json
+
+        grid = json.dumps([float(f"{g:.7g}") for g in self.grid])
+        return pa.table(data).replace_schema_metadata({"pz_grid": grid})
+
+    def conformal_interval(self, raw_cdf: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the split-conformal interval, from the distribution functions of `raw`."""
+        q = self.conformal[level]
+        ends = quantiles(self.grid, raw_cdf, np.array([0.5 - q, 0.5 + q]))
+        return ends[:, 0], ends[:, 1]
+
+    def evaluate(
+        self, emb: EmbeddingTable, labels: Any, *, split: str = "test", resamples: int = 500
+    ) -> list[Record]:
+        """Density metrics, the point metrics of the median, and the conformal coverage on a split.
+
+        Raises
+        ------
+        InputError
+            If no galaxy of the split has a label.
+        """
+        here = emb.take(np.flatnonzero(emb.split == split))
+        truth = self.task.raw_labels(here, labels).astype(float)
+        if not np.isfinite(truth).any():
+            msg = f"no galaxy of split {split!r} has a label of task {self.task.name!r}; nothing to evaluate"
+            raise InputError(msg)
+        pdf, cdf, raw_cdf = self._calibrated(features_of(here, self.use))
+        who = {
+            "method": "density",
+            "inputs": self.info["inputs"],
+            "fraction": 1.0,
+            "n_train": self.info["n_train"],
+            "seed": self.info["seed"],
+        }
+        median = quantiles(self.grid, cdf, np.array([0.5]))[:, 0]
+        records = evaluate(self.task, median, truth, resamples=resamples, **who)
+        calibrated = finite_pairs(*scores(self.grid, pdf, truth).arrays())
+        plain = finite_pairs(*scores(self.grid, self.raw(features_of(here, self.use))[0], truth).arrays())
+        found = bootstrap_all(DENSITY, *calibrated, resamples=resamples)
+        found |= {
+            f"{k}_uncalibrated": v for k, v in bootstrap_all(DENSITY, *plain, resamples=resamples).items()
+        }
+        for level in LEVELS:
+            low, high = self.conformal_interval(raw_cdf, level)
+            low, high, t = finite_pairs(low, high, truth)
+            inside, width = ((t >= low) & (t <= high)).astype(float), high - low
+            tag = f"{100 * level:.0f}"
+            mean = {f"conformal_coverage_{tag}": _mean_of_first, f"conformal_width_{tag}": _mean_of_second}
+            found |= bootstrap_all(mean, inside, width, resamples=resamples)
+        head = {**records[0], "n_test": len(calibrated[0])}
+        return records + [{**head, "metric": k, **v.__dict__} for k, v in found.items()]
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``density.safetensors`` and ``density.json`` to a folder."""
+        from safetensors.numpy import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        point, point_settings = self.point.state()
+        mixture, mixture_settings = self.mixture.state()
+        groups: dict[str, Mapping[str, np.ndarray]] = {
+            "point": point,
+            "mixture": mixture,
+            "scaler": self.scaler.__dict__,
+            "own": {"rotation": self.rotation, "grid": self.grid, "mapped": self.mapped},
+        }
+        tensors = {f"{g}.{k}": np.ascontiguousarray(v) for g, d in groups.items() for k, v in d.items()}
+        aside = folder / ".density.safetensors.partial"
+        save_file(tensors, aside)
+        aside.replace(folder / "density.safetensors")
+        write_json(
+            folder / "density.json",
+            {
+                "format": FORMAT,
+                "task": self.task.name,
+                "point": point_settings,
+                "mixture": mixture_settings,
+                "conformal": [[k, v] for k, v in self.conformal.items()],
+                "use": self.use,
+                "info": self.info,
+                "versions": versions(),
+            },
+        )
+
+
+def _mean_of_first(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(a.mean(axis=-1))
+
+
+def _mean_of_second(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(b.mean(axis=-1))
+
+
+def _jacobian(task: Task, grid: np.ndarray) -> np.ndarray:
+    """d(learnt scale) / d(label)."""
+    return 1.0 / (1.0 + grid) if task.transform == "log1p" else np.ones_like(grid)
+
+
+def _network_features(
+    S: np.ndarray, rotation: np.ndarray, centre: np.ndarray, scale: Sequence[float]
+) -> np.ndarray:
+    """Leading components and the point prediction, scaled; clipped so that oddities do not run away."""
+    F = np.concatenate([S @ rotation, ((centre - scale[0]) / scale[1])[:, None]], axis=1)
+    return np.clip(F, -6.0, 6.0)
+
+
+def fit_density(
+    emb: EmbeddingTable,
+    labels: Any,
+    *,
+    task: Task | str = "photoz",
+    seed: int = 0,
+    use: Sequence[str] = ("joint",),
+    config: MixtureConfig | None = None,
+) -> DensityProbe:
+    """Fit a density estimator to the labelled galaxies of split ``train``.
+
+    Galaxies of split ``validation`` calibrate it; if fewer than 50 of them have a label, a fifth
+    of the training galaxies is set apart for that instead.
+
+    Parameters
+    ----------
+    emb : EmbeddingTable
+    labels : pyarrow or astropy table, pandas frame or mapping
+    task : Task or str
+        A regression.
+    seed : int
+    use : sequence of str
+    config : MixtureConfig, optional
+
+    Raises
+    ------
+    InputError
+        As `Task.fit`; or if the task is a classification.
+    """
+    task = get(task) if isinstance(task, str) else task
+    if task.kind != "regression":
+        msg = f"task {task.name!r} has classes; densities are for numbers"
+        raise InputError(msg)
+    X, y = features_of(emb, tuple(use)), task.raw_labels(emb, labels).astype(float)
+    good = np.isfinite(y) & np.isfinite(X).any(axis=1)
+    train, held = (
+        np.flatnonzero(good & (emb.split == "train")),
+        np.flatnonzero(good & (emb.split == "validation")),
+    )
+    check_labels(task, y[train])
+    if len(held) < 50:
+        order = np.random.default_rng([seed, 13]).permutation(train)
+        held, train = np.sort(order[: len(order) // 5]), np.sort(order[len(order) // 5 :])
+    scaler = Scaler.of(X[train])
+    S, t = scaler(X[train]), task.forward(y[train])
+    point = RidgeHead("auto", seed)
+    point.fit(S, t)
+    left_out = t - point.residuals
+    rotation, spread = principal_components(S, COMPONENTS)
+    scale = (float(left_out.mean()), float(left_out.std()) or 1.0)
+    mixture = Mixture(config, seed)
+    mixture.fit(_network_features(S, rotation / spread, left_out, scale), point.residuals)
+    probe = DensityProbe(
+        task=task,
+        point=point,
+        mixture=mixture,
+        scaler=scaler,
+        rotation=rotation / spread,
+        grid=_grid(task, y[train]),
+        mapped=KNOTS,
+        conformal=dict.fromkeys(LEVELS, 0.5),
+        use=tuple(use),
+        info={
+            "n_train": len(train),
+            "n_calibration": len(held),
+            "seed": seed,
+            "inputs": inputs_of(emb, tuple(use)),
+            "scale": list(scale),
+        },
+    )
+    pit = scores(probe.grid, probe.raw(X[held])[0], y[held]).pit
+    probe.mapped = recalibration_map(pit)
+    probe.conformal = {level: conformal_half_width(pit, level) for level in LEVELS}
+    return probe
+
+
+def _grid(task: Task, y: np.ndarray) -> np.ndarray:
+    """Grid that holds the training labels and a tenth of their range on either side."""
+    low, high = task.forward(np.array([y.min(), y.max()]))
+    edge = 0.1 * (high - low)
+    low = max(low - edge, 0.0) if task.transform == "log1p" and y.min() >= 0 else low - edge
+    return task.inverse(np.linspace(low, high + edge, GRID))
+
+
+def load_density(folder: str | Path) -> DensityProbe:
+    """Read what `DensityProbe.save` wrote.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none, or a damaged one.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    d = read_json(folder / "density.json")
+    if d.get("format") != FORMAT:
+        msg = f"{folder} holds format {d.get('format')}, this program reads {FORMAT}; fit it again"
+        raise InputError(msg)
+    try:
+        tensors = load_file(folder / "density.safetensors")
+    except (FileNotFoundError, SafetensorError) as e:
+        msg = f"{folder / 'density.safetensors'} is missing or damaged ({e}); fit it again"
+        raise InputError(msg) from None
+
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    point, mixture = RidgeHead("auto", d["info"]["seed"]), Mixture(seed=d["info"]["seed"])
+    point.restore(part("point."), d["point"])
+    mixture.restore(part("mixture."), d["mixture"])
+    return DensityProbe(
+        task=get(d["task"]),
+        point=point,
+        mixture=mixture,
+        scaler=Scaler(**part("scaler.")),
+        **part("own."),
+        conformal={float(k): float(v) for k, v in d["conformal"]},
+        use=tuple(d["use"]),
+        info=d["info"],
+    )
