@@ -151,6 +151,8 @@ def test_morphology_labels():
     # smooth, featured, undecided, artefact (0.7), not classified, featured with share 0.61
     got = ef.tasks.morphology.raw_labels(emb, labels)
     np.testing.assert_array_equal(got, [0, 1, np.nan, np.nan, np.nan, 1])
+    labels["gz_edge_on"] = np.array([0.9, 0.9, 0.1, 0.9, 0.9, 0.3])
+    np.testing.assert_array_equal(ef.tasks.edge_on.raw_labels(emb, labels), [0, 1, 0, np.nan, np.nan, 0])
     labels["gz_smooth"] = labels["gz_smooth"] * 100
     with pytest.raises(InputError, match="fraction"):
         ef.tasks.morphology.raw_labels(emb, labels)

@@ -32,6 +32,14 @@ def _smooth_or_featured(c: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.where(decided, (share > 0.5).astype(float), np.nan)
 
 
+def _edge_on(c: Mapping[str, np.ndarray]) -> np.ndarray:
+    """1 edge-on disc; the question is only asked of featured galaxies, so smooth ones are 0."""
+    classified = np.isfinite(c["gz_featured"]) & np.isfinite(c["gz_edge_on"])
+    real = c["gz_smooth"] + c["gz_featured"] > 1.0 - ARTEFACT_LIMIT
+    edge_on = (c["gz_featured"] > c["gz_smooth"]) & (c["gz_edge_on"] > 0.5)
+    return np.where(classified & real, edge_on.astype(float), np.nan)
+
+
 def _fraction(name: str) -> LabelSource:
     def derive(c: Mapping[str, np.ndarray]) -> np.ndarray:
         f = c[name]
@@ -88,7 +96,16 @@ _TABLE = (
     Task(
         name="edge_on",
         kind="classification",
-        sources=(_fraction("gz_edge_on"), *_columns("is_edge_on"), _equals("subtype", "edge_on")),
+        sources=(
+            LabelSource(
+                columns=("gz_smooth", "gz_featured", "gz_edge_on"),
+                derive=_edge_on,
+                rule="featured more than smooth, and gz_edge_on > 0.5; artefacts left out",
+            ),
+            _fraction("gz_edge_on"),
+            *_columns("is_edge_on"),
+            _equals("subtype", "edge_on"),
+        ),
         family="classes",
         classes=("not_edge_on", "edge_on"),
         description="disc seen edge-on",
