@@ -6,7 +6,8 @@ then `sky` (`catalogue`, `selection`, `sed`, `spectroscopy`, `mosaics`, `cutouts
 """
 
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.quality import describe_store, quality_report
 from euclidfm.ingest.recipe import PhotometryRecipe
 from euclidfm.ingest.run import ingest
 
-__all__ = ["IngestConfig", "PhotometryRecipe", "ingest"]
+__all__ = ["IngestConfig", "PhotometryRecipe", "describe_store", "ingest", "quality_report"]

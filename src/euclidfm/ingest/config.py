@@ -58,6 +58,8 @@ class IngestConfig:
     """Name of the data release, part of an object's identity; default: from the files."""
     workers: int = 1
     """Processes that read tiles side by side."""
+    quality: bool = False
+    """Put a quality report, ``quality.html``, into the store."""
 
     def __post_init__(self) -> None:
         for f in ("bands", "sed_bands", "mask_flags", "split_fractions"):

@@ -61,6 +61,7 @@ def plan_table(cfg: IngestConfig) -> Plan:
         provenance={
             "kind": "table",
             "recipe": f"{recipe.name} v{recipe.version}",
+            "recipe_steps": [s.where for s in recipe.select],
             "splits_by": _split_rule(recipe),
         },
     )

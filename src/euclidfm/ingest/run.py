@@ -53,9 +53,11 @@ def ingest(
     with Workspace(out, overwrite=overwrite) as space:
         try:
             plan = plan_source(cfg)
-            space.begin(cfg, plan)
-            _work(cfg, plan, space, progress)
-            card = space.finish(cfg, plan)
+            card = space.finished(cfg, plan)
+            if card is None:
+                space.begin(cfg, plan)
+                _work(cfg, plan, space, progress)
+                card = space.finish(cfg, plan)
         except OSError as e:
             if e.errno in (errno.ENOSPC, errno.EDQUOT):
                 msg = (

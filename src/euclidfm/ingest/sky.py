@@ -65,6 +65,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
             "kind": "sky",
             "tiles": [f.tile for f in files],
             "selection": f"{selection.name} v{selection.version}",
+            "selection_steps": [s.where for s in selection.steps],
             "images": _which_images(files, cfg.bands),
         },
     )
@@ -75,7 +76,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
         funnel=funnel,
         quarantine=quarantine,
         report=report,
-        files=[str(p) for p in read],
+        files=[str(p) for p in (*read, *(p for f in files for p in (f.catalogue, f.morphology) if p))],
     )
 
 

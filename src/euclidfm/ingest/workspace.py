@@ -47,7 +47,8 @@ def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
     stamps = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [Path(f).stat()] if Path(f).is_file()]
     settings = plain(cfg)
     settings.pop("workers")
-    key = json.dumps([versions()["euclidfm"], settings, stamps, plain(plan.info)], sort_keys=True)
+    tasks = [[t.name, t.rows] for t in plan.tasks]
+    key = json.dumps([versions()["euclidfm"], settings, stamps, tasks, plain(plan.info)], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -102,34 +103,46 @@ class Workspace:
         self._lock: TextIO | None = None
 
     def __enter__(self) -> Workspace:
+        self._acquire()
+        try:
+            self._check_out()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def _acquire(self) -> None:
+        """Take the lock, or say who has it."""
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = self._lock_path.open("a+")
+            lock = self._lock_path.open("a+")
         except (PermissionError, NotADirectoryError, FileExistsError) as e:
             msg = f"{self.out.parent} can't be written to ({e.strerror}); choose another place for the store"
             raise InputError(msg) from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "unknown"
-            self._lock.close()
-            msg = (
-                f"{self.out} is being written by another run (process {holder}); wait for it or choose "
-                "another name"
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            gone = (
+                not self._lock_path.exists()
+                or self._lock_path.stat().st_ino != os.fstat(lock.fileno()).st_ino
             )
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            msg = f"{self.out} is being written by another run (process {holder}); wait, or choose another"
             raise InputError(msg) from None
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
-        try:
-            self._check_out()
-        except BaseException:
-            self._unlock()
-            raise
-        return self
+        if gone:  # its last holder removed the file while we opened it
+            lock.close()
+            self._acquire()
+            return
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
 
     def _check_out(self) -> None:
+        if (self.root / "plan.json").exists() and not (self.root / "store").exists():
+            return  # a run was killed between naming the store and tidying up: `finished` tells
         if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
             return
         if not (self.out / "store.json").exists():
@@ -144,12 +157,12 @@ class Workspace:
     ) -> None:
         if kind is not None and not self._worth_keeping():
             shutil.rmtree(self.root, ignore_errors=True)
-        self._unlock()
+        self._release()
 
     def _worth_keeping(self) -> bool:
         return any((self.root / "done").glob("*.json"))
 
-    def _unlock(self) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             self._lock_path.unlink(missing_ok=True)
             self._lock.close()
@@ -164,6 +177,18 @@ class Workspace:
         for part in ("store/shards", "done"):
             (self.root / part).mkdir(parents=True, exist_ok=True)
         write_json(plan_file, {"fingerprint": mark})
+
+    def finished(self, cfg: IngestConfig, plan: Plan) -> dict[str, Any] | None:
+        """Summary of the store, if a killed run had completed this very work; else None."""
+        plan_file = self.root / "plan.json"
+        if not plan_file.exists() or (self.root / "store").exists() or not self.out.exists():
+            return None
+        same = read_json(plan_file).get("fingerprint") == fingerprint(cfg, plan)
+        shutil.rmtree(self.root, ignore_errors=True)
+        if not same:
+            self._check_out()
+            return None
+        return dict(read_json(self.out / "store.json")["provenance"]["summary"])
 
     def is_done(self, number: int) -> bool:
         """Whether a task was finished, by this run or an earlier one."""
@@ -210,13 +235,17 @@ class Workspace:
             "seed": cfg.seed,
             "split_order": cfg.split_order,
             "split_fractions": list(cfg.split_fractions),
-            **card,
+            "summary": card,
         }
         pq.write_table(quarantine.table(), store / "quarantine.parquet")
         write_yaml(store / "ingest.yaml", cfg)
         write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
+        if cfg.quality:
+            from euclidfm.ingest.quality import quality_report
+
+            quality_report(store, store / "quality.html", name=self.out.name)
         if self.out.exists():
-            shutil.rmtree(self.out)
+            self.out.rename(self.root / "replaced")
         store.rename(self.out)
         shutil.rmtree(self.root, ignore_errors=True)
         return card
