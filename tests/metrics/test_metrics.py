@@ -15,6 +15,7 @@ from euclidfm.metrics import (
     bootstrap,
     bootstrap_all,
     finite_pairs,
+    paired_difference,
     precision_at_k,
     recall_at_k,
 )
@@ -173,6 +174,17 @@ def test_bootstrap_is_seeded_and_paired():
     assert a != bootstrap_all(PHOTOZ, p, t, seed=5)
     assert a["nmad"] == bootstrap(PHOTOZ["nmad"], p, t, seed=4)
     assert np.isnan(bootstrap(PHOTOZ["nmad"], p, t, resamples=0).low)
+
+
+def test_paired_difference_is_narrower():
+    rng = np.random.default_rng(2)
+    t = rng.normal(size=500)
+    shared = rng.normal(0, 1, 500)
+    a, b = t + shared + 0.05 * rng.normal(size=500), t + 1.1 * shared + 0.05 * rng.normal(size=500)
+    d = paired_difference(REGRESSION["mae"], b, a, t)
+    alone = bootstrap(REGRESSION["mae"], a, t)
+    assert d.low > 0 and d.high - d.low < 0.3 * (alone.high - alone.low)
+    assert d.value == pytest.approx(float(REGRESSION["mae"](b, t) - REGRESSION["mae"](a, t)))
 
 
 def test_bootstrap_standard_error():

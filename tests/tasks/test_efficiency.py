@@ -14,6 +14,7 @@ from euclidfm.files import read_json
 from euclidfm.tasks import summarise
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
 from euclidfm.tasks.baselines.images import load_images
+from euclidfm.tasks.baselines.resnet import ResNetConfig, augment, resnet
 from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
 from euclidfm.tasks.methods import METHODS, image_inputs
 from euclidfm.tasks.photometry import AsinhMagnitudes, fill_missing, gaussian_of
@@ -29,13 +30,20 @@ CFG = EfficiencyConfig(
 
 def test_every_method_learns(world):
     store, emb = world
-    cfg = replace(CFG, methods=METHODS, fractions=(1.0,), repeats=1, cnn=CNNConfig(minimum_steps=60))
+    cfg = replace(
+        CFG,
+        methods=METHODS,
+        fractions=(1.0,),
+        repeats=1,
+        cnn=CNNConfig(minimum_steps=60),
+        resnet=ResNetConfig(epochs=4, minimum_steps=30),
+    )
     records = label_efficiency(cfg, store, emb)
     methods = {r["method"] for r in records}
     assert methods == set(METHODS)
     of = {(r["task"], r["method"], r["metric"]): r for r in records}
     for m in METHODS:
-        assert of["photoz", m, "r2"]["value"] > (-0.3 if m == "cnn-max" else 0.3), m
+        assert of["photoz", m, "r2"]["value"] > (0.3 if m not in ("cnn-max", "resnet") else -0.3), m
     assert of["morphology", "cnn", "auc"]["value"] > 0.8
     assert of["photoz", "probe", "r2"]["inputs"] == "VIS+SED"
     assert of["photoz", "cnn", "r2"]["inputs"] == "VIS+H"
@@ -166,6 +174,28 @@ def test_cnn_is_deterministic(world):
     y = np.linspace(0, 1, 40)
     a, b, c = (cnn(CNNConfig(epochs=1, minimum_steps=3), x, y, x, seed=s) for s in (0, 0, 1))
     assert (a == b).all() and (a != c).any()
+
+
+def test_resnet_is_deterministic(world):
+    store, _ = world
+    x = load_images(store, np.arange(40), ("VIS", "H"))
+    y = np.linspace(0, 1, 40)
+    quick = ResNetConfig(epochs=1, minimum_steps=2)
+    a, b, c = (resnet(quick, x, y, x[:9], seed=s) for s in (0, 0, 1))
+    assert (a == b).all() and (a != c).any()
+    np.testing.assert_allclose(resnet(quick, x, (y > 0.5) * 1.0, x[:9], 2).sum(axis=1), 1, atol=1e-5)
+
+
+def test_augmentation_moves_flux_and_keeps_it():
+    image = np.zeros((1, 2, 12, 12), np.float16)
+    image[0, :, 5, 6] = [3.0, 4.0]
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        out = augment(image, rng, 2)
+        assert out[0, 0].sum() == 3 and (out[0, 1] * 3 == out[0, 0] * 4).all()
+        seen.add(int(out[0, 0].argmax()))
+    assert len(seen) > 10
 
 
 def test_asinh_magnitudes():

@@ -7,7 +7,7 @@ Definitions and names are listed in ``docs/metrics.md``.
 """
 
 from euclidfm.metrics.binned import binned
-from euclidfm.metrics.bootstrap import Interval, bootstrap, bootstrap_all, finite_pairs
+from euclidfm.metrics.bootstrap import Interval, bootstrap, bootstrap_all, finite_pairs, paired_difference
 from euclidfm.metrics.classes import BINARY, MULTICLASS
 from euclidfm.metrics.densities import DENSITY
 from euclidfm.metrics.points import MASS, PHOTOZ, REGRESSION
@@ -25,6 +25,7 @@ __all__ = [
     "bootstrap",
     "bootstrap_all",
     "finite_pairs",
+    "paired_difference",
     "precision_at_k",
     "recall_at_k",
 ]

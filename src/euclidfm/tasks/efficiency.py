@@ -20,6 +20,7 @@ from euclidfm.files import plain, read_json, versions, write_json
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.baselines.cnn import CNNConfig
+from euclidfm.tasks.baselines.resnet import ResNetConfig
 from euclidfm.tasks.known import get
 from euclidfm.tasks.methods import PIXELS, Methods
 from euclidfm.tasks.probe import check_labels, inputs_of
@@ -60,6 +61,8 @@ class EfficiencyConfig:
     """Image bands of the CNNs; default all that the store has of VIS, Y, J, H."""
     cnn: CNNConfig = field(default_factory=CNNConfig)
     """Training of the CNNs."""
+    resnet: ResNetConfig = field(default_factory=ResNetConfig)
+    """Training of the residual network; it sees the same pixels as the CNN."""
     resamples: int = 500
     """Bootstrap samples of the test galaxies."""
     seed: int = 0
@@ -136,7 +139,7 @@ class _Bench:
 
     def __init__(self, cfg: EfficiencyConfig, store: GalaxyStore, embs: dict[str, EmbeddingTable]) -> None:
         self.cfg, self.store, self.embs = cfg, store, embs
-        self.methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn)
+        self.methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn, cfg.resnet)
         studies = [_study(get(name), store, self.methods) for name in cfg.tasks]
         self.studies = {s.task.name: s for s in studies if s is not None}
         if not self.studies:
@@ -286,6 +289,7 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
     """Hash of what must be equal for results to be continued: data and settings of the methods."""
     h = hashlib.sha256()
     h.update(repr(sorted(plain(asdict(cfg.cnn)).items())).encode())
+    h.update(repr(sorted(plain(asdict(cfg.resnet)).items())).encode())
     h.update(repr((cfg.cnn_bands, cfg.resamples)).encode())
     h.update(np.ascontiguousarray(store.column("object_id")).tobytes())
     h.update("".join(store.column("split")).encode())

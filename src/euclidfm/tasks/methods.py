@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.store import GalaxyStore
 from euclidfm.survey import NISP_BANDS
+from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
+from euclidfm.tasks.baselines.images import load_images
 from euclidfm.tasks.baselines.photometric import (
     booster,
     colours_ridge,
@@ -18,6 +20,7 @@ from euclidfm.tasks.baselines.photometric import (
     photometry_auto,
     photometry_probe,
 )
+from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
 from euclidfm.tasks.heads import Scaler, make_head
 
 __all__ = ["METHODS", "Methods"]
@@ -33,7 +36,7 @@ PHOTOMETRIC = {
     "photometry-probe": photometry_probe,
     "photometry-auto": photometry_auto,
 }
-PIXELS = ("cnn", "cnn-max")
+PIXELS = ("cnn", "cnn-max", "resnet")
 
 METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)
 """Names of the methods."""
@@ -51,12 +54,14 @@ class Methods:
     cnn_bands : tuple of str
         Image bands of the networks on pixels.
     cnn : CNNConfig
+    resnet : ResNetConfig
     """
 
     store: GalaxyStore
     embs: dict[str, EmbeddingTable]
     cnn_bands: tuple[str, ...]
-    cnn: object
+    cnn: CNNConfig
+    resnet: ResNetConfig
     _vectors: dict[str, np.ndarray] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
@@ -94,14 +99,13 @@ class Methods:
             return PHOTOMETRIC[method](
                 (flux[train], error[train]), y, (flux[test], error[test]), classes, seed
             )
-        from dataclasses import replace
-
-        from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
-
         config = self.cnn
-        assert isinstance(config, CNNConfig)
         if method == "cnn-max":
             config = replace(config, normalise="max")
+        if method == "resnet":
+            return resnet(
+                self.resnet, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed
+            )
         return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
 
     def vectors(self, inputs: str) -> np.ndarray:
@@ -129,8 +133,6 @@ class Methods:
 
     def load_images(self, rows: np.ndarray, normalise: str, size: int) -> None:
         """Read cutouts once; later calls find them in memory (float16)."""
-        from euclidfm.tasks.baselines.images import load_images
-
         rows = np.unique(rows)
         held = self._images.get(f"{normalise}{size}")
         if held is not None and np.isin(rows, held[0]).all():

@@ -33,7 +33,7 @@ class NeighboursHead:
         """Keep the training set; choose k by its leave-one-out mean absolute (log) error."""
         self.features, self.targets = X.astype(np.float32), np.asarray(y, np.float64)
         rows = np.random.default_rng(0).permutation(len(y))[:1500]
-        index, distance = self._search(X[rows], max(NUMBERS) + 1)
+        index, distance = self.search(X[rows], max(NUMBERS) + 1)
         index, distance = index[:, 1:], distance[:, 1:]  # the first is the galaxy itself
         losses = {}
         for k in (k for k in NUMBERS if k <= index.shape[1]):
@@ -45,7 +45,8 @@ class NeighboursHead:
                 losses[k] = np.abs(p - self.targets[rows]).mean()
         self.k = min(losses, key=lambda k: losses[k]) if losses else 1
 
-    def _search(self, X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n, k) training rows nearest to each galaxy, nearest first, and their distances."""
         k = min(k, len(self.features))
         norms = (self.features**2).sum(axis=1)
         index, distance = [], []
@@ -79,7 +80,7 @@ class NeighboursHead:
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n,) values or (n, C) shares of the neighbours."""
-        return self._combine(*self._search(X, self.k))
+        return self._combine(*self.search(X, self.k))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and settings."""
