@@ -73,6 +73,8 @@ def _sky(store: GalaxyStore) -> tuple[str, Any]:
         return "The table has no positions; its splits go by a hash of the id.", figure
     centre = ra[placed][0]
     x = (ra - centre + 180.0) % 360.0 - 180.0 + centre
+    if np.ptp(x[placed]) > 90.0:  # several fields: one piece of sky is of no help
+        x = ra
     rows = np.flatnonzero(placed)
     rows = rows[:: max(1, len(rows) // _POINTS)]
     for s in SPLITS:
@@ -82,6 +84,7 @@ def _sky(store: GalaxyStore) -> tuple[str, Any]:
         )
     ax.invert_xaxis()
     ax.set_aspect(1.0 / max(np.cos(np.radians(np.median(dec[placed]))), 0.05), adjustable="datalim")
+    ax.xaxis.set_major_formatter(lambda v, _: f"{v % 360.0:.6g}")
     ax.set_xlabel("right ascension [deg]")
     ax.set_ylabel("declination [deg]")
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -168,8 +171,8 @@ def _histograms(columns: list[tuple[str, np.ndarray]], unit: str) -> Any:
     for ax, (name, values) in zip(axes.ravel(), columns, strict=False):
         known = values[np.isfinite(values)]
         low, high = np.percentile(known, [0.5, 99.5])
-        spread = max(high - low, 0.1)
-        ax.hist(known, bins=30, range=(low - 0.05 * spread, high + 0.05 * spread), color="#3b6fb6")
+        pad = max(0.05 * (high - low), 0.5 - 0.5 * (high - low))
+        ax.hist(known, bins=30, range=(low - pad, high + pad), color="#3b6fb6")
         ax.set_title(name, fontsize=9)
         ax.set_yticks([])
         ax.set_xlabel(unit)
