@@ -88,7 +88,8 @@ def label_efficiency(
     emb : EmbeddingTable, or dict of them by the name of their inputs
         For example ``{"VIS+NISP+SED": a, "VIS+NISP": b}``.
     out : path, optional
-        JSON file, written after each cell. Cells that are in it already are not done again.
+        JSON list of records, written after each cell. Cells that are in it already are not done
+        again; ``<out>.state.json`` beside it says which data and settings they belong to.
     progress : callable, optional
         Counts cells of (task, method, inputs, fraction, seed).
 
@@ -302,8 +303,8 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
 def _load(out: str | Path | None, identity: str) -> dict[str, list[Record]]:
     if out is None or not Path(out).exists():
         return {}
-    d = read_json(out)
-    if d.get("identity") != identity:
+    state = _state_file(out)
+    if not state.exists() or read_json(state).get("identity") != identity:
         msg = f"{out} was made from other data, embeddings or settings; remove it or choose another file"
         raise InputError(msg)
     done: dict[str, list[Record]] = {}
@@ -315,10 +316,16 @@ def _load(out: str | Path | None, identity: str) -> dict[str, list[Record]]:
 
 def read_records(path: str | Path) -> list[Record]:
     """Records of a file that `label_efficiency` wrote, null as NaN."""
-    return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(path)["records"]]
+    return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(path)]
 
 
 def _save(out: str | Path, identity: str, cfg: EfficiencyConfig, done: dict[str, list[Record]]) -> None:
     Path(out).parent.mkdir(parents=True, exist_ok=True)
-    records = [r for cell in done.values() for r in cell]
-    write_json(out, {"identity": identity, "config": cfg, "versions": versions(), "records": records})
+    if not _state_file(out).exists():
+        write_json(_state_file(out), {"identity": identity, "config": cfg, "versions": versions()})
+    write_json(out, [r for cell in done.values() for r in cell])
+
+
+def _state_file(out: str | Path) -> Path:
+    """Beside the records: what they were made from, so that other data are never mixed in."""
+    return Path(out).with_suffix(".state.json")
