@@ -135,6 +135,18 @@ def test_generic_tasks(world, tmp_path):
     assert mass.predict(emb).column_names == ["object_id", "log_mass_pred"]
 
 
+def test_stars_learnt_from_spectra_are_judged_among_all(world):
+    store, emb = world
+    kind = store.column("kind")
+    spectra = np.where(np.arange(len(emb)) % 2 == 0, (kind == "star").astype(float), np.nan)
+    labels = {"object_id": emb.object_id, "is_star": spectra, "kind": kind}
+    probe = ef.tasks.star.fit(emb, labels)
+    assert probe.info["n_train"] == (np.isfinite(spectra) & (emb.split == "train")).sum()
+    few, every = probe.evaluate(emb, labels), probe.evaluate(emb, labels, against="kind")
+    assert every[0]["n_test"] == (emb.split == "test").sum() > few[0]["n_test"]
+    assert value(every, "auc") > 0.9
+
+
 def test_morphology_labels():
     emb = ef.EmbeddingTable(
         object_id=np.arange(6),

@@ -87,9 +87,27 @@ class Probe:
         return pa.table(data)
 
     def evaluate(
-        self, emb: EmbeddingTable, labels: Any, *, split: str = "test", resamples: int = 500
+        self,
+        emb: EmbeddingTable,
+        labels: Any,
+        *,
+        split: str = "test",
+        against: str = "",
+        resamples: int = 500,
     ) -> list[Record]:
         """Metrics on a split, with bootstrap intervals.
+
+        Parameters
+        ----------
+        emb : EmbeddingTable
+        labels : table
+        split : str
+        against : str
+            Judge by the label that reads this column, in place of the one learnt from: a star probe
+            that learnt from the few spectra (``is_star``) is judged among all objects of a mock sky
+            with ``against="kind"``.
+        resamples : int
+            Bootstrap samples.
 
         Raises
         ------
@@ -98,7 +116,7 @@ class Probe:
         """
         rows = np.flatnonzero(emb.split == split)
         here = emb.take(rows)
-        y = self.task.raw_labels(here, labels)
+        y = self.task.raw_labels(here, labels, against)
         truth = self.task.encode(y, self.classes) if self.classes else y.astype(float)
         if not np.isfinite(truth).any():
             msg = f"no galaxy of split {split!r} has a label of task {self.task.name!r}; nothing to evaluate"

@@ -68,8 +68,8 @@ class Task:
         """Inverse of `forward`."""
         return np.expm1(t) if self.transform == "log1p" else t
 
-    def source(self, names: Sequence[str]) -> LabelSource:
-        """The first source whose columns are all among the names.
+    def source(self, names: Sequence[str], against: str = "") -> LabelSource:
+        """The first source whose columns are all among the names (and hold `against`, if given).
 
         Raises
         ------
@@ -77,22 +77,29 @@ class Task:
             If there is none; the message lists what would do.
         """
         for s in self.sources:
-            if all(c in names for c in s.columns):
+            if all(c in names for c in s.columns) and (not against or against in s.columns):
                 return s
         wanted = " or ".join(" + ".join(s.columns) for s in self.sources)
         have = ", ".join(map(str, names))
         msg = f"task {self.name!r} needs the label column(s) {wanted}; the table has {have}"
         raise InputError(msg)
 
-    def raw_labels(self, emb: EmbeddingTable, labels: Any) -> np.ndarray:
+    def raw_labels(self, emb: EmbeddingTable, labels: Any, against: str = "") -> np.ndarray:
         """(N,) label of each galaxy of `emb`, as numbers (NaN = unknown) or strings ("" = unknown).
+
+        Parameters
+        ----------
+        emb : EmbeddingTable
+        labels : table
+        against : str
+            Use the source of labels that reads this column, in place of the first possible one.
 
         Raises
         ------
         InputError
             If columns are missing, nothing matches, or a label is out of its range.
         """
-        source = self.source(column_names(labels))
+        source = self.source(column_names(labels), against)
         values = {c: _tidy(emb.column_of(labels, c)) for c in source.columns}
         y = source.derive(values) if source.derive else values[source.columns[0]]
         if y.dtype.kind == "O":
