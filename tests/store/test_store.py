@@ -159,3 +159,15 @@ def test_splits_keep_neighbours_together_and_are_stable():
     assert abs((many == "train").mean() - 0.7) < 0.03
     with pytest.raises(ValueError, match="sum to one"):
         assign_splits(ra, dec, (0.7, 0.2, 0.2))
+
+
+def test_pixels_have_no_dictionary_and_light_columns_keep_theirs(store):
+    import pyarrow.parquet as pq
+
+    file = next((store[0].path / "shards").glob("*.parquet"))
+    group = pq.read_metadata(file).row_group(0)
+    columns = {c.path_in_schema.split(".")[0]: c for c in map(group.column, range(group.num_columns))}
+    assert not columns["image_VIS"].has_dictionary_page
+    assert not columns["image_VIS"].is_stats_set
+    assert columns["split"].has_dictionary_page
+    assert columns["object_id"].statistics.has_min_max

@@ -7,18 +7,30 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from euclidfm.errors import InputError
 from euclidfm.files import write_json
-from euclidfm.store.schema import Galaxies, StoreInfo, encode
+from euclidfm.store.schema import Galaxies, StoreInfo, arrow_schema, encode
 
-__all__ = ["ROW_GROUP", "StoreWriter"]
+__all__ = ["ROW_GROUP", "StoreWriter", "parquet_options"]
 
 ROW_GROUP = 256
 """Galaxies a Parquet row group: the unit of reading and of the global shuffle."""
+
+
+def parquet_options(info: StoreInfo) -> dict[str, Any]:
+    """How shards are encoded: pixels without dictionaries and statistics, which noise has no use for.
+
+    Against the defaults, cutouts of 224 px are written in two fifths of the time, read in a
+    fifth, and take half the space.
+    """
+    images = {f"image_{b}" for b in info.image_bands}
+    light = [n for n in arrow_schema(info).names if n not in images]
+    return {"compression": "zstd", "use_dictionary": light, "write_statistics": light}
 
 
 class StoreWriter:
@@ -77,7 +89,8 @@ class StoreWriter:
     def _flush(self, rows: int) -> None:
         pending = pa.concat_tables(self._pending)
         name = self._aside / "shards" / f"part-{self._shards:05d}.parquet"
-        pq.write_table(pending.slice(0, rows), name, row_group_size=ROW_GROUP, compression="zstd")
+        table = pending.slice(0, rows)
+        pq.write_table(table, name, row_group_size=ROW_GROUP, **parquet_options(self.info))
         self._shards += 1
         rest = pending.slice(rows)
         self._pending = [rest] if rest.num_rows else []
@@ -86,8 +99,6 @@ class StoreWriter:
         """Write what is left and give the store its name."""
         if self._pending or self._shards == 0:
             if not self._pending:
-                from euclidfm.store.schema import arrow_schema
-
                 self._pending = [arrow_schema(self.info).empty_table()]
             self._flush(max(1, sum(t.num_rows for t in self._pending)))
         write_json(self._aside / "store.json", replace(self.info, rows=self.rows).to_dict())
