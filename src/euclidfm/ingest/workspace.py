@@ -33,7 +33,7 @@ from euclidfm.ingest.plan import Plan, Task
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.store import StoreInfo
 from euclidfm.store.schema import arrow_schema, encode
-from euclidfm.store.write import ROW_GROUP
+from euclidfm.store.write import ROW_GROUP, parquet_options
 
 __all__ = ["TaskFolder", "Workspace", "fingerprint"]
 
@@ -71,7 +71,7 @@ class TaskFolder:
                         writer.close()
                     shards.append(f"part-{number:05d}-{len(shards):03d}.parquet")
                     path = self.root / "store" / "shards" / shards[-1]
-                    writer = pq.ParquetWriter(path, arrow_schema(info), compression="zstd")
+                    writer = pq.ParquetWriter(path, arrow_schema(info), **parquet_options(info))
                     in_shard = 0
                 writer.write_table(encode(info, galaxies), row_group_size=ROW_GROUP)
                 rows, in_shard = rows + len(galaxies), in_shard + len(galaxies)
