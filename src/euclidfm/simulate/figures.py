@@ -190,12 +190,19 @@ def plot_overlay(
     return _save(figure, path)
 
 
-def colour_composite(cut: dict[str, np.ndarray], noise: dict[str, float]) -> np.ndarray:
-    """VIS-Y-H as blue-green-red in units of the sky noise, a common arcsinh (Lupton et al. 2004)."""
-    scaled = np.stack([cut[b] / (4.0 * noise[b]) for b in ("H", "Y", "VIS")], -1)
+def colour_composite(cut: dict[str, np.ndarray], soft: float = 0.006) -> np.ndarray:
+    """VIS-Y-H as blue-green-red on a common arcsinh (Lupton et al. 2004).
+
+    Parameters
+    ----------
+    cut : dict
+        Stamps in µJy per pixel; Y and H are divided by what makes a typical galaxy neutral.
+    soft : float
+        Surface brightness, µJy per pixel, at which the scale turns from linear to logarithmic.
+    """
+    scaled = np.stack([cut[b] / (weight * soft) for b, weight in (("H", 2.4), ("Y", 1.7), ("VIS", 1.0))], -1)
     total = np.maximum(scaled.mean(-1, keepdims=True), 1e-3)
-    squeezed = np.arcsinh(total) / np.arcsinh(40.0)
-    return np.clip(scaled / total * squeezed + 0.04, 0, 1)
+    return np.clip(scaled / total * np.arcsinh(total) / np.arcsinh(40.0) + 0.04, 0, 1)
 
 
 def contact_sheet(
@@ -239,5 +246,5 @@ def contact_sheet(
             row[2 * k].imshow(
                 np.arcsinh(cut["VIS"] / (2 * noise["VIS"])), cmap="gray", vmin=-1, vmax=4.5, origin="lower"
             )
-            row[2 * k + 1].imshow(colour_composite(cut, noise), origin="lower")
+            row[2 * k + 1].imshow(colour_composite(cut), origin="lower")
     return _save(figure, path)

@@ -134,7 +134,7 @@ def _clumps(d: _Disc, flux: np.ndarray, rng: np.random.Generator, n: int, size: 
 
 def _spiral(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
     rest, arms = _split(flux, rng.uniform(0.3, 0.55), -0.45)
-    rest, knots = _split(rest, 0.06, -0.8)
+    rest, knots = _split(rest, 0.04, -0.8)
     n_arms = int(rng.choice([2, 2, 2, 3, 4]))
     return [
         *_smooth(d, rest, rng),
@@ -222,7 +222,7 @@ def _companion(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Com
         sigma=np.tile(thick * (1 + t), 2),
     )  # fmt: skip
     second = Component(
-        flux=0.6 * flux,
+        flux=0.5 * flux,
         re=0.5 * d.re,
         index=float(rng.uniform(1, 3)),
         axis_ratio=float(rng.uniform(0.5, 0.95)),
@@ -230,7 +230,7 @@ def _companion(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Com
         x=x,
         y=y,
     )
-    return [second, Component(flux=0.4 * flux, re=2.0 * d.re, knots=tails)]
+    return [second, Component(flux=0.5 * flux, re=2.0 * d.re, knots=tails)]
 
 
 def _merger(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:

@@ -82,11 +82,11 @@ def _mass_redshift_grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     Cells whose galaxies are fainter than VIS 26 whatever their spectrum are empty.
     """
-    z = np.linspace(0.025, 2.475, 246)
-    log_mass = np.linspace(7.0, 12.0, 151)
+    z = np.linspace(0.025, 2.575, 256)
+    log_mass = np.linspace(6.6, 12.0, 163)
     volume = volume_per_arcmin2(z, z[1] - z[0])[:, None] * (log_mass[1] - log_mass[0])
     density = np.stack([_schechter(log_mass, z, fit) for fit in (_STAR_FORMING, _QUIESCENT)]) * volume
-    reachable = log_mass[None] > 7.0 + 1.9 * np.log10(z / 0.1 + 0.3)[:, None]
+    reachable = log_mass[None] > 6.7 + 1.9 * np.log10(z / 0.1 + 0.3)[:, None]
     return z, log_mass, density * reachable
 
 

@@ -274,9 +274,11 @@ def star_colours(teff: np.ndarray, metal: np.ndarray, curves: tuple[str, ...] = 
     )
     jump = 1 - 0.45 * (WAVE < 370.0) * np.clip((t - 6500) / 3000, 0, 1)
     cool = np.clip((4100 - t) / 1300, 0, 1)
-    tio = 1 - 0.55 * cool * (0.5 + 0.5 * np.sin(WAVE / 13.0)) * (WAVE > 450.0) * (WAVE < 850.0)
+    depth = 1.1 * np.exp(-0.5 * ((WAVE - 660) / 60) ** 2) + 0.45 * np.exp(-0.5 * ((WAVE - 490) / 60) ** 2)
+    tio = 10 ** (-0.4 * cool * depth)
+    tilt = (WAVE / 700.0) ** (0.3 * (metal[:, None] - 0.6))
     water = 1 - 0.35 * cool * (
         np.exp(-0.5 * ((WAVE - 1400) / 70) ** 2) + np.exp(-0.5 * ((WAVE - 1900) / 80) ** 2)
     )
-    f = bands(planck * blanket * jump * tio * water)
+    f = bands(planck * blanket * jump * tio * water * tilt)
     return f / f[:, [curves.index("Euclid-VIS")]]
