@@ -195,13 +195,30 @@ def _read_embeddings(out: Path) -> dict[str, Any]:
 def _science(config: DemoConfig, out: Path) -> None:
     from euclidfm import tasks
     from euclidfm.store import GalaxyStore
+    from euclidfm.tasks.baselines.cnn import CNNConfig
     from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency
     from euclidfm.verbs import fit_and_write
 
     store, tables = GalaxyStore.open(out / "store"), _read_embeddings(out)
     folder = out / "science"
     folder.mkdir(exist_ok=True)
-    study = EfficiencyConfig(fractions=config.fractions, repeats=config.repeats, seed=config.seed)
+    study = EfficiencyConfig(
+        fractions=config.fractions,
+        repeats=config.repeats,
+        methods=(
+            "probe",
+            "probe-auto",
+            "cnn",
+            "booster",
+            "colours-ridge",
+            "knn-photometry",
+            "photometry-probe",
+        ),
+        cnn=CNNConfig(size=min(config.size, 48)),
+        cnn_repeats=1,
+        workers=config.processes,
+        seed=config.seed,
+    )
     with bar("label efficiency", "fits") as progress:
         label_efficiency(study, store, tables, folder / "efficiency.json", progress)
     full = next(iter(tables.values()))
@@ -210,7 +227,7 @@ def _science(config: DemoConfig, out: Path) -> None:
     records = []
     for emb in tables.values():
         probe = tasks.star.fit(emb, store.index, seed=config.seed)
-        records += probe.evaluate(emb, store.index)
+        records += probe.evaluate(emb, store.index, against="kind")  # among all objects
     write_json(folder / "star.json", records)
 
 
@@ -289,7 +306,7 @@ def science_table(folder: Path) -> str:
     """
     from euclidfm.tasks import summarise
 
-    wanted = {"photoz": "nmad", "mass": "nmad_dex", "morphology": "balanced_accuracy"}
+    wanted = {"photoz": "nmad", "mass": "nmad", "morphology": "balanced_accuracy"}
     records = summarise(read_json(folder / "science" / "efficiency.json"))
     lines = []
     for task, metric in wanted.items():
