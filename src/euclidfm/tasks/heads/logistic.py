@@ -17,7 +17,7 @@ PENALTIES = np.logspace(2.0, -4.0, 10)
 """Penalties tried, falling, in units of the number of galaxies / features."""
 
 FOLDS = 5
-CHOICE = 1500
+CHOICE = 1000
 """Galaxies on which maps are compared, at most; the chosen one learns from all."""
 
 

@@ -16,7 +16,7 @@ __all__ = ["RidgeFit", "RidgeHead", "ridge"]
 PENALTIES = np.logspace(-8.0, 3.0, 34)
 """Penalties tried, in units of the mean eigenvalue of the features' scatter matrix."""
 
-CHOICE = 1500
+CHOICE = 1000
 """Galaxies on which maps are compared, at most; the chosen one learns from all."""
 
 HUBER = 1.345
