@@ -24,7 +24,7 @@ HIGHER_IS_BETTER = frozenset(
     ("auc", "average_precision", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "r2")
 )
 
-PHOTOMETRY = ("booster", "colours-ridge", "knn-photometry")
+PHOTOMETRY = ("booster", "colours-ridge", "knn-photometry", "photometry-probe", "photometry-auto")
 """Methods that see the catalogue's fluxes only: what the model has to be compared with."""
 
 _TITLES = {
@@ -43,10 +43,16 @@ _UNITS = {
 _METHODS = {
     "probe": "linear probe",
     "probe-mlp": "MLP probe",
+    "probe-auto": "curved probe",
+    "probe-knn": "k-NN probe",
     "cnn": "supervised CNN",
+    "cnn-max": "supervised CNN, images over their maximum",
+    "resnet": "supervised ResNet",
     "booster": "boosted trees on photometry",
     "colours-ridge": "ridge on photometry",
     "knn-photometry": "k-NN on photometry",
+    "photometry-probe": "linear probe on photometry",
+    "photometry-auto": "curved probe on photometry",
 }
 
 
@@ -193,7 +199,8 @@ def line_style(series: Series, inputs: list[str]) -> dict[str, Any]:
     """Colour by inputs for probes, vermilion for the CNN, orange dots for photometry alone."""
     style: dict[str, Any] = {"linestyle": _LINES.get(series.method, "-."), "markersize": 5}
     if series.photometry_only:
-        marker = {"booster": "s", "colours-ridge": "D"}.get(series.method, "v")
+        markers = {"booster": "s", "colours-ridge": "D", "photometry-probe": "o", "photometry-auto": "P"}
+        marker = markers.get(series.method, "v")
         return style | {"color": COLOURS["orange"], "marker": marker}
     place = inputs.index(series.inputs) if series.inputs in inputs else 0
     marker = ("o", "^", "D", "P", "v", "X")[place % 6]
