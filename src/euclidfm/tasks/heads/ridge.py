@@ -19,6 +19,10 @@ PENALTIES = np.logspace(-8.0, 3.0, 34)
 CHOICE = 1000
 """Galaxies on which maps are compared, at most; the chosen one learns from all."""
 
+FEW = 50
+"""Galaxies below which only the linear map is used: too few to tell maps apart (with 22 labels
+of a mock sky the "best" curved map had twice the linear one's scatter on the test set)."""
+
 HUBER = 1.345
 """Residual, in units of their robust width, beyond which the loss is linear (Huber 1964)."""
 
@@ -136,7 +140,7 @@ class RidgeHead:
         """
         maps = candidates(self.head, self.seed)
         self.tried = []
-        if len(maps) == 1:
+        if len(maps) == 1 or len(y) < FEW:
             return maps[0]
         rows = np.random.default_rng(self.seed).permutation(len(y))[:CHOICE]
         errors = []
