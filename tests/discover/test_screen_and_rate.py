@@ -145,13 +145,13 @@ def test_a_user_finds_more_with_ratings():
     np.testing.assert_array_equal(found["active"], again["active"])
 
 
-def test_the_approximate_index_reports_its_recall(tmp_path):
+def test_the_approximate_index_reports_its_recall(tmp_path, monkeypatch):
     pytest.importorskip("faiss")
     emb, _ = two_rare_groups(4000)
     vectors = emb.vectors.copy()
     vectors[11] = np.nan
     emb = replace(emb, vectors=vectors)
-    index = build_approximate(emb, tmp_path / "index", ApproximateConfig(cells=40, checks=100))
+    index = build_approximate(emb, tmp_path / "index", ApproximateConfig(checks=100))
     assert len(index) == 3999 and index.info["recall@10"] >= 0.95
     exact = SimilarityIndex(emb)
     ids, similarity = index.search(emb.vectors[[5, 600]], k=11)
@@ -161,8 +161,13 @@ def test_the_approximate_index_reports_its_recall(tmp_path):
         assert len(true & set(ids[i].tolist())) >= 8
     assert (np.diff(similarity, axis=1) <= 0).all()
     where = np.arange(3999) % 2 == 0
-    ids, _ = index.search(emb.vectors[:3], k=5, where=where)
-    assert np.isin(ids, np.asarray(index.ids)[where]).all()
+    for scan in (50_000, 0):  # by looking at all that is allowed, and through the graph
+        monkeypatch.setattr("euclidfm.discover.approximate._SCAN", scan)
+        ids, _ = index.search(emb.vectors[:3], k=5, where=where)
+        assert np.isin(ids, np.asarray(index.ids)[where]).all()
+    monkeypatch.setattr("euclidfm.discover.approximate._SCAN", 10)
+    ids, similarity = index.search(emb.vectors[:3], k=5, where=np.arange(3999) < 2)
+    assert (ids[:, 2:] == 0).all() and np.isneginf(similarity[:, 2:]).all()
     again = ApproximateIndex.open(tmp_path / "index")
     assert again.info == index.info
     with pytest.raises(InputError, match="exists"):

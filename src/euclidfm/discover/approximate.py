@@ -1,12 +1,14 @@
 """An approximate index on disk for large catalogues: opened at once, its recall measured when built.
 
-Inverted lists (k-means cells) of vectors in 8 bits a number, by FAISS; the file is mapped to
-memory, so that opening costs nothing and only the cells that are asked for are read.
+A graph of near neighbours (HNSW; Malkov & Yashunin 2018) over vectors in 8 bits a number, by
+FAISS; the file is mapped to memory, so that opening costs next to nothing. On a million vectors
+it answered several times as many queries as inverted lists at the same recall
+(``benchmarks/search.py``).
 
 A folder::
 
     index/
-      index.faiss    the cells
+      index.faiss    the graph and the vectors
       scaling.npz    mean and factors of the embedding's numbers
       ids.npy        (N,) int64, object_id of each row
       index.json     space, sizes, settings, recall against exact search
@@ -29,22 +31,30 @@ from euclidfm.files import read_json, write_json
 __all__ = ["ApproximateConfig", "ApproximateIndex", "build_approximate"]
 
 
+_SCAN = 50_000
+"""Selections up to this size are searched exactly (in 8 bits)."""
+
+_MOST_EFFORT = 1024
+
+
 @dataclass(frozen=True, kw_only=True)
 class ApproximateConfig:
     """Settings of the index."""
 
-    cells: int = 0
-    """Cells of the k-means; 0 takes 4 sqrt(N)."""
-    probes: int = 0
-    """Cells searched a query; 0 finds the fewest (a power of two) that reach `recall`."""
+    links: int = 24
+    """Links of a vector in the graph; more is larger and finds more."""
+    build_effort: int = 64
+    """Candidates looked at when a vector is added."""
+    effort: int = 0
+    """Candidates looked at a query; 0 finds the fewest (a power of two from 16) that reach `recall`."""
     recall: float = 0.97
     """Wanted share of the true 10 nearest that is found."""
-    train: int = 64
-    """Vectors a cell that the k-means sees."""
     checks: int = 500
     """Queries that the recall is measured with."""
     seed: int = 0
-    """Of the k-means and of the queries."""
+    """Of the queries that are checked."""
+    threads: int = 0
+    """Threads that build the graph; 0 takes all. Only one thread gives the same graph each time."""
 
 
 class ApproximateIndex:
@@ -54,9 +64,8 @@ class ApproximateIndex:
         faiss = _faiss()
         self.info: dict[str, Any] = read_json(folder / "index.json")
         """Sizes, settings and the measured recall."""
-        flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY
-        self._index = faiss.read_index(str(folder / "index.faiss"), flags)
-        self._index.nprobe = int(self.info["probes"])
+        self._index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
+        self._effort = int(self.info["effort"])
         self.ids = np.load(folder / "ids.npy", mmap_mode="r")
         with np.load(folder / "scaling.npz") as parts:
             self.scaling = Scaling(parts["mean"], parts["matrix"])
@@ -91,16 +100,25 @@ class ApproximateIndex:
         object_id : (Q, k) int64, 0 where fewer than k were found
         similarity : (Q, k) float32, approximate cosine; -inf there
         """
-        faiss = _faiss()
         units = np.ascontiguousarray(self.scaling.unit(np.atleast_2d(vectors)), np.float32)
-        settings: Any = None
-        if where is not None:
-            make: Any = faiss.SearchParametersIVF
-            chosen = faiss.IDSelectorBatch(np.flatnonzero(where))
-            settings = make(sel=chosen, nprobe=self._index.nprobe)
-        similarity, rows = self._index.search(units, k, params=settings)
+        chosen = None if where is None else np.flatnonzero(where)
+        if chosen is not None and len(chosen) <= _SCAN:
+            similarity, rows = self._scan(units, k, chosen)
+        else:
+            similarity, rows = _query(self._index, units, k, self._effort, chosen)
         ids = np.where(rows >= 0, self.ids[np.maximum(rows, 0)], 0)
         return ids, np.where(rows >= 0, similarity, -np.inf)
+
+    def _scan(self, units: np.ndarray, k: int, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All of a small selection: a graph finds little of what is rare in it."""
+        similarity = np.full((len(units), k), -np.inf, np.float32)
+        rows = np.full(similarity.shape, -1, np.int64)
+        if len(chosen):
+            cosines = units @ self._index.reconstruct_batch(chosen).T
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+            similarity[:, : best.shape[1]] = np.take_along_axis(cosines, best, axis=1)
+            rows[:, : best.shape[1]] = chosen[best]
+        return similarity, rows
 
 
 def build_approximate(
@@ -130,23 +148,21 @@ def build_approximate(
     usable = np.flatnonzero(finite_rows(vectors))
     scaling = fit_scaling(vectors)
     units = scaling.unit(vectors[usable])
-    cells = config.cells or max(1, min(int(4 * np.sqrt(len(units))), len(units) // 39))
-    quantizer = faiss.IndexFlatIP(units.shape[1])
-    index: Any = faiss.IndexIVFScalarQuantizer(
-        quantizer, units.shape[1], cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    )
-    index.cp.seed, index.cp.max_points_per_centroid = config.seed + 1, config.train
-    rng = np.random.default_rng(config.seed)
-    index.train(units[np.sort(rng.permutation(len(units))[: cells * config.train])])
+    index: Any = faiss.index_factory(units.shape[1], f"HNSW{config.links}_SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.hnsw.efConstruction = config.build_effort
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(config.threads or threads)
+    index.train(units[:: max(1, len(units) // 100_000)])
     index.add(units)
-    probes, recall = _choose_probes(index, units, config, rng)
+    faiss.omp_set_num_threads(threads)
+    effort, recall = _choose_effort(index, units, config)
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     faiss.write_index(index, str(aside / "index.faiss"))
     np.savez(aside / "scaling.npz", mean=scaling.mean, matrix=scaling.matrix)
     np.save(aside / "ids.npy", emb.object_id[usable])
-    facts = {"space": space, "rows": len(units), "width": units.shape[1], "cells": cells, "probes": probes}
+    facts = {"space": space, "rows": len(units), "width": units.shape[1], "effort": effort}
     write_json(
         aside / "index.json", facts | {"recall@10": recall, "config": asdict(config), "model": emb.info}
     )
@@ -155,21 +171,29 @@ def build_approximate(
     return ApproximateIndex.open(folder)
 
 
-def _choose_probes(
-    index: Any, units: np.ndarray, config: ApproximateConfig, rng: np.random.Generator
-) -> tuple[int, float]:
-    """Fewest cells that reach the wanted recall@10 (or the given number), and the recall measured."""
+def _query(
+    index: Any, units: np.ndarray, k: int, effort: int, chosen: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    faiss = _faiss()
+    selector = None if chosen is None else faiss.IDSelectorBatch(chosen)
+    settings = faiss.SearchParametersHNSW(efSearch=max(effort, k), sel=selector)
+    similarity, rows = index.search(units, k, params=settings)
+    return similarity, rows
+
+
+def _choose_effort(index: Any, units: np.ndarray, config: ApproximateConfig) -> tuple[int, float]:
+    """Least effort that reaches the wanted recall@10 (or the given one), and the recall measured."""
+    rng = np.random.default_rng(config.seed)
     queries = units[np.sort(rng.permutation(len(units))[: config.checks])]
     exact = _exact(units, queries, 11)
-    probes = config.probes or 1
+    effort = config.effort or 16
     while True:
-        index.nprobe = probes
-        _, found = index.search(queries, 11)
+        _, found = _query(index, queries, 11, effort)
         hits = [len(set(f) & set(e)) for f, e in zip(found.tolist(), exact.tolist(), strict=True)]
-        recall = (float(np.mean(hits)) - 1.0) / (exact.shape[1] - 1.0) if exact.shape[1] > 1 else 1.0
-        if config.probes or recall >= config.recall or probes >= index.nlist:
-            return probes, recall
-        probes = min(2 * probes, index.nlist)
+        recall = (float(np.mean(hits)) - 1.0) / max(exact.shape[1] - 1, 1)  # the query finds itself
+        if config.effort or recall >= config.recall or effort >= _MOST_EFFORT:
+            return effort, recall
+        effort *= 2
 
 
 def _exact(units: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
