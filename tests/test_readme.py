@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import blobs, write_store
 
+from conftest import blobs, write_store
 from euclidfm.model import ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
 

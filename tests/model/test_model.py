@@ -102,7 +102,10 @@ def test_a_galaxy_is_the_same_in_any_company(config, model, store):
     galaxies.flux[7] = np.nan
     galaxies.flux[8, 2:5] = np.nan
     galaxies.masks["VIS"][9, :8] = True  # half an image
+    model.fit_typical([tokenize(config, store.read(np.arange(50)))])
     together, parts = model.embed(tokenize(config, galaxies))
+    assert together.shape == (12, 3 * config.width)
+    torch.testing.assert_close(together[3, : config.width], model.typical[-1, 0])
     assert torch.isfinite(together).all()
     assert parts["VIS"][3].isnan().all() and parts["NISP"][5].isnan().all() and parts["SED"][7].isnan().all()
     for i in range(12):
