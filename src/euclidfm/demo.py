@@ -39,11 +39,11 @@ class DemoConfig:
     """Tiles of the mock sky."""
     size: int = 64
     """Side of the cutouts in pixels."""
-    steps: int = 1400
+    steps: int = 1200
     """Pre-training steps."""
-    batch: int = 64
+    batch: int = 32
     """Galaxies a step."""
-    width: int = 192
+    width: int = 96
     """Width of the model."""
     depth: int = 6
     """Blocks of the model."""
@@ -155,11 +155,19 @@ def _ingest(config: DemoConfig, out: Path) -> None:
 
 
 def _pretrain(config: DemoConfig, out: Path) -> None:
-    from euclidfm.model import ModelConfig
+    from euclidfm.model import ImageModality, ModelConfig
     from euclidfm.pretrain import PretrainConfig, pretrain
 
-    model = ModelConfig(width=config.width, depth=config.depth, heads=config.width // 32, crop=config.size)
-    settings = PretrainConfig(model=model, steps=config.steps, batch=config.batch, seed=config.seed)
+    images = (
+        ImageModality(name="VIS", bands=("VIS",), patch=16),
+        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=16),
+    )
+    model = ModelConfig(
+        images=images, width=config.width, depth=config.depth, heads=config.width // 32, crop=config.size
+    )
+    settings = PretrainConfig(
+        model=model, steps=config.steps, batch=config.batch, lr=2e-3, seed=config.seed, validate_every=100
+    )
     with bar("pretrain") as progress, record_run(out / "run", "pretrain", settings):
         pretrain(settings, out / "store", out / "run", progress)
 

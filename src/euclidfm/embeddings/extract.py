@@ -67,8 +67,8 @@ def embed(
         raise InputError(msg)
     rows = store.rows(split)
     waves = {b.name: b.wavelength_nm for b in info.sed_bands}
-    joint: list[np.ndarray] = [np.empty((0, model.config.width), np.float32)]
-    parts: dict[str, list[np.ndarray]] = {m: [joint[0]] for m in keep}
+    joint: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
@@ -81,14 +81,18 @@ def embed(
     index = store.index.take(np.sort(rows))
     return EmbeddingTable(
         **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
-        vectors=np.concatenate(joint),
-        by_modality={m: np.concatenate(p) for m, p in parts.items()},
+        vectors=_join(joint, len(model.config.modalities) * model.config.width),
+        by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
         info={
             "model": model.identity(),
             "store": str(store.path),
             "release": info.release,
             "layer": layer or model.config.layer,
             "modalities": list(keep),
-            "pooling": "mean over a modality's tokens, then over modalities",
+            "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
         },
     )
+
+
+def _join(parts: list[np.ndarray], width: int) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty((0, width), np.float32)

@@ -34,8 +34,9 @@ class EmbeddingTable:
     ra, dec : (N,) float64, degrees
     split : (N,) str
         ``train``, ``validation`` or ``test`` of the store.
-    vectors : (N, D) float32
-        Joint embedding of everything the galaxy has.
+    vectors : (N, M D) float32
+        Joint embedding: that of the M modalities joined, and for one that the galaxy lacks its typical
+        value over the training galaxies. NaN for a galaxy that has none.
     by_modality : dict of str to (N, D) float32
         Embedding of each modality; a row of NaN where the galaxy lacks it.
     info : dict

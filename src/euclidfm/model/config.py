@@ -66,7 +66,7 @@ class ModelConfig:
     mlp_ratio: float = 4.0
     """Hidden width of the feed-forward layers over `width`."""
     embed_layer: int = -1
-    """Block whose output is the embedding (1 = after the first); -1 = about two thirds deep."""
+    """Block whose output is the embedding (1 = after the first); -1 = the last."""
     image_softening: float = 3.0
     """Pixels enter as asinh(flux / (image_softening * noise))."""
     image_scaling: Literal["asinh", "standardise"] = "asinh"
@@ -116,7 +116,7 @@ class ModelConfig:
         if self.embed_layer > self.depth:
             msg = f"embed_layer {self.embed_layer} is beyond the model's {self.depth} blocks"
             raise InputError(msg)
-        return self.embed_layer if self.embed_layer > 0 else max(1, round(2 * self.depth / 3))
+        return self.embed_layer if self.embed_layer > 0 else self.depth
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> ModelConfig:

@@ -10,7 +10,7 @@ Shapes: B galaxies, S slots, T positions, D width, P values of a token.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,8 @@ class FoundationModel(nn.Module):
     >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
+    typical: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -57,6 +59,7 @@ class FoundationModel(nn.Module):
         self.here = Place(len(names), d)
         self.next = Place(len(names), d)
         self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio)
+        self.register_buffer("typical", torch.zeros(config.depth, len(names), d))
 
     @property
     def device(self) -> torch.device:
@@ -116,6 +119,9 @@ class FoundationModel(nn.Module):
     def embed(self, tokens: Tokens, layer: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Embed a batch of galaxies.
 
+        The chain runs backwards here: photometry first, then the images, each modality seeing those
+        before it (measured: the few SED tokens say most about redshift when nothing stands before them).
+
         Parameters
         ----------
         tokens : Tokens
@@ -124,20 +130,50 @@ class FoundationModel(nn.Module):
 
         Returns
         -------
-        joint : (B, D) Tensor
-            Mean over the modalities that the galaxy has; NaN for a galaxy without any.
+        joint : (B, M D) Tensor
+            The means of the M modalities, joined; for one that a galaxy lacks its typical value over
+            the training galaxies, which says nothing. NaN for a galaxy without any.
         by_modality : dict of str to (B, D) Tensor
             Mean over the modality's tokens; NaN where it is absent.
         """
-        layout = chain(tokens)
-        hidden = self.transformer(self._inputs(tokens, layout), layers=layer or self.config.layer).float()
-        at = layout.positions.clamp(max=hidden.shape[1] - 1)[..., None].expand(-1, -1, hidden.shape[-1])
-        by_slot = hidden.gather(1, at)
-        means = {}
-        for name, span in layout.spans.items():
-            valid = layout.valid[:, span, None].float()
-            means[name] = (by_slot[:, span] * valid).sum(1) / valid.sum(1)  # 0 / 0 is NaN: absent
-        return torch.stack(list(means.values())).nanmean(0), means
+        layer = layer or self.config.layer
+        means = self._means(tokens, (layer,))[layer]
+        parts = [torch.where(v.isnan(), self.typical[layer - 1, i], v) for i, v in enumerate(means.values())]
+        joint = torch.cat(parts, dim=1)
+        nothing = torch.stack([v[:, 0].isnan() for v in means.values()]).all(0)
+        return joint.masked_fill(nothing[:, None], torch.nan), means
+
+    def _means(self, tokens: Tokens, layers: Iterable[int]) -> dict[int, dict[str, Tensor]]:
+        """Mean over each modality's tokens after the given blocks; NaN where it is absent."""
+        last_first = torch.arange(len(tokens) - 1, -1, -1, device=self.device)
+        b = next(iter(tokens.values())).valid.shape[0]
+        layout = chain(tokens, last_first.expand(b, -1))
+        x = self._inputs(tokens, layout)
+        at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
+        out = {}
+        for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
+            x = block(x)
+            if number in layers:
+                by_slot = x.float().gather(1, at)
+                out[number] = {
+                    name: (by_slot[:, span] * layout.valid[:, span, None]).sum(1)
+                    / layout.valid[:, span, None].sum(1)  # 0 / 0 is NaN: absent
+                    for name, span in layout.spans.items()
+                }
+        return out
+
+    @torch.inference_mode()
+    def fit_typical(self, batches: Iterable[Tokens]) -> None:
+        """Set each modality's typical embedding: the mean over the galaxies of some batches that have it."""
+        layers = range(1, self.config.depth + 1)
+        total = torch.zeros_like(self.typical, dtype=torch.float64)
+        count = torch.zeros(len(self.config.modalities), 1, dtype=torch.float64, device=self.device)
+        for tokens in batches:
+            for layer, means in self._means(tokens, layers).items():
+                for i, v in enumerate(means.values()):
+                    total[layer - 1, i] += v.double().nansum(0)
+                    count[i] += (~v[:, 0].isnan()).sum() if layer == 1 else 0
+        self.typical.copy_((total / count.clamp(min=1)).float())
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write ``model.safetensors`` and ``model.json`` to a folder."""

@@ -68,11 +68,11 @@ class Transformer(nn.Module):
             for layer in (block.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
 
-    def forward(self, x: Tensor, layers: int | None = None) -> Tensor:
-        """Run the first `layers` blocks (default all, then the last norm)."""
-        for block in self.blocks[:layers]:
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
+        for block in self.blocks:
             x = block(x)
-        return self.norm(x) if layers is None else x
+        return self.norm(x)
 
 
 def _init_weights(module: nn.Module) -> None:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as dist
@@ -135,7 +136,7 @@ def _pretrain(
     bands = tuple(b for b in scaled.image_bands if b in store.info.image_bands)
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
-    held_out = _validation_tokens(store, scaled, bands, waves)
+    held_out = _plain_tokens(store, scaled, store.rows("validation")[:512], bands, waves, world.device)
     precision = _precision(config, world.device)
     begun = time.monotonic()
     batches = stream.forever(step)
@@ -175,6 +176,7 @@ def _pretrain(
                 out / "checkpoints", step, model, optimizer, {"store": str(store.path)}, config.keep
             )
     records.flush()
+    model.eval().fit_typical(_plain_tokens(store, scaled, rows[:512], bands, waves, world.device))
     if world.rank == 0:
         spent = time.monotonic() - begun
         run = {
@@ -189,7 +191,7 @@ def _pretrain(
         }
         write_json(out / "run.json", run)
         model.save(out, {"store": str(store.path), "release": store.info.release, "steps": step})
-    return model.eval()
+    return model
 
 
 class _LossModule:
@@ -264,11 +266,17 @@ def _autocast(device: torch.device, precision: torch.dtype) -> Any:
     return torch.autocast(device.type, dtype=precision) if precision != torch.float32 else nullcontext()
 
 
-def _validation_tokens(
-    store: GalaxyStore, config: ModelConfig, bands: tuple[str, ...], waves: dict[str, float], most: int = 512
+def _plain_tokens(
+    store: GalaxyStore,
+    config: ModelConfig,
+    rows: np.ndarray,
+    bands: tuple[str, ...],
+    waves: dict[str, float],
+    device: torch.device,
 ) -> list[Tokens]:
-    rows = store.rows("validation")[:most]
-    return [tokenize(config, g, waves) for g in store.batches(rows, 128, bands)] if len(rows) else []
+    """Tokens of some galaxies, in batches, nothing withheld or turned."""
+    batches = store.batches(rows, 128, bands)
+    return [{m: t.to(device) for m, t in tokenize(config, g, waves).items()} for g in batches]
 
 
 @torch.no_grad()
@@ -278,10 +286,9 @@ def _validate(
     """Validation loss in the default order, with nothing withheld."""
     sums = {m: torch.zeros(2) for m in model.config.modalities}
     for tokens in held_out:
-        moved = {m: t.to(model.device) for m, t in tokens.items()}
         with _autocast(model.device, precision):
-            predictions = model(moved)
-        for m, pair in model.loss_sums(predictions, moved).items():
+            predictions = model(tokens)
+        for m, pair in model.loss_sums(predictions, tokens).items():
             sums[m] += torch.stack(pair).cpu()
     means = {m: float(s[0] / s[1].clamp(min=1e-6)) for m, s in sums.items()}
     total = sum(config.model.loss_weights.get(m, 1.0) * v for m, v in means.items())

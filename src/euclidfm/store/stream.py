@@ -9,7 +9,7 @@ batches that one process would.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class Stream:
     pool: int = 0
     bands: tuple[str, ...] | None = None
 
+    _whole: tuple[np.ndarray, Galaxies] | None = field(default=None, init=False, repr=False)
+
     def __post_init__(self) -> None:
         if self.pool == 0:
             info = self.store.info
@@ -79,10 +81,14 @@ class Stream:
         """Yield this rank's share of each batch of an epoch, from batch number `start`."""
         rows, pool = self.order(epoch)
         held: dict[int, tuple[np.ndarray, Galaxies]] = {}
+        if self._whole is not None:  # all rows fit in one pool: decoded once, for all epochs
+            held[0] = self._whole
         for b in range(start, self.batches_per_epoch):
             here = slice(b * self.batch + self.rank, (b + 1) * self.batch, self.world)
             needed = np.unique(pool[here])
             held = {p: held[p] if p in held else self._read_pool(rows[pool == p]) for p in needed}
+            if pool[-1] == 0:
+                self._whole = held[0]
             parts = []
             for p in needed:
                 sorted_rows, galaxies = held[p]

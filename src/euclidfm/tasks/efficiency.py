@@ -260,7 +260,7 @@ def _study(task: Task, store: GalaxyStore, methods: Methods) -> _Study | None:
     split = store.column("split")
     seen = np.ones(len(store), bool)
     for inputs in methods.embs:  # the same galaxies for every method
-        seen &= np.isfinite(methods.vectors(inputs)).any(axis=1)
+        seen &= np.isfinite(methods.spaces(inputs)["joint"]).any(axis=1)
     classes: tuple[str, ...] = ()
     if task.kind == "classification":
         classes = task.classes_of(y[(split == "train") & seen])

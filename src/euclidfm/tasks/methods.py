@@ -22,6 +22,7 @@ from euclidfm.tasks.baselines.photometric import (
 )
 from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
 from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.spaces import choose_space, spaces_of
 
 __all__ = ["METHODS", "Methods"]
 
@@ -62,7 +63,7 @@ class Methods:
     cnn_bands: tuple[str, ...]
     cnn: CNNConfig
     resnet: ResNetConfig
-    _vectors: dict[str, np.ndarray] = field(default_factory=dict)
+    _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -89,7 +90,9 @@ class Methods:
     ) -> np.ndarray:
         """Learn from the training rows and predict the test rows."""
         if method in PROBES:
-            V = self.vectors(inputs)
+            V = self.spaces(inputs)[
+                choose_space({n: v[train] for n, v in self.spaces(inputs).items()}, y, seed)
+            ]
             scaler = Scaler.of(V[train])
             head = make_head(PROBES[method], classes, seed)
             head.fit(scaler(V[train]), y)
@@ -108,18 +111,19 @@ class Methods:
             )
         return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
 
-    def vectors(self, inputs: str) -> np.ndarray:
-        """(rows of the store, D) joint vectors; NaN for a galaxy without."""
+    def spaces(self, inputs: str) -> dict[str, np.ndarray]:
+        """(rows of the store, D) vectors, joint and by modality; NaN for a galaxy without."""
         if inputs not in self._vectors:
             emb = self.embs[inputs]
             ids = self.store.column("object_id")
             order = np.argsort(emb.object_id, kind="stable")
             at = np.searchsorted(emb.object_id[order], ids).clip(0, max(len(emb) - 1, 0))
             rows = order[at]
-            out = np.full((len(ids), emb.vectors.shape[1]), np.nan, np.float32)
             here = emb.object_id[rows] == ids
-            out[here] = emb.vectors[rows[here]]
-            self._vectors[inputs] = out
+            self._vectors[inputs] = {
+                name: np.where(here[:, None], vectors[rows], np.float32(np.nan))
+                for name, vectors in spaces_of(emb).items()
+            }
         return self._vectors[inputs]
 
     def photometry(self) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from euclidfm.files import read_json, versions, write_json
 from euclidfm.tasks.heads import Head, Scaler, make_head
 from euclidfm.tasks.known import get
 from euclidfm.tasks.records import Record, evaluate
+from euclidfm.tasks.spaces import choose_space, spaces_of
 from euclidfm.tasks.task import Task
 
 __all__ = ["Probe", "features_of", "fit_probe", "inputs_of", "load_probe"]
@@ -208,7 +209,7 @@ def fit_probe(
     *,
     head: str = "linear",
     seed: int = 0,
-    use: tuple[str, ...] = ("joint",),
+    use: tuple[str, ...] = ("auto",),
     rows: np.ndarray | None = None,
 ) -> Probe:
     """Fit a head to the labelled training galaxies; see `Task.fit`.
@@ -228,6 +229,9 @@ def fit_probe(
         classes = task.classes_of(y)
         y = task.encode(y, classes)
     y = y.astype(float)
+    inputs = inputs_of(emb, ("joint",) if use == ("auto",) else use)
+    if use == ("auto",):
+        use = _chosen(task, train, y, classes, seed)
     X = features_of(train, use)
     good = np.isfinite(y) & np.isfinite(X).any(axis=1)
     check_labels(task, y[good], classes)
@@ -236,8 +240,17 @@ def fit_probe(
     fitted.fit(scaler(X[good]), y[good] if classes else task.forward(y[good]))
     limits = (float(y[good].min()), float(y[good].max()))
     source = {k: v for k, v in emb.info.items() if isinstance(v, str | int | float | bool)}
-    info = {"n_train": int(good.sum()), "seed": seed, "inputs": inputs_of(emb, use), "embeddings": source}
+    info = {"n_train": int(good.sum()), "seed": seed, "inputs": inputs, "embeddings": source}
     return Probe(task, head, fitted, scaler, use, classes, limits, info)
+
+
+def _chosen(
+    task: Task, train: EmbeddingTable, y: np.ndarray, classes: tuple[str, ...], seed: int
+) -> tuple[str, ...]:
+    good = np.isfinite(y) & np.isfinite(train.vectors).any(axis=1)
+    check_labels(task, y[good], classes)
+    spaces = {name: vectors[good] for name, vectors in spaces_of(train).items()}
+    return (choose_space(spaces, y[good] if classes else task.forward(y[good]), seed),)
 
 
 def check_labels(task: Task, y: np.ndarray, classes: Sequence[str] = ()) -> None:

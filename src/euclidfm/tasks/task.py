@@ -154,7 +154,7 @@ class Task:
         *,
         head: str = "linear",
         seed: int = 0,
-        use: Sequence[str] = ("joint",),
+        use: Sequence[str] = ("auto",),
     ) -> Probe:
         """Learn from the galaxies of split ``train`` that have a label.
 
@@ -167,7 +167,8 @@ class Task:
             ``auto`` is the strongest: it chooses a curved map if that cross-validates better.
         seed : int
         use : sequence of str
-            ``joint``, or names of modalities whose vectors are joined.
+            ``auto``: the joint vectors or those of one modality, by cross-validation; ``joint``; or names
+            of modalities whose vectors are joined.
 
         Returns
         -------
