@@ -71,11 +71,13 @@ class _LineProgress:
     def __init__(self, title: str, unit: str) -> None:
         self._title, self._unit = title, unit
         self._begun = self._said = time.monotonic()
+        self._finished = False
 
     def __call__(self, done: int, total: int, what: str = "") -> None:
         now = time.monotonic()
-        if done < total and now - self._said < 20.0:
+        if self._finished or (done < total and now - self._said < 20.0):
             return
+        self._finished = done >= total
         self._said = now
         spent = max(now - self._begun, 1e-9)
         left = spent / done * (total - done) if done else float("nan")

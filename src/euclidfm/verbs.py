@@ -29,7 +29,7 @@ T = TypeVar("T")
 class _Parser(ArgumentParser):
     """An argument parser whose complaint is one sentence."""
 
-    def error(self, message: str, ex: Exception | None = None) -> Any:  # type: ignore[override]
+    def error(self, message: str, ex: Exception | None = None) -> Any:
         msg = f"{' '.join(str(message).split())} (see `{self.prog} --help`)"
         raise InputError(msg) from ex
 

@@ -11,6 +11,9 @@ from euclidfm.report.records import PHOTOMETRY, method_name
 
 __all__ = ["purity", "stars"]
 
+_STAR_METRICS = ("auc", "average_precision", "precision", "recall", "class_balance")
+"""Metrics in the page; report.json has all of them."""
+
 
 def purity(data: ReportData) -> Section:
     """Share of the same kind among the nearest k, against chance."""
@@ -20,29 +23,23 @@ def purity(data: ReportData) -> Section:
     if not records:
         return missing("purity", title, "The similarity search was not evaluated.")
     sizes = sorted({int(str(r["metric"]).partition("@")[2]) for r in records})
-    spaces = list(dict.fromkeys(str(r.get("inputs") or "joint") for r in records))
+    spaces = list(dict.fromkeys(_space(r) for r in records))
+    found = {(str(r.get("kind", "")), _space(r), str(r["metric"])): r for r in records}
     rows = []
-    for space in spaces:
-        for kind in dict.fromkeys(str(r.get("kind", "")) for r in records):
-            ours = {
-                str(r["metric"]): r
-                for r in records
-                if r.get("kind", "") == kind and (r.get("inputs") or "joint") == space
-            }
-            if not ours:
-                continue
-            any_of = next(iter(ours.values()))
-            cells = [escape(kind.replace("_", " ")), escape(space), number(any_of.get("members"))]
-            cells.append(fixed(any_of.get("base_rate")))
-            for k in sizes:
-                cells += _purity_cells(ours.get(f"purity@{k}"))
-            rows.append(cells)
-    head = ["kind", "space", "known", "base rate"]
-    for k in sizes:
-        head += [f"of nearest {k}", "over chance"]
+    for kind in dict.fromkeys(str(r.get("kind", "")) for r in records):
+        any_of = next(r for r in records if str(r.get("kind", "")) == kind)
+        cells = [
+            escape(kind.replace("_", " ")),
+            number(any_of.get("members")),
+            fixed(any_of.get("base_rate")),
+        ]
+        cells += [_purity_cell(found.get((kind, space, f"purity@{k}"))) for k in sizes for space in spaces]
+        rows.append(cells)
+    head = ["kind", "known", "base rate"]
+    head += [f"of nearest {k}, {escape(space)}" for k in sizes for space in spaces]
     note = (
         "Mean share of the same kind among the nearest k of each known example (68% interval over queries), "
-        "and its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k places: the "
+        "and in brackets its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k places: the "
         "largest share possible stands beside."
     )
     return Section(
@@ -50,13 +47,17 @@ def purity(data: ReportData) -> Section:
     )
 
 
-def _purity_cells(record: dict[str, Any] | None) -> list[str]:
+def _space(record: dict[str, Any]) -> str:
+    return str(record.get("inputs") or "joint")
+
+
+def _purity_cell(record: dict[str, Any] | None) -> str:
     if record is None:
-        return ["–", "–"]
+        return "–"
     ceiling = record.get("ceiling")
-    most = f" <small>* ≤ {fixed(ceiling, 2)}</small>" if ceiling is not None and ceiling < 1 else ""
-    interval = f"<small>{fixed(record.get('low'))} – {fixed(record.get('high'))}</small>"
-    return [f"{fixed(record['value'])}{interval}{most}", f"× {number(record.get('lift'), 2)}"]
+    most = f" * ≤ {fixed(ceiling, 2)}" if ceiling is not None and ceiling < 1 else ""
+    interval = f"<small>{fixed(record.get('low'))} – {fixed(record.get('high'))}{most}</small>"
+    return f"{fixed(record['value'])} (× {number(record.get('lift'), 2)}){interval}"
 
 
 def stars(data: ReportData) -> Section:
@@ -65,6 +66,7 @@ def stars(data: ReportData) -> Section:
     records = [r for r in data.records(data.inputs.star) if r.get("value") is not None]
     if not records:
         return missing("star", title, "Stars were not classified.")
+    shown = [r for r in records if r["metric"] in _STAR_METRICS]
     auc = [r for r in records if r["metric"] == "auc"]
     line = ""
     if auc:
@@ -79,9 +81,9 @@ def stars(data: ReportData) -> Section:
             number(r.get("n_train")),
             number(r.get("n_test")),
         ]
-        for r in records
+        for r in shown
     ]
-    classes = ["photometry" if r["method"] in PHOTOMETRY else "" for r in records]
+    classes = ["photometry" if r["method"] in PHOTOMETRY else "" for r in shown]
     note = "Shaded: catalogue photometry alone, without the foundation model."
     return Section(
         key="star",
