@@ -39,8 +39,8 @@ def purity(data: ReportData) -> Section:
     head += [f"of nearest {k}, {escape(space)}" for k in sizes for space in spaces]
     note = (
         "Mean share of the same kind among the nearest k of each known example (68% interval over queries), "
-        "and in brackets its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k places: the "
-        "largest share possible stands beside."
+        "and in brackets its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k "
+        "places: the largest share possible stands beside."
     )
     return Section(
         key="purity", title=title, html=table(head, rows) + caption(note), data={"records": records}
