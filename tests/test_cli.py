@@ -6,10 +6,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import blobs, write_store
 from euclidfm.cli import VERBS, main
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.verbs import _SPECS
+from samples import blobs, write_store
 
 TINY = [
     "--steps=4", "--batch=16", "--model.crop=16", "--model.width=32", "--model.depth=2", "--model.heads=4",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import blobs, write_store
 from euclidfm.model import ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
+from samples import blobs, write_store
 
 README = Path(__file__).parents[1] / "README.md"
 

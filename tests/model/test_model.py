@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from conftest import blobs, write_store
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.chain import chain
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, spiral_order, withhold
 from euclidfm.model.transformer import causal_attention
+from samples import blobs, write_store
 
 SMALL = ModelConfig(
     images=(

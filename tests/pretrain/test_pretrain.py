@@ -14,10 +14,10 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 import euclidfm as ef
-from conftest import blobs, write_store
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
+from samples import blobs, write_store
 
 MODEL = ModelConfig(
     images=(
