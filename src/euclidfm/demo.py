@@ -153,7 +153,7 @@ def _ingest(config: DemoConfig, out: Path) -> None:
         seed=config.seed,
         release="mock",
     )
-    with bar("ingest") as progress:
+    with bar("ingest") as progress, record_run(out / "store", "ingest", settings, appears=True):
         ingest(settings, out / "store", progress=progress, overwrite=True)
 
 

@@ -112,7 +112,7 @@ def versions() -> dict[str, str]:
 
 
 @contextmanager
-def record_run(folder: str | Path, verb: str, config: Any) -> Iterator[None]:
+def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = False) -> Iterator[None]:
     """Keep what was run, with what, and how it ended.
 
     Writes ``folder/<verb>.run.json`` and appends to ``folder/euclidfm.log``.
@@ -123,11 +123,15 @@ def record_run(folder: str | Path, verb: str, config: Any) -> Iterator[None]:
     verb : str
     config : dataclass or mapping
         The resolved config, seed included.
+    appears : bool
+        The run itself makes the folder, all at once; until then the log is kept beside it.
     """
     folder = Path(folder)
-    existed = folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder / "euclidfm.log", delay=True)
+    home = folder.parent if appears else folder
+    existed = home.exists()
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / f".{folder.name}.log-{os.getpid()}" if appears else folder / "euclidfm.log"
+    handler = logging.FileHandler(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     log = logging.getLogger("euclidfm")
     log.setLevel(logging.INFO)
@@ -144,12 +148,16 @@ def record_run(folder: str | Path, verb: str, config: Any) -> Iterator[None]:
         log.info("%s done in %.1f s", verb, seconds)
         card = {"verb": verb, "config": plain(config), "versions": versions(), "seconds": round(seconds, 2)}
         write_json(folder / f"{verb}.run.json", card)
+        if appears:
+            path.replace(folder / "euclidfm.log")
     finally:
         log.removeHandler(handler)
         handler.close()
-        if not existed and [p.name for p in folder.iterdir()] == ["euclidfm.log"]:
-            (folder / "euclidfm.log").unlink()
-            folder.rmdir()
+        only_a_log = not existed and [p.name for p in home.iterdir()] == [path.name]
+        if path.exists() and (appears or only_a_log):
+            path.unlink()
+        if only_a_log:
+            home.rmdir()
 
 
 def write_table(table: Any, path: str | Path) -> None:

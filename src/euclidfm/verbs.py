@@ -106,7 +106,7 @@ def _ingest(args: Namespace) -> None:
     from euclidfm.ingest import IngestConfig, ingest
 
     config = _config(IngestConfig, args, source=args.source)
-    with bar("ingest") as progress:
+    with bar("ingest") as progress, record_run(args.out, "ingest", config, appears=True):
         summary = ingest(config, args.out, progress=progress, overwrite=args.overwrite)
     for step, left in summary["funnel"]:
         _say(f"{left:>9}  {step}")
