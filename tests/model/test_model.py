@@ -206,6 +206,27 @@ def test_chain_puts_invalid_slots_last(config, store):
         assert len(set(layout.slots[i].tolist())) == layout.slots.shape[1]
 
 
+def test_gradients_repeat_exactly_on_many_threads():
+    """At a size where torch spreads sums over threads: the order of summing must not vary."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        torch.manual_seed(0)
+        images = (ImageModality(name="VIS", bands=("VIS",), patch=16),)
+        model = FoundationModel(ModelConfig(images=images, width=96, depth=2, heads=3))
+        tokens = tokenize(model.config, blobs(32, size=64))
+        order = torch.rand(32, 2, generator=torch.Generator().manual_seed(1)).argsort(1)
+        gradients = []
+        for _ in range(4):
+            model.zero_grad()
+            sum(a / b for a, b in model.loss_sums(model(tokens, order), tokens).values()).backward()
+            gradients.append({n: p.grad.clone() for n, p in model.named_parameters()})
+        for again in gradients[1:]:
+            assert [n for n in again if not torch.equal(again[n], gradients[0][n])] == []
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_save_and_load(model, tmp_path, store, config):
     model.save(tmp_path / "run")
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"model.json", "model.safetensors"}

@@ -83,8 +83,9 @@ class FoundationModel(nn.Module):
         after = torch.cat([layout.slots[:, 1:], layout.slots.new_zeros(b, 1)], dim=1)
         has_next = torch.zeros_like(after, dtype=torch.bool)
         has_next[:, :-1] = layout.valid.gather(1, layout.slots)[:, 1:]
-        end = len(here)
-        return x + torch.cat([following, self.end[None]])[torch.where(has_next, after, end)]
+        places = torch.cat([following, self.end[None]])
+        # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
+        return x + F.embedding(torch.where(has_next, after, len(here)), places)
 
     def forward(
         self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
