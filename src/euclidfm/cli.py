@@ -13,6 +13,7 @@ __all__ = ["VERBS", "main"]
 
 VERBS = {
     "simulate": "make a mock Euclid sky: mosaics and catalogues in the Q1 formats",
+    "validate": "draw a mock sky's validation figures and measure its distance from real data",
     "ingest": "read mosaics and catalogues, cutouts, or a photometric table into a store",
     "pretrain": "pre-train a foundation model on a store",
     "embed": "turn the galaxies of a store into vectors",

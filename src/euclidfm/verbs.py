@@ -76,8 +76,9 @@ def _say(text: str) -> None:
 def _add_simulate(parser: _Parser) -> None:
     from euclidfm.simulate import SkyConfig
 
-    parser.add_argument("--out", type=str, required=True, help="folder for the sky files")
+    parser.add_argument("--out", type=str, default="sky", help="folder for the sky files")
     parser.add_class_arguments(SkyConfig, as_group=False)
+    parser.set_defaults(processes=0)
 
 
 def _simulate(args: Namespace) -> None:
@@ -88,6 +89,26 @@ def _simulate(args: Namespace) -> None:
         summary = simulate_sky(config, args.out, progress)
     kinds = ", ".join(f"{n} {kind}" for kind, n in summary["kinds"].items())
     _say(f"{args.out}: {summary['objects']} objects ({kinds}) in {len(summary['files'])} files")
+
+
+# validate ------------------------------------------------------------------------------------
+
+
+def _add_validate(parser: _Parser) -> None:
+    parser.add_argument("sky", type=str, help="folder that `euclidfm simulate` wrote")
+    parser.add_argument("--out", type=str, default="validation", help="folder for the figures")
+    parser.add_argument("--real", type=str | None, default=None, help="folder of real tables to compare with")
+
+
+def _validate(args: Namespace) -> None:
+    from euclidfm.simulate import validate_sky
+    from euclidfm.simulate.validate import summary_lines
+
+    with bar("validate", "steps") as progress:
+        result = validate_sky(args.sky, args.out, args.real, progress)
+    for line in summary_lines(result):
+        _say(line)
+    _say(f"{args.out}: figures and validation.json")
 
 
 # ingest --------------------------------------------------------------------------------------
@@ -336,9 +357,21 @@ _SPECS = {
 Writes a folder of VIS, NIR-Y, NIR-J and NIR-H mosaics with RMS and flag maps, MER catalogues, a table
 of spectroscopic redshifts, and truth.parquet, in the names and units of the Q1 release.
 
+example: euclidfm simulate --preset q1-like --galaxies 20000 --seed 1
 example: euclidfm simulate --objects 3600 --seed 1 --out sky/""",
         _add_simulate,
         _simulate,
+    ),
+    "validate": _Verb(
+        """Draw the validation figures of a mock sky and measure how far it is from real data.
+
+Input: a sky. Output: a folder with number counts, n(z), size and colour planes, a contact sheet of every
+class, and validation.json. With real tables (--real, EUCLIDFM_REAL_DATA) mock and real are overlaid, and
+two-sample distances and the accuracy of a real-or-mock classifier are printed.
+
+example: euclidfm validate sky/ --out validation/""",
+        _add_validate,
+        _validate,
     ),
     "ingest": _Verb(
         """Read telescope files into a store.

@@ -36,7 +36,7 @@ def test_band_integration_against_a_hand_derivation():
 
 
 def test_speclite_gives_the_same_colour_of_a_redshifted_template():
-    """An independent path: speclite's own AB magnitudes of the elliptical at z = 0.5."""
+    """An independent path: speclite's own AB magnitudes of the youngest elliptical at z = 0.5."""
     import astropy.units as u
     import speclite.filters
 
@@ -48,7 +48,7 @@ def test_speclite_gives_the_same_colour_of_a_redshifted_template():
     names = ("decam2014-r", "Euclid-VIS", "Euclid-H")
     mags = speclite.filters.load_filters(*names).get_ab_magnitudes(flux, wave * 10 * (1 + z) * u.Angstrom)
     theirs = np.array([float(mags[n][0]) for n in names])
-    weights = template_weights(*(np.array([v]) for v in (0.0, 0.0, 0.0, 0.0)))
+    weights = template_weights(np.array([False]), *(np.array([v]) for v in (0.0, 0.0, 0.0, 0.0)))
     ours = galaxy_table().fluxes(weights, np.array([z]), np.array([0.0]))[0]
     ours = -2.5 * np.log10(ours[[SED_BANDS.index(b) for b in ("r", "VIS", "H")]])
     np.testing.assert_allclose(np.diff(ours), np.diff(theirs), atol=0.01)
@@ -62,6 +62,14 @@ def test_cosmology_golden_numbers():
     z = np.array([0.1, 0.7, 2.0])
     np.testing.assert_allclose(luminosity_distance_mpc(z), cosmos.luminosity_distance(z).value, rtol=1e-4)
     np.testing.assert_allclose(kpc_per_arcsec(z), cosmos.kpc_proper_per_arcmin(z).value / 60, rtol=1e-4)
+
+
+def test_a_stretched_curve_has_the_wavelength_asked_for():
+    """f_nu flat gives 1 whatever the curve; a steep one goes as the mean wavelength does."""
+    here, there = (BandIntegrator((name,)) for name in ("hsc2017-z", "hsc2017-z@950.0"))
+    assert there(WAVE**-2.0)[0] == pytest.approx(1.0, rel=1e-12)
+    ratio = there(WAVE**1.0)[0] / here(WAVE**1.0)[0]
+    assert ratio == pytest.approx((950.0 / 889.8) ** 3, rel=0.02)
 
 
 def test_dust_and_intergalactic_gas_behave():

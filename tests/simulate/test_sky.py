@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+import contextlib
 import filecmp
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("speclite")
-pytest.importorskip("galsim")
+pytest.importorskip("rail.utils")
 
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
+from euclidfm import cli
 from euclidfm.errors import InputError
+from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.simulate import PRESETS, SkyConfig, simulate_sky
+from euclidfm.simulate.artefacts import star_ghost
 from euclidfm.simulate.tile import make_tile
+from euclidfm.store import GalaxyStore
 from euclidfm.survey import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
 
 SMALL = {"objects": 60, "tiles": 2, "seed": 7}
@@ -200,13 +207,14 @@ def test_a_finished_tile_is_not_done_again(tmp_path):
     "bad",
     [
         {"objects": 0},
-        {"tiles": 0},
+        {"tiles": -1},
         {"objects": 3, "tiles": 4},
         {"preset": "hubble"},
         {"density": -1.0},
         {"star_fraction": 0.9, "quasar_fraction": 0.9},
         {"rarity_boost": 2.0},
-        {"processes": 0},
+        {"processes": -1},
+        {"galaxies": 0},
         {"objects": 10_000_000, "tiles": 1},
     ],
 )
@@ -218,3 +226,71 @@ def test_bad_configuration_is_one_clear_sentence(bad):
 def test_presets_differ_in_depth_and_sharpness():
     assert PRESETS["deeper"].noise < 1 < PRESETS["shallower"].noise
     assert PRESETS["other-survey"].psf > 1
+
+
+def test_galaxies_wanted_are_galaxies_made(tmp_path):
+    """As asked on the command line: about so many galaxies, a tile for every thousand objects."""
+    cfg = SkyConfig(galaxies=50, seed=2)
+    assert cfg.tiles == 1
+    assert SkyConfig(galaxies=20_000).tiles == 25
+    assert cli.main(["simulate", "--galaxies", "50", "--seed", "2", "--out", str(tmp_path / "sky")]) == 0
+    kinds = pq.read_table(tmp_path / "sky" / "truth.parquet")["kind"].to_pylist()
+    assert abs(kinds.count("galaxy") - 50) <= 3
+    assert len(kinds) == cfg.objects
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_is_read_by_ingest(preset, tmp_path):
+    """Images of four bands and nine fluxes, in that preset's bands, with that preset's noise."""
+    sky = tmp_path / "sky"
+    cfg = SkyConfig(objects=24, tiles=1, seed=4, preset=preset, star_fraction=0.0, artefact_fraction=0.0)
+    simulate_sky(cfg, sky)
+    bands = PRESETS[preset].sed_bands
+    config = IngestConfig(source=str(sky), size=32, sed_bands=bands, selection="everything-detected")
+    summary = ingest(config, tmp_path / "store")
+    assert summary["rows"] >= 20
+    store = GalaxyStore.open(tmp_path / "store")
+    galaxies = store.read(np.arange(len(store)))
+    assert np.isfinite(galaxies.flux).mean() > 0.85
+    seen = np.isfinite(galaxies.noise["VIS"]) & (galaxies.noise["VIS"] > 0)
+    level = np.median(galaxies.noise["VIS"][seen]) / BANDS["VIS"].pixel_rms_ujy
+    assert level == pytest.approx(PRESETS[preset].noise, rel=0.3)
+
+
+def test_bright_stars_leave_ghosts_and_spikes():
+    """A VIS 16 star: its ghost is flagged beside it, with half a per cent of its light."""
+    flux = np.array([1445.0, 900.0, 900.0, 900.0])
+    ghost = star_ghost(flux, np.random.default_rng(0))
+    assert ghost.image[0].sum() == pytest.approx(0.005 * 1445.0, rel=1e-3)
+    assert ghost.image[1:].sum() == 0
+    assert (ghost.flag[0] & 32).sum() > 500
+    size = ghost.image.shape[-1]
+    assert ghost.image[0, size // 2, size // 2] < 0.1 * ghost.image[0].max()  # a hole in the middle
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_sky_is_the_same(sky, tmp_path):
+    """kill -9 during the run, five times, then once more to the end: the same files."""
+    folder, summary = sky
+    command = [
+        sys.executable,
+        "-m",
+        "euclidfm.cli",
+        "simulate",
+        "--objects",
+        "60",
+        "--tiles",
+        "2",
+        "--seed",
+        "7",
+    ]
+    command += ["--processes", "1", "--out", str(tmp_path)]
+    for delay in np.random.default_rng(0).uniform(1.0, 4.0, 5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(delay)
+        process.kill()
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True)
+    for name in summary["files"]:
+        assert filecmp.cmp(folder / name, tmp_path / name, shallow=False), name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("speclite")
-pytest.importorskip("galsim")
+pytest.importorskip("rail.utils")
 
 from euclidfm.errors import InputError
 from euclidfm.simulate import SkyConfig, compare, simulate_sky, validate_sky

@@ -13,7 +13,7 @@ import numpy as np
 
 from euclidfm.survey import EUCLID_BANDS
 
-__all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "long_trail", "spikes"]
+__all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "long_trail", "spikes", "star_ghost"]
 
 FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
 """Bits of the flag maps."""
@@ -93,6 +93,23 @@ def _ghost(rng: np.random.Generator) -> Stamp:
     for b in (0,) if rng.random() < 0.5 else (1, 2, 3):
         out.image[b] += disc * level * (1 if b == 0 else 2.5)
         out.flag[b][disc > 0.3] |= FLAG_BITS["ghost"]
+    return out
+
+
+def star_ghost(flux: np.ndarray, rng: np.random.Generator) -> Stamp:
+    """Out-of-focus reflection that a bright star leaves in VIS: a disc with a hole, 0.5% of its light.
+
+    Parameters
+    ----------
+    flux : array
+        The star's flux in the imaged bands, µJy.
+    """
+    out = _empty(96)
+    x, y = _grid(96)
+    r, outer = np.sqrt(x * x + y * y), rng.uniform(24, 30)
+    disc = 1 / (1 + np.exp((r - outer) / 0.8)) / (1 + np.exp(-(r - 0.4 * outer) / 0.8))
+    out.image[0] += disc / disc.sum() * 0.005 * float(flux[0])
+    out.flag[0][disc > 0.3] |= FLAG_BITS["ghost"]
     return out
 
 

@@ -16,12 +16,22 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.simulate.population import draw_parent, galaxy_fluxes
 from euclidfm.simulate.seds import galaxy_table
-from euclidfm.survey import EUCLID_BANDS, abmag_from_ujy, ujy_per_count
+from euclidfm.survey import EUCLID_BANDS, abmag_from_ujy, band, ujy_per_count
 
 __all__ = [
     "Sample", "aligned", "classifier_accuracy", "desi_pair", "distances", "q1_noise", "real_data_folder",
     "sky_statistics", "zcosmos_pair",
 ]  # fmt: skip
+
+
+COSMOS_CURVES = (
+    "cfht_megacam-ustar",
+    *(f"{curve}@{band(name).wavelength_nm}" for curve, name in (
+        ("bessell-V", "V_subaru"), ("hsc2017-r", "r_subaru"), ("hsc2017-i", "i_subaru"),
+        ("hsc2017-z", "z_subaru"), ("twomass-Ks", "K_cfht"),
+    )),
+)  # fmt: skip
+"""Curves of u* V r+ i+ z+ K: MegaCam's own, the others like Subaru's and WIRCam's (speclite lacks those)."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +116,7 @@ def zcosmos_pair(folder: Path, rng: np.random.Generator) -> tuple[Sample, Sample
     z = data["zpec"]
     ok = secure & (z > 0.03) & (z < 1.4) & (mag > 10).all(1) & (mag[:, 3] < 22.5) & (mag[:, 3] > 17)
     z, mag, err = z[ok], mag[ok], np.clip(err[ok], 0.005, 0.5)
-    curves = ("cfht_megacam-u", "bessell-V", "hsc2017-r", "hsc2017-i", "hsc2017-z", "twomass-Ks")
-    mock, mock_z, _ = _draw_flux_limited(curves, "hsc2017-i", 22.5, 40_000, rng)
+    mock, mock_z, _ = _draw_flux_limited(COSMOS_CURVES, COSMOS_CURVES[3], 22.5, 40_000, rng)
     pick = _like(np.column_stack([z, mag[:, 3]]), np.column_stack([mock_z, mock[:, 3]]), rng, (0.05, 0.5))
     noisy = (
         mock[pick]
@@ -217,10 +226,10 @@ def q1_noise(folder: Path) -> dict[str, dict[str, float]]:
 
     out = {}
     with fits.open(folder / "euclid_q1" / "group_300px.fits") as hdus:
-        for band in EUCLID_BANDS:
-            stem = "VIS" if band == "VIS" else f"NIR_{band}"
+        for name in EUCLID_BANDS:
+            stem = "VIS" if name == "VIS" else f"NIR_{name}"
             image, rms = hdus[f"{stem}_FLUX"], hdus[f"{stem}_RMS"].data
-            out[band] = sky_statistics(np.asarray(image.data, float), np.asarray(rms, float))
+            out[name] = sky_statistics(np.asarray(image.data, float), np.asarray(rms, float))
             scale = ujy_per_count(float(image.header["MAGZERO"]))
-            out[band]["rms_ujy"] = float(np.median(rms[rms < 1e15]) * scale)
+            out[name]["rms_ujy"] = float(np.median(rms[rms < 1e15]) * scale)
     return out

@@ -54,6 +54,9 @@ PRESETS: dict[str, Preset] = {
 """The presets of ``SkyConfig.preset`` by name."""
 
 
+OBJECTS_PER_TILE = 1000
+"""Objects of a tile when the number of tiles is left open: some hundreds of megabytes of memory."""
+
 _SHARES = ("star_fraction", "quasar_fraction", "artefact_fraction", "blend_fraction", "missing_band_fraction")
 
 
@@ -65,14 +68,17 @@ class SkyConfig:
     ----------
     objects : int
         Catalogued objects in the whole sky.
+    galaxies : int or None
+        Galaxies in the whole sky, to within a few per tile; if given, `objects` follows from
+        it and the shares of the other kinds.
     tiles : int
-        Number of tiles; the unit of parallel work.
+        Number of tiles; the unit of parallel work. 0: one for every thousand objects.
     seed : int
         Everything random follows from it.
     preset : str
         One of `PRESETS`.
     processes : int
-        Worker processes; the files do not depend on it.
+        Worker processes, 0: one a core. The files do not depend on it.
     density : float or None
         Catalogued objects per square arcminute; with `objects` and `tiles` it sets the
         size of a tile. The default packs more than ten times the real sky's bright
@@ -98,7 +104,8 @@ class SkyConfig:
     """
 
     objects: int = 3600
-    tiles: int = 4
+    galaxies: int | None = None
+    tiles: int = 0
     seed: int = 1
     preset: str = "q1-like"
     processes: int = 1
@@ -114,17 +121,23 @@ class SkyConfig:
     missing_band_fraction: float = 0.04
 
     def __post_init__(self) -> None:
-        _require(self.objects >= 1, "objects must be at least 1", self.objects)
-        _require(1 <= self.tiles <= self.objects, "tiles must be between 1 and objects", self.tiles)
-        _require(self.seed >= 0, "seed must not be negative", self.seed)
-        _require(self.processes >= 1, "processes must be at least 1", self.processes)
-        _require(self.density is None or self.density > 0, "density must be positive", self.density)
-        _require(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}", self.preset)
         for name in _SHARES:
             value = getattr(self, name)
             _require(0 <= value <= 1, f"{name} must be between 0 and 1", value)
         shares = self.star_fraction + self.quasar_fraction + self.artefact_fraction
         _require(shares <= 1, "the fractions of stars, quasars and artefacts must sum to at most 1", shares)
+        if self.galaxies is not None:
+            _require(self.galaxies >= 1, "galaxies must be at least 1", self.galaxies)
+            _require(shares < 1, "a sky with galaxies needs room beside the other kinds", shares)
+            object.__setattr__(self, "objects", int(np.ceil(self.galaxies / (1 - shares))))
+        _require(self.objects >= 1, "objects must be at least 1", self.objects)
+        if self.tiles == 0:
+            object.__setattr__(self, "tiles", -(-self.objects // OBJECTS_PER_TILE))
+        _require(1 <= self.tiles <= self.objects, "tiles must be between 1 and objects", self.tiles)
+        _require(self.seed >= 0, "seed must not be negative", self.seed)
+        _require(self.processes >= 0, "processes must not be negative", self.processes)
+        _require(self.density is None or self.density > 0, "density must be positive", self.density)
+        _require(self.preset in PRESETS, f"preset must be one of {', '.join(PRESETS)}", self.preset)
         _require(0 <= self.rarity_boost <= 1, "rarity_boost must be between 0 and 1", self.rarity_boost)
         _require(self.tile_pixels <= 20000, "a tile must not exceed 20000 pixels; use more tiles", self.tiles)
 

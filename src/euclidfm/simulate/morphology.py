@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy.special import expit
 
 from euclidfm.simulate.render import Component, Knots, Picture
 from euclidfm.survey import SED_BANDS, band
@@ -84,8 +85,9 @@ def components(
         }.get(subtype, _smooth)  # fmt: skip
         parts += draw(shape, disc, rng)
     elif subtype == "merger":
-        parts[0] = Component(**{**vars(parts[0]), "flux": bulge * 0.8})
-        parts += _companion(shape, 0.2 * bulge, rng)
+        parts[0] = Component(**{**vars(parts[0]), "flux": bulge * 0.75})
+        parts += _companion(shape, 0.15 * bulge, rng)
+        parts.append(_shells(shape, 0.1 * bulge, rng))
     if subtype == "lens":
         total = bulge + disc
         parts = [Component(**{**vars(p), "flux": p.flux * 0.8}) for p in parts] + _lens(
@@ -233,8 +235,33 @@ def _companion(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Com
     return [second, Component(flux=0.5 * flux, re=2.0 * d.re, knots=tails)]
 
 
+def _shells(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> Component:
+    """Shells of a merger on a radial orbit: arcs on alternate sides, each with a sharp outer edge.
+
+    Aligned with the major axis and interleaved in radius, as in NGC 3923 (Malin & Carter
+    1983, ApJ 274, 534).
+    """
+    count = int(rng.integers(3, 7))
+    radii = d.re * np.sort(rng.uniform(1.0, 3.5, count))
+    side, width = float(rng.choice([-1.0, 1.0])), rng.uniform(0.35, 0.6)
+
+    def picture(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        u, v = x * d.cos + y * d.sin, y * d.cos - x * d.sin
+        r, out = np.sqrt(u * u + v * v), np.zeros(np.broadcast(u, v).shape, np.float32)
+        for k, radius in enumerate(radii.tolist()):
+            off_axis = np.arctan2(v, side * (-1) ** k * u)
+            inside = np.exp(np.minimum(r - radius, 0) / (0.15 * radius)) * expit((radius - r) / 0.03)
+            out += inside * np.exp(-0.5 * (off_axis / width) ** 2) / radius
+        return out
+
+    return Component(flux=flux, re=d.re, picture=picture)
+
+
 def _merger(d: _Disc, flux: np.ndarray, rng: np.random.Generator) -> list[Component]:
     main, other = _split(flux, rng.uniform(0.3, 0.6), -0.2)
+    if rng.random() < 0.2:
+        main, shells = _split(main, 0.1, 0.0)
+        return [*_smooth(d, main, rng), *_companion(d, other, rng), _shells(d, shells, rng)]
     first = _spiral(d, main, rng) if rng.random() < 0.5 else _smooth(d, main, rng)
     return [*first, *_companion(d, other, rng)]
 

@@ -66,7 +66,7 @@ def _hosts(cfg: SkyConfig, z: np.ndarray, vis: np.ndarray, rng: np.random.Genera
     """Host galaxies of quasars at z < 1.2: 2 to 40% of the VIS light, early to intermediate spectra."""
     n = len(z)
     none = np.zeros(n)
-    weights = template_weights(rng.uniform(0.2, 1.8, n), rng.random(n), none, none)
+    weights = template_weights(np.ones(n, bool), rng.uniform(2.8, 5.0, n), none, none, none)
     spectrum = galaxy_table(cfg.curves).fluxes(weights, np.minimum(z, 2.5), np.full(n, 0.1))
     share = np.where(z < 1.2, 10 ** rng.uniform(np.log10(0.02), np.log10(0.4), n), 0.0)
     return {

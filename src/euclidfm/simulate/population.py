@@ -6,12 +6,16 @@ limit then selects, so that n(z) and the counts emerge.
 
 Sources
 -------
-Mass functions: Muzzin et al. 2013 (ApJ 777, 18), Table 1. Main sequence: Speagle et al.
-2014 (ApJS 214, 15), eq. 28. Dust with mass: Garn & Best 2010 (MNRAS 409, 421), eq. 4.
-H-alpha equivalent width with specific star formation: after Fumagalli et al. 2012 (ApJ
-757, L22). Mass-to-light ratio from g - i: Taylor et al. 2011 (MNRAS 418, 1587), eq. 7.
-Sizes: van der Wel et al. 2014 (ApJ 788, 28). Axis ratios: random orientation of oblate
-discs of thickness 0.2 (e.g. Unterborn & Ryden 2008, ApJ 687, 976) and of spheroids.
+Mass functions: Davidzon et al. 2017 (A&A 605, A70), Table 2, and at z = 0 Baldry et al. 2012
+(MNRAS 421, 621). Main sequence: Speagle et al. 2014 (ApJS 214, 15), eq. 28. Dust with mass:
+Garn & Best 2010 (MNRAS 409, 421). H-alpha equivalent width with specific star formation:
+after Fumagalli et al. 2012 (ApJ 757, L22). Mass-to-light ratio from g - i: Taylor et al. 2011
+(MNRAS 418, 1587), eq. 7. Sizes: van der Wel et al. 2014 (ApJ 788, 28). Axis ratios: random
+orientation of oblate discs of thickness 0.2 (e.g. Unterborn & Ryden 2008, ApJ 687, 976) and
+of spheroids.
+
+Tuned, not taken from a paper: the five constants from `NUV_R_AT_MINUS_9` to `HALPHA_NM`, on
+the median colours of zCOSMOS galaxies.
 """
 
 from __future__ import annotations
@@ -25,7 +29,14 @@ from euclidfm.simulate.cosmology import age_gyr, kpc_per_arcsec, luminosity_dist
 from euclidfm.simulate.seds import FluxTable, Table, galaxy_table, rest_table, template_weights
 from euclidfm.survey import SED_BANDS, abmag_from_ujy, ujy_from_abmag
 
-__all__ = ["draw_galaxies", "draw_parent", "galaxy_density", "galaxy_fluxes", "parent_density"]
+__all__ = [
+    "draw_galaxies",
+    "draw_parent",
+    "galaxy_density",
+    "galaxy_fluxes",
+    "mass_function",
+    "parent_density",
+]
 
 VIS = SED_BANDS.index("VIS")
 SUN_I_ABMAG = 4.58
@@ -34,22 +45,25 @@ SUN_I_ABMAG = 4.58
 BRIGHTEST = 16.5
 """VIS magnitude above which a galaxy would fill its neighbourhood."""
 
-# Single Schechter fits: redshift, log M*, phi* (1e-4 / Mpc^3), slope.
-_STAR_FORMING = np.array(
-    [
-        [0.35, 10.81, 11.35, -1.34],
-        [0.75, 10.78, 12.71, -1.26],
-        [1.25, 10.76, 8.87, -1.21],
-        [1.75, 10.85, 5.68, -1.16],
-    ]
+# Double Schechter fits: redshift, log M*, phi1, slope 1, phi2, slope 2; phi in 1e-3 / Mpc^3 per unit mass.
+# The first row is local (Baldry et al. 2012), the others Davidzon et al. 2017 (Chabrier IMF, h = 0.7).
+_STAR_FORMING = (
+    (0.05, 10.72, 0.71, -1.45, 0.0, 0.0),
+    (0.35, 10.26, 2.41, -1.29, 1.30, 1.01),
+    (0.65, 10.40, 1.661, -1.32, 0.86, 0.84),
+    (0.95, 10.35, 1.739, -1.29, 0.95, 0.81),
+    (1.30, 10.42, 1.542, -1.21, 0.49, 1.11),
+    (1.75, 10.40, 1.156, -1.24, 0.46, 0.90),
+    (2.25, 10.45, 0.441, -1.50, 0.38, 0.59),
 )
-_QUIESCENT = np.array(
-    [
-        [0.35, 11.21, 10.09, -0.92],
-        [0.75, 10.87, 13.68, -0.44],
-        [1.25, 10.73, 8.81, -0.17],
-        [1.75, 10.67, 4.15, 0.03],
-    ]
+_QUIESCENT = (
+    (0.05, 10.72, 0.08, -1.45, 3.25, -0.45),
+    (0.35, 10.83, 0.098, -1.30, 1.58, -0.39),
+    (0.65, 10.83, 0.012, -1.46, 1.44, -0.21),
+    (0.95, 10.75, 0.0, 0.0, 1.724, -0.07),
+    (1.30, 10.56, 0.0, 0.0, 0.757, 0.53),
+    (1.75, 10.54, 0.0, 0.0, 0.251, 0.93),
+    (2.25, 10.69, 0.0, 0.0, 0.068, 0.17),
 )
 
 RARE = {"ring": (0.01, 0.05), "merger": (0.02, 0.07), "lens": (0.0003, 0.015)}
@@ -59,34 +73,50 @@ Rings: Fernandez et al. 2021 (MNRAS 506), of order a per cent. Major mergers: Lo
 2011 (ApJ 742, 103). Lenses: the Q1 strong-lens search, some 500 in 1e6 bright galaxies."""
 
 
-TYPE_AT_MINUS_9 = 2.7
-"""Spectral type of a galaxy with 1e-9 stars formed per year and star."""
+NUV_R_AT_MINUS_9 = 1.2
+"""Dust-free NUV - r of a disc with 1e-9 stars formed per year and star."""
 
-TYPE_SLOPE = 0.9
-"""Change of spectral type per dex of specific star-formation rate."""
+NUV_R_SLOPE = -0.85
+"""Change of the dust-free NUV - r per dex of specific star-formation rate."""
 
-DUST_IN_TEMPLATES = 0.35
-"""Visual attenuation of the observed galaxies behind the templates, magnitudes."""
+NUV_R_SCATTER = 0.35
+"""Scatter of the dust-free NUV - r at a given specific star-formation rate, magnitudes."""
+
+DUST_IN_TEMPLATES = 0.15
+"""Visual attenuation of the observed spirals behind the templates, magnitudes."""
+
+AGE, AGE_PER_Z = 0.6, -0.16
+"""Place of a quiescent galaxy of 1e10 solar masses among the passive templates, 0 to 1, and its change."""
+
+HALPHA_NM = 1.6
+"""Equivalent width of H-alpha at 1e-9 stars formed per year and star, nm."""
 
 
-def _schechter(log_mass: np.ndarray, z: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    """Number density per Mpc^3 and dex on the grid, parameters linear in redshift."""
-    m_star, phi, alpha = (np.interp(z, fit[:, 0], fit[:, k])[:, None] for k in (1, 2, 3))
-    x = 10 ** (log_mass[None] - m_star)
-    return np.log(10) * phi * 1e-4 * x ** (alpha + 1) * np.exp(-x)
+def mass_function(log_mass: np.ndarray, z: np.ndarray, quiescent: bool) -> np.ndarray:
+    """Galaxies per Mpc^3 and dex, shape ``(redshifts, masses)``.
+
+    Double Schechter functions of Baldry et al. 2012 and Davidzon et al. 2017; between their
+    redshifts the logarithm of the number is interpolated, beyond them it is constant.
+    """
+    fits = np.array(_QUIESCENT if quiescent else _STAR_FORMING)
+    x = 10 ** (log_mass[None] - fits[:, 1, None])
+    phi1, slope1, phi2, slope2 = (fits[:, k, None] for k in (2, 3, 4, 5))
+    number = np.log(10) * 1e-3 * np.exp(-x) * (phi1 * x ** (slope1 + 1) + phi2 * x ** (slope2 + 1))
+    logs = np.log(np.maximum(number, 1e-30))
+    return np.exp(np.stack([np.interp(z, fits[:, 0], column) for column in logs.T], axis=1))
 
 
 @cache
 def _mass_redshift_grid() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Redshifts, log masses and galaxies per arcmin^2 in each cell ``(2, z, mass)``.
 
-    Cells whose galaxies are fainter than VIS 26 whatever their spectrum are empty.
+    Cells whose galaxies are fainter than VIS 26.5 whatever their spectrum are empty.
     """
     z = np.linspace(0.025, 2.575, 256)
-    log_mass = np.linspace(6.6, 12.0, 163)
+    log_mass = np.linspace(6.2, 12.0, 175)
     volume = volume_per_arcmin2(z, z[1] - z[0])[:, None] * (log_mass[1] - log_mass[0])
-    density = np.stack([_schechter(log_mass, z, fit) for fit in (_STAR_FORMING, _QUIESCENT)]) * volume
-    reachable = log_mass[None] > 6.7 + 1.9 * np.log10(z / 0.1 + 0.3)[:, None]
+    density = np.stack([mass_function(log_mass, z, quiescent) for quiescent in (False, True)]) * volume
+    reachable = log_mass[None] > 6.3 + 1.9 * np.log10(z / 0.1 + 0.3)[:, None]
     return z, log_mass, density * reachable
 
 
@@ -169,34 +199,27 @@ def _spectra(
 ) -> Table:
     """Template weights (scaled to µJy) and attenuations of bulge and disc.
 
-    The spectral type follows the specific star-formation rate, so age and mass trends are
-    those of the main sequence; metallicity reddens old populations with mass.
+    The ultraviolet colour of a disc follows its specific star-formation rate, so age and mass
+    trends are those of the main sequence; old populations are redder the more massive they are.
     """
     n, massive = z.size, log_mass - 10.0
     log_sfr = _log_sfr(z, log_mass, quiescent, rng)
     log_ssfr = log_sfr - log_mass
-    metal = np.clip(0.55 + 0.25 * massive - 0.15 * z + 0.18 * rng.standard_normal(n), 0, 1)
-    old = np.clip(0.02 + 0.05 * z + 0.06 * np.abs(rng.standard_normal(n)), 0, 1)
-    bulge_type = old + np.where(
-        quiescent, 0.0, np.clip(0.25 - 0.3 * massive + 0.25 * rng.standard_normal(n), 0, 1.6)
-    )
-    disc_type = np.where(
-        quiescent,
-        old + 0.25 * rng.random(n),
-        np.clip(TYPE_AT_MINUS_9 + TYPE_SLOPE * (log_ssfr + 9.0) + 0.2 * rng.standard_normal(n), 0.6, 3.95),
-    )
+    age = np.clip(AGE + 0.22 * massive + AGE_PER_Z * z + 0.2 * rng.standard_normal(n), 0, 1)
+    bulge_colour = 4.9 - np.clip(0.6 - 0.7 * massive + 0.5 * rng.standard_normal(n), 0, 2.5)
+    disc_colour = NUV_R_AT_MINUS_9 + NUV_R_SLOPE * (log_ssfr + 9.0) + NUV_R_SCATTER * rng.standard_normal(n)
     a_halpha = np.clip(0.91 + 0.77 * massive + 0.11 * massive**2 - 0.09 * massive**3, 0, 2.5)
     # Stars see 0.44 of the gas's colour excess (Calzetti et al. 2000); the templates hold some dust.
     stellar_av = 4.05 * 0.44 / 3.33 * a_halpha - DUST_IN_TEMPLATES
     scatter = rng.standard_normal(n)
     av = np.where(quiescent, np.abs(0.08 * scatter) - 0.05, np.clip(stellar_av + 0.28 * scatter, -0.3, 2.0))
-    halpha = 5.0 * 10 ** np.clip(0.7 * (log_ssfr + 9.0) + 0.15 * rng.standard_normal(n), -3, 0.8)
+    halpha = HALPHA_NM * 10 ** np.clip(0.7 * (log_ssfr + 9.0) + 0.15 * rng.standard_normal(n), -3, 0.8)
     oxygen = halpha * 10 ** np.clip(-0.55 * massive - 0.55 + 0.2 * rng.standard_normal(n), -1.5, 0.7)
 
     none = np.zeros(n)
     bulge_w, disc_w = (
-        template_weights(bulge_type, metal, none, none),
-        template_weights(disc_type, metal, halpha, oxygen),
+        template_weights(~quiescent, bulge_colour, age, none, none),
+        template_weights(~quiescent, disc_colour, np.clip(age - 0.15, 0, 1), halpha, oxygen),
     )
     bulge_av, disc_av = np.clip(0.6 * av, -0.3, 2.2), np.clip(av, -0.3, 2.2)
     rest = rest_table()

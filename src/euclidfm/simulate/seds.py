@@ -1,15 +1,17 @@
 """Spectral energy distributions and their fluxes through the survey's filters.
 
-A galaxy component is a non-negative mixture of a few rest-frame templates, reddened,
-redshifted, absorbed by the intergalactic medium and integrated through the filters. The
-mixture is linear, so its fluxes are a mixture of tabulated template fluxes.
+A galaxy component is a non-negative mixture of rest-frame templates, reddened, redshifted,
+absorbed by the intergalactic medium and integrated through the filters. The mixture is
+linear, so its fluxes are a mixture of tabulated template fluxes.
 
 Sources
 -------
-Coleman, Wu & Weedman 1980 (ApJS 43, 393): E, Sbc, Scd, Im spectra, from the files that
-GalSim installs. Calzetti et al. 2000 (ApJ 533, 682): dust. Madau 1995 (ApJ 441, 18):
-intergalactic absorption. Vanden Berk et al. 2001 (AJ 122, 549): quasar slope and lines.
-Filters: the ``speclite`` package (names in the survey table).
+The 31 COSMOS templates of Ilbert et al. 2009 (ApJ 690, 1236): ellipticals and spirals of
+Polletta et al. 2007 (ApJ 663, 81), starbursts of Bruzual & Charlot 2003 (MNRAS 344, 1000),
+from the files that ``pz-rail-base`` installs. Calzetti et al. 2000 (ApJ 533, 682), Noll et al.
+2009 (A&A 507, 1793), Salim et al. 2018 (ApJ 859, 11): dust.
+Madau 1995 (ApJ 441, 18): intergalactic absorption. Vanden Berk et al. 2001 (AJ 122, 549):
+quasar slope and lines. Filters: the ``speclite`` package (names in the survey table).
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ from euclidfm.errors import InputError
 from euclidfm.survey import SED_BANDS, band
 
 __all__ = [
-    "AV_GRID", "SED_CURVES", "TEMPLATES", "BandIntegrator", "FluxTable", "Table", "calzetti", "galaxy_table",
-    "igm_transmission", "quasar_table", "rest_table", "star_colours", "template_weights",
+    "AV_GRID", "FORMING", "PASSIVE", "SED_CURVES", "TEMPLATES", "BandIntegrator", "FluxTable", "Table",
+    "attenuation", "calzetti", "galaxy_table", "igm_transmission", "quasar_table", "rest_table",
+    "star_colours", "template_weights", "ultraviolet_colours",
 ]  # fmt: skip
 
 WAVE = np.arange(290.0, 2420.0, 2.0)
@@ -35,7 +38,21 @@ WAVE = np.arange(290.0, 2420.0, 2.0)
 AV_GRID = np.linspace(-0.3, 2.4, 19)
 """Visual attenuation in magnitudes, relative to the templates' own."""
 
-TEMPLATES = ("E_blue", "E_red", "Sbc", "Scd", "Im", "young", "balmer_lines", "oxygen_lines")
+PASSIVE = (*(f"Ell{k}_A_0" for k in range(1, 8)), "S0_A_0")
+"""Templates without star formation, from the bluest (youngest) to the reddest."""
+
+FORMING = (
+    "S0_A_0", "Sa_A_0", "Sa_A_1", "Sb_A_0", "Sb_A_1", "Sc_A_0", "Sc_A_1", "Sc_A_2", "Sd_A_0", "Sd_A_1",
+    "Sd_A_2", "Sdm_A_0", "SB1_A_0", "SB3_A_0", "SB4_A_0", "SB5_A_0", "SB6_A_0", "SB8_A_0", "SB9_A_0",
+    "SB11_A_0",
+)  # fmt: skip
+"""Templates in order of star formation, red to blue."""
+
+DUST_SLOPE = -0.4
+"""Steepening of the attenuation in most star-forming galaxies (Salim, Boquien & Lee 2018, ApJ 859, 11)."""
+
+TEMPLATES = (*PASSIVE, *FORMING[1:], "balmer_lines", "oxygen_lines")
+"""Rest-frame spectra that galaxies are mixed from."""
 
 SED_CURVES = tuple(band(b).curve for b in SED_BANDS)
 """Response curves of the default SED."""
@@ -74,7 +91,9 @@ class BandIntegrator:
     Parameters
     ----------
     curves : sequence of str
-        Names of speclite response curves.
+        Names of speclite response curves. ``"hsc2017-z@902.2"`` is that curve with its
+        wavelengths stretched so that their response-weighted mean is 902.2 nm: a stand-in
+        for a filter that speclite lacks.
     """
 
     def __init__(self, curves: tuple[str, ...]) -> None:
@@ -82,8 +101,12 @@ class BandIntegrator:
 
         self.weights = np.zeros((WAVE.size, len(curves)))
         for j, name in enumerate(curves):
-            curve = speclite.filters.load_filter(name)
-            response = np.interp(WAVE, curve.wavelength / 10.0, curve.response, left=0.0, right=0.0)
+            stem, _, mean = name.partition("@")
+            curve = speclite.filters.load_filter(stem)
+            wave, response = curve.wavelength / 10.0, curve.response
+            if mean:
+                wave = wave * (float(mean) / np.average(wave, weights=response * np.gradient(wave)))
+            response = np.interp(WAVE, wave, response, left=0.0, right=0.0)
             self.weights[:, j] = response * WAVE / np.sum(response / WAVE)
 
     def __call__(self, f_lambda: np.ndarray) -> np.ndarray:
@@ -97,6 +120,11 @@ def calzetti(wave_nm: np.ndarray) -> np.ndarray:
     blue = 2.659 * (-2.156 + 1.509 / x - 0.198 / x**2 + 0.011 / x**3) + 4.05
     red = 2.659 * (-1.857 + 1.040 / x) + 4.05
     return np.maximum(np.where(x < 0.63, blue, red), 0.0) / 4.05
+
+
+def attenuation(wave_nm: np.ndarray) -> np.ndarray:
+    """A(lambda)/A_V of galaxies: Calzetti's, steepened by a power law (Noll et al. 2009, A&A 507, 1793)."""
+    return calzetti(wave_nm) * (np.maximum(wave_nm, 92.0) / 550.0) ** DUST_SLOPE
 
 
 def igm_transmission(wave_obs_nm: np.ndarray, z: float) -> np.ndarray:
@@ -120,52 +148,61 @@ def _integrator(curves: tuple[str, ...]) -> BandIntegrator:
     return BandIntegrator(curves)
 
 
+def _template_folder() -> Path:
+    spec = importlib.util.find_spec("rail")
+    for place in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(place) / "examples_data" / "estimation_data" / "data" / "SED"
+        if folder.is_dir():
+            return folder
+    msg = "the mock sky needs the COSMOS templates of pz-rail-base: pip install 'euclidfm[sky]'"
+    raise InputError(msg)
+
+
 @cache
 def _rest_templates() -> tuple[np.ndarray, np.ndarray]:
     """Rest wavelengths (nm) and f_lambda of `TEMPLATES`, shape ``(templates, wavelengths)``."""
-    spec = importlib.util.find_spec("galsim")
-    if spec is None or spec.origin is None:
-        msg = "the mock sky needs the CWW spectra that GalSim installs: pip install 'euclidfm[sky]'"
-        raise InputError(msg)
     wave = np.concatenate([np.arange(60.0, 1000.0, 0.25), np.arange(1000.0, 2600.0, 1.0)])
-    share = Path(spec.origin).parent / "share" / "SEDs"
-
-    def cww(kind: str) -> np.ndarray:
-        angstrom, flux = np.loadtxt(share / f"CWW_{kind}_ext_more.sed", unpack=True)[:2]
+    folder, spectra = _template_folder(), []
+    for name in TEMPLATES[:-2]:
+        angstrom, flux = np.loadtxt(folder / f"{name}.sed", unpack=True)
         f = np.interp(wave, angstrom / 10.0, flux, left=0.0)
-        slope = np.log(flux[-1] / flux[-20]) / np.log(angstrom[-1] / angstrom[-20])
-        beyond = wave > angstrom[-1] / 10.0
-        f[beyond] = flux[-1] * (wave[beyond] / (angstrom[-1] / 10.0)) ** slope
-        return f / np.interp(PIVOT_NM, wave, f)
+        spectra.append(f / np.interp(PIVOT_NM, wave, f))
+    return wave, np.stack([*spectra, _add_lines(wave, _BALMER), _add_lines(wave, _OXYGEN)])
 
-    e = cww("E")
-    young = np.where(wave > 91.2, (wave / PIVOT_NM) ** -2.2, 0.0)
-    young *= np.where(wave < 364.6, 1.1, 1.0) * (1 + 0.5 * (wave > 900.0) * (wave / 900.0 - 1.0))
-    return wave, np.stack(
-        [
-            e * (wave / PIVOT_NM) ** -0.35,
-            e * (wave / PIVOT_NM) ** 0.35,
-            cww("Sbc"),
-            cww("Scd"),
-            cww("Im"),
-            young,
-            _add_lines(wave, _BALMER),
-            _add_lines(wave, _OXYGEN),
-        ]
-    )
+
+@cache
+def ultraviolet_colours() -> tuple[np.ndarray, np.ndarray]:
+    """NUV - r (AB, at rest, without lines) of the templates `PASSIVE` and `FORMING`.
+
+    NUV is taken at 231.6 nm (GALEX), r at 620 nm.
+    """
+    wave, spectra = _rest_templates()
+    nuv, r = (np.array([np.interp(w, wave, s) * w**2 for s in spectra[:-2]]) for w in (231.6, 620.0))
+    colour = -2.5 * np.log10(nuv / r)
+    last = len(PASSIVE) - 1
+    return colour[: last + 1], colour[last:]
+
+
+def _between(n_nodes: int, position: np.ndarray) -> np.ndarray:
+    """Weights ``(objects, nodes)`` of linear interpolation at fractional node numbers."""
+    place = np.clip(position, 0, n_nodes - 1)[:, None]
+    return np.maximum(0.0, 1.0 - np.abs(place - np.arange(float(n_nodes))))
 
 
 def template_weights(
-    kind: np.ndarray, metal: np.ndarray, balmer: np.ndarray, oxygen: np.ndarray
+    forming: np.ndarray, nuv_r: np.ndarray, age: np.ndarray, balmer: np.ndarray, oxygen: np.ndarray
 ) -> np.ndarray:
-    """Weights of `TEMPLATES` for a continuous spectral type.
+    """Weights of `TEMPLATES` for a continuous range of spectra.
 
     Parameters
     ----------
-    kind : array
-        0 = E, 1 = Sbc, 2 = Scd, 3 = Im, 4 = young; linear in between.
-    metal : array
-        0 to 1: from the blue to the red elliptical.
+    forming : array of bool
+        Forms stars: placed among `FORMING` by its ultraviolet colour; else among `PASSIVE`
+        by its age.
+    nuv_r : array
+        NUV - r at rest (AB) of a star-forming spectrum.
+    age : array
+        0 to 1: the youngest and most metal-poor passive spectrum to the reddest.
     balmer, oxygen : array
         Equivalent widths of H-alpha and [O III] 500.7 in nm.
 
@@ -173,9 +210,13 @@ def template_weights(
     -------
     array of shape ``(objects, templates)``
     """
-    nodes = np.maximum(0.0, 1.0 - np.abs(np.clip(kind, 0, 4)[:, None] - np.arange(5.0)))
-    e = nodes[:, 0]
-    return np.column_stack([e * (1 - metal), e * metal, nodes[:, 1:], balmer, oxygen])
+    colours = ultraviolet_colours()[1]
+    blueward = np.maximum.accumulate(-colours)
+    place = np.interp(-nuv_r, blueward, np.arange(float(len(FORMING))))
+    active = _between(len(FORMING), place) * forming[:, None]
+    passive = _between(len(PASSIVE), age * (len(PASSIVE) - 1)) * ~forming[:, None]
+    passive[:, -1] += active[:, 0]
+    return np.column_stack([passive, active[:, 1:], balmer, oxygen])
 
 
 Table = dict[str, np.ndarray]
@@ -216,7 +257,7 @@ def _locate(grid: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _table(wave: np.ndarray, spectra: np.ndarray, z_grid: np.ndarray, curves: tuple[str, ...]) -> FluxTable:
     bands = _integrator(curves)
-    law = calzetti(wave)
+    law = attenuation(wave)
     values = np.zeros((z_grid.size, AV_GRID.size, len(spectra), len(curves)))
     for i, z in enumerate(z_grid):
         rest = WAVE / (1 + z)

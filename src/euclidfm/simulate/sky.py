@@ -56,12 +56,13 @@ def simulate_sky(
     done = sum(cfg.tile_objects(i) for i in range(cfg.tiles) if i not in todo)
     report = progress or (lambda done, total, what: None)
     report(done, cfg.objects, f"{cfg.tiles - len(todo)} tiles found done")
-    if cfg.processes == 1 or len(todo) <= 1:
+    workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
+    if workers <= 1:
         for i in todo:
             done += _one(cfg, i, str(out))
             report(done, cfg.objects, f"tile {tile_id(cfg, i)}")
     else:
-        with ProcessPoolExecutor(min(cfg.processes, len(todo)), mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             futures = {pool.submit(_one, cfg, i, str(out)): i for i in todo}
             for future in as_completed(futures):
                 done += future.result()

@@ -106,6 +106,7 @@ def make_tile(cfg: SkyConfig, index: int) -> Tile:
     reach = np.array([min(15 * float(p.get("re_arcsec", 0.4)), 60.0) for _, _, p in content])
     places, blended = _positions(cfg, size, reach, rng)
     slope = rng.uniform(-1, 1, 4)
+    gx, gy = rng.uniform(60, 110) * np.array([np.cos(turn := rng.uniform(0, 2 * np.pi)), np.sin(turn)])
     noise, rms = field.draw_noise(cfg, size, np.random.default_rng(noise_seed))
     image = {b: np.zeros((size, size), np.float32) for b in EUCLID_BANDS}
     flag = {b: np.zeros((size, size), np.int32) for b in EUCLID_BANDS}
@@ -116,6 +117,14 @@ def make_tile(cfg: SkyConfig, index: int) -> Tile:
         psfs = field.draw_psfs(cfg, x, y, size, slope)
         stamp, flux, subtype = _draw(kind, subtype, p, psfs, (x, y), np.random.default_rng(shape_seed))
         _add(image, flag, stamp, x, y)
+        if subtype == "saturated_star":
+            _add(
+                image,
+                flag,
+                artefacts.star_ghost(flux[IMAGED], np.random.default_rng(later.spawn(1)[0])),
+                x + gx,
+                y + gy,
+            )
         measured = _measure(stamp, noise["VIS"], rms["VIS"], x, y, psfs[0].fwhm)
         truth = {str(k): float(p[k]) for k in TRUTH if k in p}
         sources.append(Source(x, y, kind, subtype, bool(mixed), flux, truth, measured, later))

@@ -14,7 +14,7 @@ from euclidfm.simulate import compare, figures, realism
 from euclidfm.simulate.seds import Table
 from euclidfm.survey import BANDS, EUCLID_BANDS, ujy_per_count
 
-__all__ = ["validate_sky"]
+__all__ = ["summary_lines", "validate_sky"]
 
 
 def validate_sky(
@@ -84,6 +84,22 @@ def validate_sky(
     write_json(out / "validation.json", result)
     tell(5, 5, "done")
     return result
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """What a reader wants to know of `validate_sky`'s result, a line each."""
+    lines = []
+    for key, name in (("zcosmos", "zCOSMOS"), ("desi", "DESI"), ("hst_structure", "HST structure")):
+        if key in result:
+            d = result[key]
+            distances = ", ".join(f"{column} {v['ks']:.2f}" for column, v in d["distances"].items())
+            lines.append(f"{name}: real-or-mock accuracy {d['classifier_accuracy']:.2f}; KS {distances}")
+    if not result["real_data"]:
+        lines.append("no real tables found (--real FOLDER or EUCLIDFM_REAL_DATA): comparisons left out")
+    for band, ratio in result["mock_over_published_counts"].items():
+        values = ", ".join(f"{mag} {r:.2f}" for mag, r in ratio.items())
+        lines.append(f"counts over published, {band}: {values}")
+    return lines
 
 
 def _compare(
