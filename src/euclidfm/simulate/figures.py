@@ -44,11 +44,16 @@ def published_counts(mag: np.ndarray, band: str) -> np.ndarray:
     """Published galaxy counts per arcmin^2 and magnitude (AB).
 
     i: LSST Science Book (2009, arXiv:0912.0201), eq. 3.7, N(<i) = 46 x 10**(0.31 (i - 25)).
-    H: Yan et al. 1998 (ApJ 503, L19), slope 0.31 and 4e5 per deg^2 to H = 24.75, taken as
-    Vega and moved to AB by 1.39.
+    H: Yan et al. 1998 (ApJ 503, L19), slope 0.31 fainter than H = 20 and 4e5 per deg^2 to
+    H = 24.75, taken as Vega and moved to AB by 1.39. NaN where they give no count.
     """
-    total, at = {"i": (46.0, 25.0), "H": (4e5 / 3600, 24.75 + 1.39)}[band]
-    return total * 10 ** (0.31 * (mag - at)) * 0.31 * np.log(10)
+    total, at, brightest = {"i": (46.0, 25.0, 20.5), "H": (4e5 / 3600, 24.75 + 1.39, 20 + 1.39)}[band]
+    counts = total * 10 ** (0.31 * (mag - at)) * 0.31 * np.log(10)
+    return np.where(mag > brightest, counts, np.nan)
+
+
+EXPECTED_TO_VIS_24_5 = 30.0
+"""Galaxies per arcmin^2 brighter than VIS 24.5 (Laureijs et al. 2011, arXiv:1110.3193)."""
 
 
 def plot_counts(path: Path, vis_limit: float, rng: np.random.Generator) -> tuple[Path, dict[str, Any]]:
@@ -65,7 +70,7 @@ def plot_counts(path: Path, vis_limit: float, rng: np.random.Generator) -> tuple
         for b in bands:
             h = np.histogram(mag[:, SED_BANDS.index(b)], edges)[0] * parent_density() / n / 0.5
             ax.semilogy(middle, h, marker="o", ms=3, lw=1, label=f"mock {b}")
-        inside = (middle > 20.5) & (middle < 24.6)
+        inside = (middle < 24.6) & np.isfinite(published_counts(middle, label))
         ref = published_counts(middle[inside], label)
         source = {"i": "LSST Science Book (i)", "H": "Yan et al. 1998 (H)"}[label]
         ax.semilogy(middle[inside], ref, "k--", lw=1.2, label=source)
@@ -79,7 +84,11 @@ def plot_counts(path: Path, vis_limit: float, rng: np.random.Generator) -> tuple
         ratios[label] = {
             f"{m:.2f}": float(r) for m, r in zip(middle[inside], mock[inside] / ref, strict=True)
         }
-    return _save(figure, path), {"mock_over_published_counts": ratios}
+    to_24_5 = float((mag[:, SED_BANDS.index("VIS")] < 24.5).mean() * parent_density())
+    note = f"to VIS 24.5: {to_24_5:.0f} / arcmin$^2$\n(Laureijs et al. 2011: {EXPECTED_TO_VIS_24_5:.0f})"
+    axes[0, 0].text(0.97, 0.42, note, transform=axes[0, 0].transAxes, ha="right", fontsize=8)
+    expected = {"mock": to_24_5, "expected": EXPECTED_TO_VIS_24_5}
+    return _save(figure, path), {"mock_over_published_counts": ratios, "galaxies_to_vis_24_5": expected}
 
 
 def plot_redshifts(

@@ -96,6 +96,8 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
             lines.append(f"{name}: real-or-mock accuracy {d['classifier_accuracy']:.2f}; KS {distances}")
     if not result["real_data"]:
         lines.append("no real tables found (--real FOLDER or EUCLIDFM_REAL_DATA): comparisons left out")
+    to = result["galaxies_to_vis_24_5"]
+    lines.append(f"galaxies per arcmin2 to VIS 24.5: {to['mock']:.1f} (expected {to['expected']:.0f})")
     for band, ratio in result["mock_over_published_counts"].items():
         values = ", ".join(f"{mag} {r:.2f}" for mag, r in ratio.items())
         lines.append(f"counts over published, {band}: {values}")
