@@ -59,8 +59,11 @@ def test_a_run_from_the_command_line(tmp_path, monkeypatch, capsys):
     assert main(["embed", "run", "store", "--out", "emb.parquet"]) == 0
     emb = EmbeddingTable.read("emb.parquet")
     assert len(emb) == 300 and set(emb.by_modality) == {"VIS", "SED"}
-    assert main(["probe", "emb.parquet", "--store", "store", "--task", "photoz", "--out", "probe"]) == 0
+    probe = ["probe", "emb.parquet", "--store", "store", "--task", "photoz", "--out", "probe"]
+    assert main([*probe, "--density", "true"]) == 0
     assert pq.read_table("probe/predictions.parquet").num_rows == 300
+    assert pq.read_table("probe/pz.parquet").num_rows == 300
+    assert (tmp_path / "probe" / "pz.hdf5").stat().st_size > 300 * 400
     example = str(emb.object_id[0])
     assert main(["search", "emb.parquet", "--like", f"[{example}]", "--k", "5", "--out", "n.csv"]) == 0
     assert example not in (tmp_path / "n.csv").read_text()

@@ -208,7 +208,7 @@ def _science(config: DemoConfig, out: Path) -> None:
     from euclidfm.store import GalaxyStore
     from euclidfm.tasks.baselines.cnn import CNNConfig
     from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency
-    from euclidfm.verbs import fit_and_write
+    from euclidfm.tasks.products import fit_and_write
 
     store, tables = GalaxyStore.open(out / "store"), _read_embeddings(out)
     folder = out / "science"

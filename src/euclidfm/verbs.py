@@ -192,37 +192,27 @@ def _add_probe(parser: _Parser) -> None:
         "--out", type=str, required=True, help="folder for the probe, predictions and metrics"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the head")
+    parser.add_argument(
+        "--density", type=bool, default=False, help="also p(z): pz.parquet, and pz.hdf5 for qp and RAIL"
+    )
 
 
 def _probe(args: Namespace) -> None:
     from euclidfm import tasks
     from euclidfm.embeddings import EmbeddingTable
     from euclidfm.store import GalaxyStore
+    from euclidfm.tasks.products import density_and_write, fit_and_write
 
     out, store = Path(args.out), GalaxyStore.open(args.store)
     emb = EmbeddingTable.read(args.embeddings)
     task = tasks.get(args.task)
     with record_run(out, "probe", args.as_dict()):
         records = fit_and_write(task, emb, store.index, out, head=args.head, seed=args.seed)
+        if args.density:
+            records += density_and_write(task, emb, store.index, out, seed=args.seed)
     for r in records:
         _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
     _say(f"{out}: probe, predictions.parquet, metrics.json")
-
-
-def fit_and_write(
-    task: Any, emb: Any, labels: Any, out: Path, head: str = "auto", seed: int = 0
-) -> list[dict[str, Any]]:
-    """Fit a probe, write it with its predictions and metrics; returns the records of its metrics."""
-    import pyarrow.parquet as pq
-
-    from euclidfm.files import write_json
-
-    probe = task.fit(emb, labels, head=head, seed=seed)
-    records: list[dict[str, Any]] = probe.evaluate(emb, labels)
-    probe.save(out)
-    pq.write_table(probe.predict(emb), out / "predictions.parquet")
-    write_json(out / "metrics.json", records)
-    return records
 
 
 # search --------------------------------------------------------------------------------------
@@ -410,7 +400,8 @@ example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'""",
         """Fit a small head on embeddings and evaluate it on the test split.
 
 Input: embeddings and the store with the labels. Output: a folder with the probe (safetensors + JSON), its
-predictions for every object and its metrics with bootstrap intervals.
+predictions for every object and its metrics with bootstrap intervals. With --density true also p(z),
+recalibrated, with intervals: pz.parquet, and pz.hdf5 for qp and RAIL.
 
 example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz""",
         _add_probe,

@@ -1,0 +1,40 @@
+"""What a fitted task leaves in a folder: the probe, its predictions, densities and metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.files import write_json
+from euclidfm.tasks.density import fit_density
+from euclidfm.tasks.qp_file import write_qp
+from euclidfm.tasks.records import Record
+from euclidfm.tasks.task import Task
+
+__all__ = ["density_and_write", "fit_and_write"]
+
+
+def fit_and_write(
+    task: Task, emb: EmbeddingTable, labels: Any, out: Path, head: str = "auto", seed: int = 0
+) -> list[Record]:
+    """Fit a probe, write it with its predictions and metrics; returns the records of its metrics."""
+    probe = task.fit(emb, labels, head=head, seed=seed)
+    records: list[Record] = probe.evaluate(emb, labels)
+    probe.save(out)
+    pq.write_table(probe.predict(emb), out / "predictions.parquet")
+    write_json(out / "metrics.json", records)
+    return records
+
+
+def density_and_write(task: Task, emb: EmbeddingTable, labels: Any, out: Path, seed: int = 0) -> list[Record]:
+    """Fit p(z), write it, its densities (``pz.parquet``, ``pz.hdf5`` for `qp`) and its metrics."""
+    probe = fit_density(emb, labels, task=task, seed=seed)
+    records = probe.evaluate(emb, labels)
+    probe.save(out)
+    pq.write_table(probe.predict(emb), out / "pz.parquet")
+    write_qp(out / "pz.hdf5", probe.grid, probe.densities(emb), emb.object_id)
+    write_json(out / "pz_metrics.json", records)
+    return records
