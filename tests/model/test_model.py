@@ -1,5 +1,6 @@
 """The model: causality, any subset of modalities, physical scaling, safe files."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,8 @@ from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.chain import chain
 from euclidfm.model.config import fit_scaling
-from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, spiral_order, withhold
+from euclidfm.model.patches import spiral_order
+from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, withhold
 from euclidfm.model.transformer import causal_attention
 from samples import blobs, write_store
 
@@ -234,6 +236,20 @@ def test_save_and_load(model, tmp_path, store, config):
     tokens = tokenize(config, store.read(np.arange(4)))
     assert torch.equal(model.embed(tokens)[0], back.embed(tokens)[0])
     assert back.config == config and back.identity() == model.identity()
+
+
+def test_a_model_of_an_older_version_loads(model, tmp_path, store, config):
+    """What a model file does not say is as it was when there was no choice."""
+    model.save(tmp_path)
+    card = json.loads((tmp_path / "model.json").read_text())
+    for new in ("vectors", "order", "blocks", "tokens", "objective", "dof", "predict", "attention"):
+        del card["config"][new]
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    assert FoundationModel.load(tmp_path).config == config
+    card["config"]["colour"] = "blue"
+    (tmp_path / "model.json").write_text(json.dumps(card))
+    with pytest.raises(InputError, match="has colour, which this version does not know"):
+        FoundationModel.load(tmp_path)
 
 
 def test_bad_model_files(model, tmp_path):

@@ -1,6 +1,7 @@
 """Pre-training: it learns, resumes exactly, and does not depend on the number of processes."""
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -92,6 +93,21 @@ def test_another_config_does_not_overwrite(store, tmp_path):
     pretrain(replace(CONFIG, steps=2), store.path, tmp_path / "run")
     with pytest.raises(InputError, match=r"other settings .*lr"):
         pretrain(replace(CONFIG, steps=2, lr=1e-4), store.path, tmp_path / "run")
+
+
+def test_a_run_of_an_older_version_continues(store, tmp_path):
+    pretrain(replace(CONFIG, steps=2), store.path, tmp_path / "run")
+    card = json.loads((tmp_path / "run" / "config.json").read_text())
+    del card["hide"], card["shuffle_patches"], card["model"]["blocks"], card["model"]["objective"]
+    (tmp_path / "run" / "config.json").write_text(json.dumps(card))
+    pretrain(replace(CONFIG, steps=2), store.path, tmp_path / "run")
+
+
+def test_losses_are_those_of_the_first_version(store, tmp_path):
+    """Default settings and the same seed give the losses that they gave before there were options."""
+    pretrain(CONFIG, store.path, tmp_path / "run")
+    losses = [float(r["loss"]) for r in read_log(tmp_path / "run")]
+    np.testing.assert_allclose(losses, [0.896641, 0.887398, 0.868487], rtol=1e-4)
 
 
 def test_diverging_run_says_so(store, tmp_path):

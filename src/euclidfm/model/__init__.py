@@ -2,6 +2,17 @@
 
 from euclidfm.model.config import SIZES, ImageModality, ModelConfig
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.options import BlockConfig, TokenConfig, VectorModality
 from euclidfm.model.tokens import Tokens, tokenize
 
-__all__ = ["SIZES", "FoundationModel", "ImageModality", "ModelConfig", "Tokens", "tokenize"]
+__all__ = [
+    "SIZES",
+    "BlockConfig",
+    "FoundationModel",
+    "ImageModality",
+    "ModelConfig",
+    "TokenConfig",
+    "Tokens",
+    "VectorModality",
+    "tokenize",
+]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from euclidfm.errors import InputError
+from euclidfm.model.options import BlockConfig, ImageModality, TokenConfig, VectorModality
 from euclidfm.store import GalaxyStore
 
 __all__ = ["SED", "SIZES", "ImageModality", "ModelConfig", "fit_scaling"]
@@ -22,20 +23,12 @@ SIZES: dict[str, dict[str, int]] = {
     "5M": {"width": 256, "depth": 6, "heads": 8},
     "20M": {"width": 448, "depth": 8, "heads": 7},
     "90M": {"width": 768, "depth": 12, "heads": 12},
+    "200M": {"width": 1024, "depth": 16, "heads": 16},
+    "400M": {"width": 1280, "depth": 20, "heads": 20},
+    "1B": {"width": 2048, "depth": 20, "heads": 16},
+    "2B": {"width": 2560, "depth": 26, "heads": 20},
 }
 """Named sizes (parameters of the transformer's blocks, rounded)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageModality:
-    """Image patches of one instrument."""
-
-    name: str
-    """Name of the modality, for example ``VIS`` or ``NISP``."""
-    bands: tuple[str, ...]
-    """Bands that are stacked in a patch."""
-    patch: int = 8
-    """Side of a patch in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +46,10 @@ class ModelConfig:
     """Image modalities, in the order of the chain."""
     sed: bool = True
     """Whether the chain ends with SED tokens."""
+    vectors: tuple[VectorModality, ...] = ()
+    """Modalities whose tokens the caller makes; a store holds none."""
+    order: tuple[str, ...] = ()
+    """Modalities in the default order of the chain; default images, SED, others."""
     crop: int = 64
     """Side in pixels of the central part of the cutouts that the model sees."""
     pixel_arcsec: float = 0.1
@@ -65,13 +62,27 @@ class ModelConfig:
     """Attention heads."""
     mlp_ratio: float = 4.0
     """Hidden width of the feed-forward layers over `width`."""
+    blocks: BlockConfig = field(default_factory=BlockConfig)
+    """What the transformer's blocks are made of."""
+    tokens: TokenConfig = field(default_factory=TokenConfig)
+    """How tokens are ordered, read, placed and predicted."""
+    objective: Literal["huber", "likelihood"] = "huber"
+    """Huber loss of predicted values, or a Student-t likelihood of them (gives a calibrated surprise)."""
+    dof: float = 0.0
+    """Degrees of freedom of the likelihood, at least 2; 0: learned, one number for each band."""
+    predict: Literal["next", "masked"] = "next"
+    """Each token from those before it in the chain, or hidden tokens from all others."""
+    attention: Literal["causal", "prefix"] = "causal"
+    """``prefix``: the first part of the chain, of random length in training, is read in both directions."""
     embed_layer: int = -1
     """Block whose output is the embedding (1 = after the first); -1 = the last."""
+    embed_backwards: bool = True
+    """Embed with the last modality of the chain first (photometry before images)."""
     image_softening: float = 3.0
     """Pixels enter as asinh(flux / (image_softening * noise))."""
-    image_scaling: Literal["asinh", "standardise"] = "asinh"
-    """``standardise`` also gives each patch zero mean and unit variance, for parity with the
-    reference work: it throws brightness away."""
+    image_scaling: Literal["asinh", "standardise", "zscore"] = "asinh"
+    """``standardise`` also gives each patch zero mean and unit variance; ``zscore`` does so without the
+    asinh, as the reference work: both throw brightness away."""
     sed_error_floor: float = 0.1
     """Errors below this (in natural-log flux) do not count in the loss of an SED token."""
     loss_weights: Mapping[str, float] = field(default_factory=dict)
@@ -86,7 +97,7 @@ class ModelConfig:
     """Fitted: standard deviation of the asinh flux over all bands."""
 
     def __post_init__(self) -> None:
-        if not self.images and not self.sed:
+        if not self.images and not self.sed and not self.vectors:
             msg = "a model needs at least one modality: give image modalities or sed: true"
             raise InputError(msg)
         if self.width % self.heads:
@@ -96,6 +107,20 @@ class ModelConfig:
             if self.crop % m.patch:
                 msg = f"crop {self.crop} px must be a multiple of the {m.name} patch of {m.patch} px"
                 raise InputError(msg)
+        names = [*(m.name for m in self.images), *((SED,) if self.sed else ())]
+        names += [v.name for v in self.vectors]
+        if self.order and sorted(self.order) != sorted(names):
+            msg = f"order ({', '.join(self.order)}) must name each modality once: {', '.join(names)}"
+            raise InputError(msg)
+        if self.dof and self.dof < 2:
+            msg = f"dof {self.dof} must be at least 2, or 0 for a learned one"
+            raise InputError(msg)
+        if self.predict == "masked" and self.attention == "prefix":
+            msg = "a masked model reads in both directions always: leave attention at causal"
+            raise InputError(msg)
+        if self.vectors and self.tokens.places == "fourier" and any(v.coordinates != 3 for v in self.vectors):
+            msg = "Fourier places need 3 coordinates of a vector modality; set places: learned for others"
+            raise InputError(msg)
         if len(set(self.modalities)) != len(self.modalities):
             msg = f"modality names must differ, got {', '.join(self.modalities)}"
             raise InputError(msg)
@@ -103,7 +128,12 @@ class ModelConfig:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities in the default order of the chain."""
-        return (*(m.name for m in self.images), *((SED,) if self.sed else ()))
+        plain = (
+            *(m.name for m in self.images),
+            *((SED,) if self.sed else ()),
+            *(v.name for v in self.vectors),
+        )
+        return self.order or plain
 
     @property
     def image_bands(self) -> tuple[str, ...]:
@@ -120,9 +150,23 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> ModelConfig:
-        """Inverse of ``dataclasses.asdict``."""
+        """Inverse of ``dataclasses.asdict``; what a model of an older version lacks gets its default.
+
+        Raises
+        ------
+        InputError
+            If there is a field that this version does not know.
+        """
         d = dict(d)
+        unknown = set(d) - {f.name for f in fields(cls)}
+        if unknown:
+            msg = f"the model's config has {', '.join(sorted(unknown))}, which this version does not know"
+            raise InputError(msg)
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
+        d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
+        d["order"] = tuple(d.get("order", ()))
+        d["blocks"] = BlockConfig(**d.get("blocks", {}))
+        d["tokens"] = TokenConfig(**d.get("tokens", {}))
         return cls(**d)
 
 
@@ -159,6 +203,7 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
             f"ingest with size {config.crop} or more, or set crop to at most {info.image_size}"
         )
         raise InputError(msg)
+    keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in info.image_bands}
     noise = {b: _median(index, f"noise_{b}", 0.01) for b in sorted(bands)}
@@ -176,6 +221,7 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         config,
         images=images,
         sed=sed,
+        order=tuple(n for n in config.order if n in keep),
         pixel_arcsec=info.pixel_arcsec,
         pixel_noise_ujy=noise,
         sed_softening_ujy=softening,

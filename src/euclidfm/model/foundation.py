@@ -1,10 +1,6 @@
-"""The foundation model: reads a galaxy as a chain of tokens and predicts each from those before.
+"""The foundation model: its losses, its surprise, its embeddings, and its files.
 
-Each position is told what it has to predict: the embedding of the *next* token's place (its
-modality, its place on the sky, its wavelength) is added to the input, so that one model predicts
-any token from any others, in any order.
-
-Shapes: B galaxies, S slots, T positions, D width, P values of a token.
+Shapes: B galaxies, n tokens of a modality, M modalities, D width, P values of a token.
 """
 
 from __future__ import annotations
@@ -16,23 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, write_json
-from euclidfm.model.chain import Chain, chain
+from euclidfm.model.chain import every
 from euclidfm.model.config import ModelConfig
-from euclidfm.model.tokens import Tokens, token_sizes
-from euclidfm.model.transformer import Transformer
+from euclidfm.model.network import Network
+from euclidfm.model.objective import StudentT, split
+from euclidfm.model.tokens import Tokens
 
 __all__ = ["FoundationModel"]
 
 FORMAT = 1
 
 
-class FoundationModel(nn.Module):
-    """Multi-modal autoregressive transformer over image patches and SED points.
+class FoundationModel(Network):
+    """Multi-modal transformer over image patches and SED points.
 
     Parameters
     ----------
@@ -43,91 +40,78 @@ class FoundationModel(nn.Module):
     >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
-    typical: Tensor
+    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT]:
+        """What a model with the likelihood objective predicts for the measured values of tokens."""
+        return {m: split(p, self.tails[m]()).with_error(tokens[m].error) for m, p in predictions.items()}
 
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        d, names = config.width, config.modalities
-        self.read = nn.ModuleDict()
-        self.predict = nn.ModuleDict()
-        for name, (features, values) in token_sizes(config).items():
-            self.read[name] = nn.Sequential(nn.Linear(features, d), nn.GELU(), nn.Linear(d, d))
-            self.predict[name] = nn.Linear(d, values)
-        self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02)
-        self.end = nn.Parameter(torch.randn(d) * 0.02)
-        self.here = Place(len(names), d)
-        self.next = Place(len(names), d)
-        self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio)
-        self.register_buffer("typical", torch.zeros(config.depth, len(names), d))
+    def loss_sums(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, tuple[Tensor, Tensor]]:
+        """Loss of each modality: the weighted sum over its values, and the sum of weights.
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.begin.device
-
-    def parameter_count(self) -> int:
-        """Number of trainable parameters."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
-
-    def _inputs(self, tokens: Tokens, layout: Chain) -> Tensor:
-        """Input of each position: content, place, and the place of the next token. (B, T, D)."""
-        names = list(tokens)
-        b = layout.valid.shape[0]
-        begin = self.begin[: len(names)].expand(b, -1, -1)
-        content = torch.cat([begin, *(self.read[n](tokens[n].features) for n in names)], dim=1)
-        coords = {n: tokens[n].coords for n in names}
-        here, following = self.here(coords), self.next(coords)  # (S, D), (S + 1, D) with "the end"
-        x = content + here
-        x = x.gather(1, layout.slots[..., None].expand(-1, -1, x.shape[-1]))
-        after = torch.cat([layout.slots[:, 1:], layout.slots.new_zeros(b, 1)], dim=1)
-        has_next = torch.zeros_like(after, dtype=torch.bool)
-        has_next[:, :-1] = layout.valid.gather(1, layout.slots)[:, 1:]
-        places = torch.cat([following, self.end[None]])
-        # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
-        return x + F.embedding(torch.where(has_next, after, len(here)), places)
-
-    def forward(
-        self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """Predict each token from those before it in the chain.
-
-        Returns
-        -------
-        dict of modality to (B, n, P) Tensor
-            Prediction of each token, in the modality's own order; scaled units. Predictions of
-            absent tokens are meaningless.
+        Huber loss, or negative log-likelihood in nats; there errors count in the scale, not as weights.
         """
-        layout = chain(tokens, order, shuffle)
-        hidden = self.transformer(self._inputs(tokens, layout))
-        before = (layout.positions - 1).clamp(0, hidden.shape[1] - 1)
         out = {}
-        for name, span in layout.spans.items():
-            at = before[:, span, None].expand(-1, -1, hidden.shape[-1])
-            out[name] = self.predict[name](hidden.gather(1, at))
-        return out
-
-    @staticmethod
-    def loss_sums(predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, tuple[Tensor, Tensor]]:
-        """Huber loss of each modality: the weighted sum over its values, and the sum of weights."""
-        out = {}
+        if self.config.objective == "likelihood":
+            for name, d in self.distributions(predictions, tokens).items():
+                here = (tokens[name].weight > 0).float()
+                out[name] = (-(d.log_density(tokens[name].target) * here).sum(), here.sum())
+            return out
         for name, t in tokens.items():
             huber = F.huber_loss(predictions[name].float(), t.target, reduction="none")
             out[name] = ((huber * t.weight).sum(), t.weight.sum())
         return out
 
     @torch.inference_mode()
-    def embed(self, tokens: Tokens, layer: int | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def surprise(
+        self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """How little each token was foreseen from those before it: its negative log-likelihood.
+
+        A masked model is asked four times, each time for a quarter of the tokens from the others. Read a
+        model that was trained in random order in random order (`euclidfm.model.chain.random_orders`): in
+        the default order of the SED bands each is an extrapolation, and the densities come out too narrow.
+
+        Returns
+        -------
+        dict of modality to (B, n) Tensor
+            Sum over the token's unmasked values of -ln p, in nats, of values in scaled units; NaN for
+            tokens that are absent or not predicted.
+
+        Raises
+        ------
+        InputError
+            If the model was not trained with the likelihood objective.
+        """
+        if self.config.objective != "likelihood":
+            msg = "this model has no likelihood, so no surprise: pre-train with --model.objective likelihood"
+            raise InputError(msg)
+        out = {m: torch.full(t.valid.shape, torch.nan, device=t.valid.device) for m, t in tokens.items()}
+        for part in range(4 if self.masked else 1):
+            hidden = every(tokens, part, 4) if self.masked else None
+            asked = self.asked(tokens, order, shuffle, None, hidden)
+            predictions = self(tokens, order, shuffle, None, hidden)
+            for m, d in self.distributions(predictions, tokens).items():
+                here = asked[m].weight > 0
+                nats = -(d.log_density(tokens[m].target) * here).sum(-1)
+                out[m] = torch.where(here.any(-1) & tokens[m].valid, nats, out[m])
+        return out
+
+    @torch.inference_mode()
+    def embed(
+        self, tokens: Tokens, layer: int | None = None, both_ways: bool | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Embed a batch of galaxies.
 
-        The chain runs backwards here: photometry first, then the images, each modality seeing those
+        The chain runs backwards by default: photometry first, then the images, each modality seeing those
         before it (measured: the few SED tokens say most about redshift when nothing stands before them).
+        A masked model and one with prefix attention let all tokens see each other.
 
         Parameters
         ----------
         tokens : Tokens
         layer : int, optional
             Block whose output is used (1 to depth); default the config's.
+        both_ways : bool, optional
+            Whether all tokens see each other; default as the model was trained.
 
         Returns
         -------
@@ -138,22 +122,27 @@ class FoundationModel(nn.Module):
             Mean over the modality's tokens; NaN where it is absent.
         """
         layer = layer or self.config.layer
-        means = self._means(tokens, (layer,))[layer]
+        means = self._means(tokens, (layer,), both_ways)[layer]
         parts = [torch.where(v.isnan(), self.typical[layer - 1, i], v) for i, v in enumerate(means.values())]
         joint = torch.cat(parts, dim=1)
         nothing = torch.stack([v[:, 0].isnan() for v in means.values()]).all(0)
         return joint.masked_fill(nothing[:, None], torch.nan), means
 
-    def _means(self, tokens: Tokens, layers: Iterable[int]) -> dict[int, dict[str, Tensor]]:
+    def _means(
+        self, tokens: Tokens, layers: Iterable[int], both_ways: bool | None = None
+    ) -> dict[int, dict[str, Tensor]]:
         """Mean over each modality's tokens after the given blocks; NaN where it is absent."""
-        last_first = torch.arange(len(tokens) - 1, -1, -1, device=self.device)
+        rank = torch.arange(len(tokens), device=self.device)
         b = next(iter(tokens.values())).valid.shape[0]
-        layout = chain(tokens, last_first.expand(b, -1))
-        x = self._inputs(tokens, layout)
+        layout = self.layout(tokens, (rank.flip(0) if self.config.embed_backwards else rank).expand(b, -1))
+        if both_ways is None:
+            both_ways = self.masked or self.config.attention == "prefix"
+        seen = layout.both_ways(layout.lengths) if both_ways else None
+        x = self.inputs(tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
         out = {}
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
-            x = block(x)
+            x = block(x, seen)
             if number in layers:
                 by_slot = x.float().gather(1, at)
                 out[number] = {
@@ -223,27 +212,3 @@ class FoundationModel(nn.Module):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]
-
-
-class Place(nn.Module):
-    """Embedding of a token's place: its modality, where on the sky, at which wavelength."""
-
-    wave: Tensor
-
-    def __init__(self, modalities: int, width: int, frequencies: int = 8) -> None:
-        super().__init__()
-        self.begin = nn.Parameter(torch.randn(modalities, width) * 0.02)
-        self.modality = nn.Parameter(torch.randn(modalities, width) * 0.02)
-        self.project = nn.Linear(6 * frequencies, width)
-        # periods from 0.8 arcsec to 100 arcsec, and from 0.2 to 25 in ln(wavelength)
-        octaves = 2.0 ** torch.arange(frequencies)
-        scale = torch.tensor([0.8, 0.8, 0.2])
-        self.register_buffer("wave", 2 * torch.pi / (scale[:, None] * octaves), persistent=False)
-
-    def forward(self, coords: dict[str, Tensor]) -> Tensor:
-        """(S, D) for the begin tokens and then each modality's tokens."""
-        parts = [self.begin[: len(coords)]]
-        for i, c in enumerate(coords.values()):
-            phase = (c[:, :, None] * self.wave).flatten(1)
-            parts.append(self.project(torch.cat([phase.sin(), phase.cos()], -1)) + self.modality[i])
-        return torch.cat(parts)

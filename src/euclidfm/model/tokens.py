@@ -19,10 +19,19 @@ import torch
 from torch import Tensor
 
 from euclidfm.model.config import SED, ImageModality, ModelConfig
+from euclidfm.model.patches import cut, patch_order, turned
 from euclidfm.store import Galaxies
 from euclidfm.survey import BANDS
 
-__all__ = ["ModalityTokens", "Tokens", "pixels_to_ujy", "sed_to_ujy", "token_sizes", "tokenize"]
+__all__ = [
+    "ModalityTokens",
+    "Tokens",
+    "pixels_to_ujy",
+    "sed_to_ujy",
+    "token_sizes",
+    "tokenize",
+    "vector_tokens",
+]
 
 _UNKNOWN_SOFTENING_UJY = 0.05
 
@@ -41,10 +50,13 @@ class ModalityTokens:
     """(B, n) bool: the token exists."""
     coords: Tensor
     """(n, 3) position: x and y in arcsec from the centre, ln(wavelength / 1 micron)."""
+    error: Tensor | None = None
+    """(B, n, P) known error of the target, 0 if unknown; None: the target has no errors."""
 
     def to(self, device: torch.device) -> ModalityTokens:
         """Move to a device."""
-        return ModalityTokens(**{k: v.to(device, non_blocking=True) for k, v in self.__dict__.items()})
+        moved = {k: None if v is None else v.to(device, non_blocking=True) for k, v in self.__dict__.items()}
+        return ModalityTokens(**moved)  # type: ignore[arg-type]
 
 
 Tokens = dict[str, ModalityTokens]
@@ -54,12 +66,15 @@ Tokens = dict[str, ModalityTokens]
 def token_sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """Number of input features F and of predicted values P of each modality's tokens."""
     sizes = {}
+    quality = config.tokens.tell_quality
     for m in config.images:
         values = m.patch**2 * len(m.bands)
-        sizes[m.name] = (2 * values + len(m.bands), values)
+        sizes[m.name] = (2 * values + len(m.bands) if quality else values, values)
     if config.sed:
-        sizes[SED] = (3, 1)
-    return sizes
+        sizes[SED] = (3 if quality else 1, 1)
+    for v in config.vectors:
+        sizes[v.name] = (v.size, v.size)
+    return {name: sizes[name] for name in config.modalities}
 
 
 def tokenize(
@@ -86,7 +101,16 @@ def tokenize(
         tokens[m.name] = _image_tokens(config, m, galaxies, turn)
     if config.sed:
         tokens[SED] = _sed_tokens(config, galaxies, wavelengths_nm or {})
-    return tokens
+    for v in config.vectors:
+        tokens[v.name] = vector_tokens(torch.zeros(len(galaxies), 0, v.size), torch.zeros(0, v.coordinates))
+    return {name: tokens[name] for name in config.modalities}
+
+
+def vector_tokens(values: Tensor, coords: Tensor) -> ModalityTokens:
+    """Tokens of a `VectorModality` from values (B, n, P), NaN where missing, and coordinates (n, C)."""
+    usable = values.isfinite()
+    plain = values.masked_fill(~usable, 0.0)
+    return ModalityTokens(plain, plain, usable.float(), usable.any(dim=-1), coords)
 
 
 def _image_tokens(
@@ -102,70 +126,51 @@ def _image_tokens(
         reference = config.pixel_noise_ujy.get(b, 0.01)
         start = (galaxies.images[b].shape[-1] - crop) // 2
         inside = slice(start, start + crop)
-        masked[:, i] = galaxies.masks[b][:, inside, inside]
-        pixels[:, i] = np.arcsinh(
-            galaxies.images[b][:, inside, inside] / (config.image_softening * reference)
-        )
+        values = galaxies.images[b][:, inside, inside] / (config.image_softening * reference)
+        masked[:, i] = galaxies.masks[b][:, inside, inside] | ~np.isfinite(values)
+        pixels[:, i] = values if config.image_scaling == "zscore" else np.arcsinh(values)
         noise = galaxies.noise[b]
         known = np.isfinite(noise) & (noise > 0)
         depth[known, i] = np.log(noise[known] / reference).clip(-3, 3)
     pixels[masked] = 0.0
     if turn is not None:
-        pixels, masked = _turn(pixels, turn), _turn(masked, turn)
-    values = _patches(torch.from_numpy(pixels), m.patch)  # (B, n, P)
-    usable = ~_patches(torch.from_numpy(masked), m.patch)
-    if config.image_scaling == "standardise":
-        values = _standardise(values, usable)
-    depths = torch.from_numpy(depth)[:, None, :].expand(-1, values.shape[1], -1)
+        pixels, masked = turned(pixels, turn), turned(masked, turn)
+    order = patch_order(config.tokens.patch_order, crop // m.patch)
+    scaled = cut(torch.from_numpy(pixels), m.patch, order)  # (B, n, P)
+    usable = ~cut(torch.from_numpy(masked), m.patch, order)
+    if config.image_scaling != "asinh":
+        scaled = _standardise(scaled, usable, unbiased=config.image_scaling == "zscore")
+    depths = torch.from_numpy(depth)[:, None, :].expand(-1, scaled.shape[1], -1)
     return ModalityTokens(
-        features=torch.cat([values, (~usable).float(), depths], dim=-1),
-        target=values,
+        features=image_features(config, scaled, usable, depths),
+        target=scaled,
         weight=usable.float(),
         valid=usable.any(dim=-1),
-        coords=_patch_positions(config, m),
+        coords=_patch_positions(config, m, order),
     )
 
 
-def _turn(images: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """One of the eight symmetries of the square for each galaxy."""
-    out = images.copy()
-    for t in range(1, 8):
-        here = turn == t
-        if here.any():
-            turned = np.rot90(images[here], t % 4, axes=(-2, -1))
-            out[here] = turned[..., ::-1] if t >= 4 else turned
-    return out
+def image_features(config: ModelConfig, values: Tensor, usable: Tensor, depths: Tensor) -> Tensor:
+    """What the model reads of patches (B, n, P): values, masks, and each band's depth (B, n, C)."""
+    if not config.tokens.tell_quality:
+        return values
+    return torch.cat([values, (~usable).float(), depths], dim=-1)
 
 
-def _patches(images: Tensor, patch: int) -> Tensor:
-    """(B, C, H, W) to (B, n, C * patch * patch), patches in spiral order from the centre."""
-    b, c, h, w = images.shape
-    grid = images.reshape(b, c, h // patch, patch, w // patch, patch)
-    tokens = grid.permute(0, 2, 4, 1, 3, 5).reshape(b, (h // patch) * (w // patch), c * patch * patch)
-    return tokens[:, torch.from_numpy(spiral_order(h // patch))]
-
-
-def spiral_order(side: int) -> np.ndarray:
-    """Indices of a side x side grid from the centre outwards: by ring, then by angle."""
-    offset = np.arange(side) - (side - 1) / 2
-    y, x = np.meshgrid(offset, offset, indexing="ij")
-    ring = np.maximum(np.abs(x), np.abs(y)).ravel()
-    return np.lexsort((np.arctan2(y, x).ravel(), ring))
-
-
-def _patch_positions(config: ModelConfig, m: ImageModality) -> Tensor:
+def _patch_positions(config: ModelConfig, m: ImageModality, order: np.ndarray) -> Tensor:
     side = config.crop // m.patch
     offset = (np.arange(side) - (side - 1) / 2) * m.patch * config.pixel_arcsec
     y, x = np.meshgrid(offset, offset, indexing="ij")
     wavelength = np.mean([BANDS[b].wavelength_nm if b in BANDS else 1000.0 for b in m.bands]) / 1000.0
     coords = np.stack([x.ravel(), y.ravel(), np.full(side * side, np.log(wavelength))], axis=-1)
-    return torch.from_numpy(coords[spiral_order(side)].astype(np.float32))
+    return torch.from_numpy(coords[order].astype(np.float32))
 
 
-def _standardise(values: Tensor, usable: Tensor) -> Tensor:
+def _standardise(values: Tensor, usable: Tensor, unbiased: bool) -> Tensor:
     count = usable.sum(-1, keepdim=True).clamp(min=1)
     mean = (values * usable).sum(-1, keepdim=True) / count
-    spread = (((values - mean) * usable).square().sum(-1, keepdim=True) / count).sqrt()
+    free = (count - 1).clamp(min=1) if unbiased else count
+    spread = (((values - mean) * usable).square().sum(-1, keepdim=True) / free).sqrt()
     return (values - mean) / (spread + 1e-6) * usable
 
 
@@ -180,17 +185,28 @@ def _sed_tokens(config: ModelConfig, galaxies: Galaxies, wavelengths_nm: dict[st
     known = np.isfinite(error) & (error > 0)
     # d(asinh flux) = error / sqrt(flux^2 + 4 b^2): a relative error for bright sources
     relative = np.where(known, error, 0.0) / np.sqrt(flux**2 + 4 * soft**2)
-    features = np.stack([value * here, np.log(relative + 1e-3) / 3.0 * known, known.astype(float)], axis=-1)
+    features = sed_features(config, value * here, relative, known)
     excess = np.maximum(relative / config.sed_error_floor, 1.0)
     coords = np.zeros((len(names), 3), np.float32)
     coords[:, 2] = np.log(np.array(waves) / 1000.0)
     return ModalityTokens(
-        features=torch.from_numpy(features.astype(np.float32)),
+        features=torch.from_numpy(features),
         target=torch.from_numpy((value * here).astype(np.float32)[..., None]),
         weight=torch.from_numpy((here / excess**2).astype(np.float32)[..., None]),
         valid=torch.from_numpy(here),
         coords=torch.from_numpy(coords),
+        error=torch.from_numpy((relative * here / config.sed_spread).astype(np.float32)[..., None]),
     )
+
+
+def sed_features(
+    config: ModelConfig, value: np.ndarray, relative: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """What the model reads of SED points (B, K): value, error in asinh flux, whether there is one."""
+    if not config.tokens.tell_quality:
+        return value[..., None].astype(np.float32)
+    parts = [value, np.log(relative + 1e-3) / 3.0 * known, known.astype(float)]
+    return np.stack(parts, axis=-1).astype(np.float32)
 
 
 def pixels_to_ujy(config: ModelConfig, band: str, scaled: np.ndarray) -> np.ndarray:

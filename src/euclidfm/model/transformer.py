@@ -1,4 +1,4 @@
-"""The transformer: pre-norm blocks with RMSNorm, QK-norm and a GELU feed-forward layer.
+"""The transformer: pre-norm blocks of attention and a feed-forward layer; the choices are `BlockConfig`'s.
 
 Nothing here knows of galaxies, files or devices. Shapes: B batch, T tokens, D width, H heads.
 """
@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Block", "Transformer", "causal_attention"]
+from euclidfm.model.options import BlockConfig
+
+__all__ = ["Block", "Cache", "Transformer", "causal_attention"]
 
 _SHORT = 256
 
@@ -28,51 +30,94 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.matmul(scores.softmax(dim=-1), v)
 
 
+class Cache:
+    """Keys and values of the positions that a causal transformer has read, one pair a block."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[Block, tuple[Tensor, Tensor]] = {}
+
+    def extend(self, block: Block, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """All keys and values of a block, the given new ones (B, H, T, D/H) last."""
+        if block in self._pairs:
+            before_k, before_v = self._pairs[block]
+            k, v = torch.cat([before_k, k], dim=2), torch.cat([before_v, v], dim=2)
+        self._pairs[block] = k, v
+        return k, v
+
+
 class Block(nn.Module):
     """Attention and feed-forward, each behind a norm, each added to the stream."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, config: BlockConfig) -> None:
         super().__init__()
         self.heads = heads
+        self.feed_forward = config.feed_forward
         hidden = int(width * mlp_ratio)
-        self.norm_attention = nn.RMSNorm(width, eps=1e-6)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.norm_q = nn.RMSNorm(width // heads, eps=1e-6)
-        self.norm_k = nn.RMSNorm(width // heads, eps=1e-6)
-        self.out = nn.Linear(width, width, bias=False)
-        self.norm_mlp = nn.RMSNorm(width, eps=1e-6)
-        self.up = nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
+        gates = 2 if config.feed_forward == "swiglu" else 1
+        self.norm_attention = _norm(width, config)
+        self.qkv = nn.Linear(width, 3 * width, bias=config.bias)
+        self.norm_q = _norm(width // heads, config) if config.qk_norm else nn.Identity()
+        self.norm_k = _norm(width // heads, config) if config.qk_norm else nn.Identity()
+        self.out = nn.Linear(width, width, bias=config.bias)
+        self.norm_mlp = _norm(width, config)
+        self.up = nn.Linear(width, gates * hidden, bias=config.bias)
+        self.down = nn.Linear(hidden, width, bias=config.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+        """(B, T, D) to (B, T, D); causal, or as `seen` (B, 1, T, T) says.
+
+        With a cache, x holds the positions after those that the cache has; several at once only at
+        the start.
+        """
         b, t, d = x.shape
         qkv = self.qkv(self.norm_attention(x)).view(b, t, 3, self.heads, d // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
         q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
-        mixed = causal_attention(q, k, v).transpose(1, 2).reshape(b, t, d)
-        x = x + self.out(mixed)
-        return x + self.down(F.gelu(self.up(self.norm_mlp(x))))
+        if cache is not None:
+            k, v = cache.extend(self, k, v)
+        if seen is not None:
+            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+        elif k.shape[2] > t:  # one new position sees all before it
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        else:
+            mixed = causal_attention(q, k, v)
+        x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
+        return x + self.down(self._activate(self.up(self.norm_mlp(x))))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        if self.feed_forward == "swiglu":
+            gate, value = x.chunk(2, dim=-1)
+            return F.silu(gate) * value
+        return F.gelu(x, approximate="tanh" if self.feed_forward == "gelu_tanh" else "none")
 
 
 class Transformer(nn.Module):
     """A stack of blocks and a last norm."""
 
-    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: float = 4.0) -> None:
+    def __init__(
+        self, width: int, depth: int, heads: int, mlp_ratio: float = 4.0, config: BlockConfig | None = None
+    ) -> None:
         super().__init__()
-        blocks = [Block(width, heads, mlp_ratio) for _ in range(depth)]
+        config = config or BlockConfig()
+        blocks = [Block(width, heads, mlp_ratio, config) for _ in range(depth)]
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.RMSNorm(width, eps=1e-6)
+        self.norm = _norm(width, config)
         self.apply(_init_weights)
         for block in blocks:  # the stream's variance stays put at any depth
             for layer in (block.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         for block in self.blocks:
-            x = block(x)
+            x = block(x, seen, cache)
         return self.norm(x)
+
+
+def _norm(width: int, config: BlockConfig) -> nn.Module:
+    if config.norm == "layer":
+        return nn.LayerNorm(width, eps=config.norm_eps, bias=config.bias)
+    return nn.RMSNorm(width, eps=config.norm_eps)
 
 
 def _init_weights(module: nn.Module) -> None:

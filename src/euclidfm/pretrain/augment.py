@@ -14,7 +14,7 @@ from torch import Tensor
 from euclidfm.model import Tokens
 from euclidfm.model.config import SED
 
-__all__ = ["Chances", "draw", "drop_at_random"]
+__all__ = ["Chances", "draw", "drop_at_random", "hide", "prefixes", "ranks"]
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,26 @@ class Chances:
     """(B, M) rank of each modality in the chain."""
     band_order: Tensor
     """(B, K) rank of each SED band within its modality."""
+    prefix: Tensor
+    """(B,) uniform; share of the chain that is read in both directions."""
+    token: Tensor
+    """(B, S) uniform for each token, in the order of the modalities; hidden where below its chance."""
+    patches: Tensor
+    """(B,) uniform; patches are read in random order where below its chance."""
+    patch_order: Tensor
+    """(B, S) uniform for each token; ranks of patches that are shuffled."""
 
     def share(self, rank: int, world: int, count: int) -> Chances:
         """The rows of one process: `count` galaxies."""
         return Chances(**{k: v[rank::world][:count] for k, v in self.__dict__.items()})
 
+    def to(self, device: torch.device) -> Chances:
+        """Move to a device."""
+        return Chances(**{k: v.to(device) for k, v in self.__dict__.items()})
 
-def draw(seed: int, step: int, batch: int, modalities: int, bands: int) -> Chances:
-    """Draw the chances of a step for the global batch."""
+
+def draw(seed: int, step: int, batch: int, modalities: int, bands: int, tokens: int = 0) -> Chances:
+    """Draw the chances of a step for the global batch; those of single tokens for `tokens` of them."""
     generator = torch.Generator().manual_seed(_mix(seed, step))
 
     def uniform(n: int) -> Tensor:
@@ -50,7 +62,38 @@ def draw(seed: int, step: int, batch: int, modalities: int, bands: int) -> Chanc
         band=uniform(bands),
         order=uniform(modalities).argsort(1),
         band_order=uniform(bands).argsort(1),
+        prefix=uniform(1)[:, 0],
+        token=uniform(tokens),
+        patches=uniform(1)[:, 0],
+        patch_order=uniform(tokens),
     )
+
+
+def ranks(tokens: Tokens, chances: Chances, patches: float) -> dict[str, Tensor]:
+    """Rank of each token within its modality: SED bands at random, patches with chance `patches`."""
+    out, start = {}, 0
+    shuffled = chances.patches < patches
+    for name, t in tokens.items():
+        n = t.valid.shape[1]
+        if name == SED:
+            out[name] = chances.band_order
+        elif patches:
+            luck = chances.patch_order[:, start : start + n].argsort(1).argsort(1)
+            out[name] = torch.where(shuffled[:, None], luck, torch.arange(n, device=luck.device))
+        start += n
+    return out
+
+
+def prefixes(tokens: Tokens, chances: Chances) -> Tensor:
+    """(B,) positions that are read in both directions: a random share of each galaxy's chain."""
+    length = sum(t.valid.sum(dim=1) + t.valid.any(dim=1) for t in tokens.values())
+    return (chances.prefix * length).long()
+
+
+def hide(tokens: Tokens, chances: Chances, chance: float) -> dict[str, Tensor]:
+    """(B, n) bool for each modality: the tokens that a masked model has to predict."""
+    sizes = [t.valid.shape[1] for t in tokens.values()]
+    return dict(zip(tokens, torch.split(chances.token < chance, sizes, dim=1), strict=True))
 
 
 def _mix(seed: int, step: int) -> int:

@@ -25,11 +25,12 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.errors import InputError
-from euclidfm.files import read_json, versions, write_json, write_yaml
+from euclidfm.files import plain, read_json, versions, write_json, write_yaml
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
+from euclidfm.model.chain import every
 from euclidfm.model.config import SED, fit_scaling
 from euclidfm.pretrain import checkpoint
-from euclidfm.pretrain.augment import Chances, draw, drop_at_random
+from euclidfm.pretrain.augment import Chances, draw, drop_at_random, hide, prefixes, ranks
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.store.stream import Stream
@@ -67,6 +68,10 @@ class PretrainConfig:
     """Chance that an SED band is withheld from a galaxy."""
     turn: bool = True
     """Turn and mirror images at random."""
+    shuffle_patches: float = 0.0
+    """Chance that a galaxy's patches are read in random order, so that any part completes the rest."""
+    hide: float = 0.5
+    """Share of the tokens that a masked model has to predict."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """``auto``: bf16 autocast on a GPU or a CPU with bf16 matrix units, else fp32."""
     validate_every: int = 200
@@ -142,7 +147,9 @@ def _pretrain(
     batches = stream.forever(step)
     while step < config.steps:
         galaxies = next(batches)
-        chances = draw(config.seed, step, config.batch, len(scaled.modalities), len(waves))
+        chances = draw(
+            config.seed, step, config.batch, len(scaled.modalities), len(waves), _slots(scaled, len(waves))
+        )
         chances = chances.share(world.rank, world.size, len(galaxies))
         tokens = tokenize(scaled, galaxies, waves, chances.turn.numpy() if config.turn else None)
         tokens = drop_at_random(tokens, chances, config.drop_modality, config.drop_band)
@@ -204,12 +211,12 @@ class _LossModule:
         self, config: PretrainConfig, tokens: Tokens, chances: Chances, world: World, precision: Any
     ) -> tuple[Tensor, dict[str, float]]:
         device = world.device
+        chances = chances.to(device)
         tokens = {m: t.to(device) for m, t in tokens.items()}
-        order = chances.order.to(device) if config.random_order else None
-        shuffle = {SED: chances.band_order.to(device)} if config.random_order else None
+        how = _reading(config, tokens, chances)
         with _autocast(device, precision):
-            predictions = self.wrapped(tokens, order, shuffle)
-        sums = self.model.loss_sums(predictions, tokens)
+            predictions = self.wrapped(tokens, **how)
+        sums = self.model.loss_sums(predictions, self.model.asked(tokens, **how))
         counts = torch.stack([n for _, n in sums.values()])
         if world.size > 1:
             dist.all_reduce(counts)
@@ -225,6 +232,24 @@ class _LossModule:
         if world.size > 1:
             dist.all_reduce(reported)
         return reported[0], dict(zip(parts, reported[1:].tolist(), strict=True))
+
+
+def _reading(config: PretrainConfig, tokens: Tokens, chances: Chances) -> dict[str, Any]:
+    """How the galaxies of a step are read: orders, prefix, hidden tokens."""
+    how: dict[str, Any] = {}
+    if config.random_order:
+        how |= {"order": chances.order, "shuffle": ranks(tokens, chances, config.shuffle_patches)}
+    if config.model.attention == "prefix":
+        how["prefix"] = prefixes(tokens, chances)
+    if config.model.predict == "masked":
+        how["hidden"] = hide(tokens, chances, config.hide)
+    return how
+
+
+def _slots(model: ModelConfig, bands: int) -> int:
+    """Tokens of a galaxy that has everything."""
+    sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images} | {SED: bands}
+    return sum(sizes.get(name, 0) for name in model.modalities)
 
 
 def _optimizer(model: FoundationModel, config: PretrainConfig) -> torch.optim.AdamW:
@@ -286,9 +311,10 @@ def _validate(
     """Validation loss in the default order, with nothing withheld."""
     sums = {m: torch.zeros(2) for m in model.config.modalities}
     for tokens in held_out:
+        how: dict[str, Any] = {"hidden": every(tokens, 0, 2)} if model.masked else {}
         with _autocast(model.device, precision):
-            predictions = model(tokens)
-        for m, pair in model.loss_sums(predictions, tokens).items():
+            predictions = model(tokens, **how)
+        for m, pair in model.loss_sums(predictions, model.asked(tokens, **how)).items():
             sums[m] += torch.stack(pair).cpu()
     means = {m: float(s[0] / s[1].clamp(min=1e-6)) for m, s in sums.items()}
     total = sum(config.model.loss_weights.get(m, 1.0) * v for m, v in means.items())
@@ -299,9 +325,7 @@ def _claim(out: Path, resolved: dict[str, Any], world: World) -> None:
     """Make the run folder ours: a new one, or one of the same config."""
     card = out / "config.json"
     if card.exists():
-        before = read_json(card)
-        from euclidfm.files import plain
-
+        before = _with_defaults(read_json(card))
         changed = [k for k, v in plain(resolved).items() if before.get(k) != v]
         if changed:
             msg = (
@@ -313,6 +337,12 @@ def _claim(out: Path, resolved: dict[str, Any], world: World) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_yaml(out / "config.yaml", resolved)
         write_json(card, resolved)
+
+
+def _with_defaults(card: dict[str, Any]) -> dict[str, Any]:
+    """A run's config with the defaults of the settings that came after it."""
+    model = plain(ModelConfig()) | card.get("model", {})
+    return plain(PretrainConfig()) | card | {"model": model}
 
 
 class _RunLog:

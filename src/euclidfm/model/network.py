@@ -1,0 +1,167 @@
+"""The foundation model: reads a galaxy as a chain of tokens and predicts each from those before.
+
+Each position is told what it has to predict: the embedding of the *next* token's place (its
+modality, its place on the sky, its wavelength) is added to the input, so that one model predicts
+any token from any others, in any order.
+
+Shapes: B galaxies, S slots, T positions, D width, P values of a token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from euclidfm.model.chain import Chain, chain
+from euclidfm.model.config import ModelConfig
+from euclidfm.model.heads import predictor, reader
+from euclidfm.model.objective import Tails
+from euclidfm.model.place import LearnedPlace, Place
+from euclidfm.model.tokens import Tokens, token_sizes
+from euclidfm.model.transformer import Transformer
+
+__all__ = ["Network"]
+
+
+class Network(nn.Module):
+    """Reader, transformer and predictors of a model, without losses and files.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    """
+
+    typical: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        d, names, how = config.width, config.modalities, config.tokens
+        numbers = 2 if config.objective == "likelihood" else 1
+        self.read = nn.ModuleDict()
+        self.predict = nn.ModuleDict()
+        for name, (features, values) in token_sizes(config).items():
+            self.read[name] = reader(how.reader, features, d, how.bias)
+            self.predict[name] = predictor(how.predictor, d, numbers * values, how.bias)
+        self.masked = config.predict == "masked"
+        tell_next = how.tell_next and not self.masked
+        self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02) if how.begin else None
+        self.end = nn.Parameter(torch.randn(d) * 0.02) if tell_next else None
+        self.here = self._place()
+        self.next = self._place() if tell_next else None
+        self.hidden = nn.Parameter(torch.randn(d) * 0.02) if self.masked else None
+        self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio, config.blocks)
+        if config.objective == "likelihood":
+            bands = {m.name: len(m.bands) for m in config.images}
+            sizes = token_sizes(config)
+            self.tails = nn.ModuleDict({n: Tails(sizes[n][1], bands.get(n, 1), config.dof) for n in names})
+        self.register_buffer("typical", torch.zeros(config.depth, len(names), d))
+
+    def _place(self) -> nn.Module:
+        c = self.config
+        if c.tokens.places == "learned":
+            return LearnedPlace(c.modalities, c.vectors, c.width, c.tokens)
+        return Place(len(c.modalities), c.width, begin=c.tokens.begin)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.typical.device
+
+    def parameter_count(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def layout(
+        self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
+    ) -> Chain:
+        """Lay out a batch of galaxies as this model reads them (`euclidfm.model.chain.chain`)."""
+        return chain(tokens, order, shuffle, begin=self.begin is not None)
+
+    def inputs(self, tokens: Tokens, layout: Chain, hidden: dict[str, Tensor] | None = None) -> Tensor:
+        """Input of each position: content, place, and the place of the next token. (B, T, D)."""
+        names = list(tokens)
+        b = layout.valid.shape[0]
+        parts = [self.read[n](tokens[n].features) for n in names]
+        if self.hidden is not None and hidden is not None:
+            parts = [
+                torch.where(hidden[n][..., None], self.hidden.to(p.dtype), p)
+                for n, p in zip(names, parts, strict=True)
+            ]
+        begin = [] if self.begin is None else [self.begin[: len(names)].expand(b, -1, -1)]
+        content = torch.cat([*begin, *parts], dim=1)
+        coords = {n: tokens[n].coords for n in names}
+        here = self.here(coords)  # (S, D)
+        x = content + here
+        x = x.gather(1, layout.slots[..., None].expand(-1, -1, x.shape[-1]))
+        if self.next is None or self.end is None:
+            return x
+        following = self.next(coords)  # (S, D), and "the end"
+        after = torch.cat([layout.slots[:, 1:], layout.slots.new_zeros(b, 1)], dim=1)
+        has_next = torch.zeros_like(after, dtype=torch.bool)
+        has_next[:, :-1] = layout.valid.gather(1, layout.slots)[:, 1:]
+        places = torch.cat([following, self.end[None]])
+        # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
+        return x + F.embedding(torch.where(has_next, after, len(here)), places)
+
+    def forward(
+        self,
+        tokens: Tokens,
+        order: Tensor | None = None,
+        shuffle: dict[str, Tensor] | None = None,
+        prefix: Tensor | None = None,
+        hidden: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Predict each token from those before it in the chain, or (a masked model) from all others.
+
+        Parameters
+        ----------
+        tokens : Tokens
+        order, shuffle : optional
+            As in `euclidfm.model.chain.chain`.
+        prefix : (B,) Tensor, optional
+            Positions at the start of the chain that see each other; the tokens there are not predicted.
+        hidden : dict of modality to (B, n) bool Tensor, optional
+            Tokens that a masked model has to predict and may not read.
+
+        Returns
+        -------
+        dict of modality to (B, n, P) Tensor
+            Prediction of each token, in the modality's own order; scaled units. Predictions of
+            absent tokens, and of those that `asked` leaves out, are meaningless. With the likelihood
+            objective (B, n, 2 P): see `distributions`.
+        """
+        layout = self.layout(tokens, order, shuffle)
+        if self.masked:
+            prefix = layout.lengths
+        seen = None if prefix is None else layout.both_ways(prefix)
+        hidden_states = self.transformer(self.inputs(tokens, layout, hidden), seen)
+        where = layout.positions if self.masked else layout.positions - 1
+        where = where.clamp(0, hidden_states.shape[1] - 1)
+        out = {}
+        for name, span in layout.spans.items():
+            at = where[:, span, None].expand(-1, -1, hidden_states.shape[-1])
+            out[name] = self.predict[name](hidden_states.gather(1, at))
+        return out
+
+    def asked(
+        self,
+        tokens: Tokens,
+        order: Tensor | None = None,
+        shuffle: dict[str, Tensor] | None = None,
+        prefix: Tensor | None = None,
+        hidden: dict[str, Tensor] | None = None,
+    ) -> Tokens:
+        """The same tokens, with weight in the loss only for those that `forward` really predicts."""
+        if self.masked:
+            ask = hidden or {m: torch.zeros_like(t.valid) for m, t in tokens.items()}
+        elif prefix is None and self.begin is not None:
+            return tokens
+        else:
+            layout = self.layout(tokens, order, shuffle)
+            first = torch.ones_like(layout.lengths) if prefix is None else prefix.clamp(min=1)
+            ask = {m: layout.positions[:, span] >= first[:, None] for m, span in layout.spans.items()}
+        return {m: replace(t, weight=t.weight * ask[m][..., None]) for m, t in tokens.items()}

@@ -1,0 +1,78 @@
+"""Where a token is, as a vector added to the stream.
+
+Shapes: n tokens of a modality, S slots, D width. Slots are the begin tokens (if the model has them),
+then the tokens of each modality.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from euclidfm.errors import InputError
+from euclidfm.model.heads import reader
+from euclidfm.model.options import TokenConfig, VectorModality
+
+__all__ = ["LearnedPlace", "Place"]
+
+
+class Place(nn.Module):
+    """Fourier features of a token's place: its modality, where on the sky, at which wavelength."""
+
+    wave: Tensor
+
+    def __init__(self, modalities: int, width: int, frequencies: int = 8, begin: bool = True) -> None:
+        super().__init__()
+        self.begin = nn.Parameter(torch.randn(modalities, width) * 0.02) if begin else None
+        self.modality = nn.Parameter(torch.randn(modalities, width) * 0.02)
+        self.project = nn.Linear(6 * frequencies, width)
+        # periods from 0.8 arcsec to 100 arcsec, and from 0.2 to 25 in ln(wavelength)
+        octaves = 2.0 ** torch.arange(frequencies)
+        scale = torch.tensor([0.8, 0.8, 0.2])
+        self.register_buffer("wave", 2 * torch.pi / (scale[:, None] * octaves), persistent=False)
+
+    def forward(self, coords: dict[str, Tensor]) -> Tensor:
+        """(S, D) from the (n, 3) coordinates of each modality."""
+        parts: list[Tensor] = [] if self.begin is None else [self.begin[: len(coords)]]
+        for i, c in enumerate(coords.values()):
+            phase = (c[:, :, None] * self.wave).flatten(1)
+            parts.append(self.project(torch.cat([phase.sin(), phase.cos()], -1)) + self.modality[i])
+        return torch.cat(parts)
+
+
+class LearnedPlace(nn.Module):
+    """A vector for each rank in a modality, as the reference work has; or its coordinates, projected."""
+
+    def __init__(
+        self,
+        modalities: tuple[str, ...],
+        vectors: tuple[VectorModality, ...],
+        width: int,
+        config: TokenConfig,
+    ) -> None:
+        super().__init__()
+        self.longest = config.longest
+        self.begin = nn.Parameter(torch.randn(len(modalities), width) * 0.02) if config.begin else None
+        projected = {v.name: v.coordinates for v in vectors if v.coordinates}
+        self.tables = nn.ModuleDict()
+        for name in modalities:
+            if name in projected:
+                self.tables[name] = reader(config.reader, projected[name], width, config.bias)
+            else:
+                table = nn.Embedding(config.longest, width)
+                nn.init.normal_(table.weight, std=0.02)
+                self.tables[name] = table
+
+    def forward(self, coords: dict[str, Tensor]) -> Tensor:
+        """(S, D) from the (n, coordinates) of each modality."""
+        parts: list[Tensor] = [] if self.begin is None else [self.begin]
+        for name, c in coords.items():
+            table = self.tables[name]
+            if not isinstance(table, nn.Embedding):
+                parts.append(table(c))
+            elif len(c) > self.longest:
+                msg = f"{len(c)} tokens of {name} are more than the model's {self.longest} learned places"
+                raise InputError(msg)
+            else:
+                parts.append(table.weight[: len(c)])
+        return torch.cat(parts)

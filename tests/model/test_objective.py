@@ -1,0 +1,216 @@
+"""The likelihood: densities, calibration, surprise; masked and prefix reading."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import integrate, stats
+
+from euclidfm.errors import InputError
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model.chain import every, random_orders
+from euclidfm.model.config import fit_scaling
+from euclidfm.model.objective import StudentT, Tails, split
+from euclidfm.pretrain import PretrainConfig, pretrain
+from samples import blobs, write_store
+
+SMALL = ModelConfig(
+    images=(
+        ImageModality(name="VIS", bands=("VIS",), patch=4),
+        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
+    ),
+    crop=16,
+    width=32,
+    depth=3,
+    heads=4,
+    objective="likelihood",
+)
+
+
+def lively(config):
+    torch.manual_seed(0)
+    model = FoundationModel(config)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.2)
+    return model.eval()
+
+
+@pytest.fixture
+def config(store):
+    return fit_scaling(SMALL, store, store.rows("train"))
+
+
+@pytest.mark.parametrize("dof", [2.5, 5.0, 200.0])
+def test_density_is_students_and_integrates_to_one(dof):
+    def density(y):
+        one = torch.tensor([[[y]]], dtype=torch.float64)
+        t = StudentT(torch.full_like(one, 0.3), torch.full_like(one, 0.7), torch.tensor([dof]).double())
+        return float(t.log_density(one).exp())
+
+    total, _ = integrate.quad(density, -np.inf, np.inf, limit=200)
+    assert abs(total - 1) < 1e-6
+    for y in (-4.0, 0.3, 1.1, 60.0):
+        np.testing.assert_allclose(density(y), stats.t.pdf(y, dof, 0.3, 0.7), rtol=1e-6)
+
+
+def test_known_errors_widen_in_quadrature():
+    t = StudentT(torch.zeros(1, 1, 1), torch.full((1, 1, 1), 3.0), torch.tensor([5.0]))
+    assert float(t.with_error(torch.full((1, 1, 1), 4.0)).scale) == 5.0
+
+
+def test_degrees_of_freedom_fixed_or_one_learned_number_a_band():
+    fixed, learned = Tails(12, 3, dof=4.0), Tails(12, 3)
+    torch.testing.assert_close(fixed(), torch.full((12,), 4.0))
+    assert not list(fixed.parameters()) and fixed.state_dict() == {}
+    learned.raw.data[1] = 0.0
+    torch.testing.assert_close(learned()[3:9], torch.tensor([10.0] + [3.0] * 4 + [10.0]))
+    with pytest.raises(InputError, match="at least 2"):
+        ModelConfig(dof=1.5)
+
+
+def test_calibration_of_a_fit_to_known_noise():
+    """Location, scale and tails fitted to draws whose width depends on an input: the PIT is uniform."""
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.uniform(-1, 1, (15000, 1)).astype(np.float32))
+    truth = 0.3 * torch.exp(x)
+    y = (2 * x + truth * torch.from_numpy(rng.standard_t(4.0, (15000, 1)).astype(np.float32)))[:, None]
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.GELU(), torch.nn.Linear(32, 2))
+    tails = Tails(1)
+    optimizer = torch.optim.Adam([*net.parameters(), *tails.parameters()], lr=0.02)
+    cooling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
+    for _ in range(250):
+        t = split(net(x[:12000])[:, None], tails())
+        loss = -t.log_density(y[:12000]).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        cooling.step()
+    with torch.no_grad():
+        t = split(net(x[12000:])[:, None], tails())
+    assert 3.0 < float(t.dof) < 6.0
+    assert pit_distance(t, y[12000:]) < 1.63 / np.sqrt(3000)  # 1% point of Kolmogorov's statistic
+
+
+def pit_distance(t: StudentT, y: torch.Tensor, here: torch.Tensor | None = None) -> float:
+    """Largest distance between the distribution of the probability integral transform and a uniform."""
+    with torch.no_grad():
+        dof = t.dof.expand_as(t.location)
+        z = (y - t.location) / t.scale
+        keep = torch.ones_like(z, dtype=torch.bool) if here is None else here
+        return float(stats.kstest(stats.t.cdf(z[keep].double(), dof[keep].double()), "uniform").statistic)
+
+
+def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
+    store = write_store(tmp_path / "store", blobs(1500, bands=("VIS",)))
+    images = (ImageModality(name="VIS", bands=("VIS",), patch=8),)
+    config = PretrainConfig(
+        model=replace(SMALL, images=images, depth=2), steps=300, batch=64, lr=4e-3, min_lr=0.01,
+        precision="fp32", turn=False, validate_every=300, checkpoint_every=300,
+    )  # fmt: skip
+    model = pretrain(config, store.path, tmp_path / "run")
+    galaxies = store.read(store.rows("test"))
+    tokens = tokenize(model.config, galaxies)
+    how = random_orders(tokens, seed=1)
+    with torch.no_grad():
+        told = model.distributions(model(tokens, **how), tokens)
+    for name, t in told.items():
+        assert pit_distance(t, tokens[name].target, tokens[name].weight > 0) < 0.04, name
+    nats = model.surprise(tokens, **how)
+    odd = store.read(store.rows("test"))
+    odd.flux[:, 4] *= 3.0  # one band too bright
+    more = model.surprise(tokenize(model.config, odd), **how)
+    assert (more["SED"][:, 4] > nats["SED"][:, 4] + 2).float().mean() > 0.7
+    before = how["order"][:, 0] < how["order"][:, 1]  # images first: they know nothing of the band
+    assert torch.equal(more["VIS"][before], nats["VIS"][before])
+
+
+def test_surprise_of_what_is_absent_is_nan(config, store):
+    model = lively(config)
+    galaxies = store.read(np.arange(4))
+    galaxies.masks["VIS"][1] = True
+    galaxies.flux[2, 3] = np.nan
+    galaxies.masks["J"][3, :8, :8] = True
+    tokens = tokenize(config, galaxies)
+    nats = model.surprise(tokens)
+    assert {m: v.shape for m, v in nats.items()} == {m: t.valid.shape for m, t in tokens.items()}
+    for m, v in nats.items():
+        assert torch.equal(v.isfinite(), tokens[m].valid)
+    assert nats["VIS"][1].isnan().all() and nats["SED"][2, 3].isnan()
+    with torch.no_grad():
+        t = model.distributions(model(tokens), tokens)["NISP"]
+    byhand = stats.t.logpdf(tokens["NISP"].target, t.dof, t.location, t.scale) * tokens["NISP"].weight.numpy()
+    np.testing.assert_allclose(nats["NISP"], -byhand.sum(-1), rtol=1e-4)
+    with pytest.raises(InputError, match="no likelihood"):
+        lively(replace(config, objective="huber")).surprise(tokens)
+
+
+def test_a_masked_model_does_not_read_what_it_predicts(config, store):
+    model = lively(replace(config, predict="masked"))
+    tokens = tokenize(config, store.read(np.arange(4)))
+    hidden = every(tokens, 1, 3)
+    with torch.no_grad():
+        before = model(tokens, hidden=hidden)
+        changed = {m: replace(t, features=t.features + 5.0 * hidden[m][..., None]) for m, t in tokens.items()}
+        after = model(changed, hidden=hidden)
+        seen = model({m: replace(t, features=t.features + 5.0) for m, t in tokens.items()}, hidden=hidden)
+    for m in tokens:
+        at = hidden[m]
+        assert torch.equal(before[m][at], after[m][at]) and (before[m][at] != seen[m][at]).any()
+    asked = model.asked(tokens, hidden=hidden)
+    assert all(torch.equal(asked[m].weight[..., 0] > 0, hidden[m]) for m in tokens)
+    nats = model.surprise(tokens)
+    assert all(torch.isfinite(v).all() for v in nats.values())
+
+
+def test_prefix_is_read_both_ways_and_not_asked(config, store):
+    model = lively(replace(config, attention="prefix"))
+    tokens = tokenize(config, store.read(np.arange(3)))
+    prefix = torch.tensor([9, 0, 4])  # the VIS begin token and 8, 0, 3 of its 16 tokens
+    features = tokens["VIS"].features.clone()
+    features[:, 7] += 5.0  # position 8
+    with torch.no_grad():
+        before = model(tokens, prefix=prefix)["VIS"]
+        after = model({**tokens, "VIS": replace(tokens["VIS"], features=features)}, prefix=prefix)["VIS"]
+    moved = (before != after).any(-1)
+    assert moved[0, :8].all() and not moved[1, :8].any() and not moved[2, :8].any()
+    assert moved[:, 8:].all()
+    asked = model.asked(tokens, prefix=prefix)["VIS"].weight[..., 0] > 0
+    assert asked.sum(1).tolist() == [8, 16, 13]
+    for name in ("NISP", "SED"):
+        assert (model.asked(tokens, prefix=prefix)[name].weight > 0).all()
+
+
+def test_embedding_in_both_directions(config, store):
+    """An early modality sees a later one, and a galaxy is the same in any company."""
+    model = lively(config)
+    galaxies = store.read(np.arange(5))
+    galaxies.flux[2] = np.nan
+    tokens = tokenize(config, galaxies)
+    _, causal = model.embed(tokens)
+    _, both = model.embed(tokens, both_ways=True)
+    images = replace(tokens["VIS"], features=tokens["VIS"].features + 1.0)
+    _, causal_after = model.embed({**tokens, "VIS": images})
+    _, both_after = model.embed({**tokens, "VIS": images}, both_ways=True)
+    assert torch.equal(causal["SED"][0], causal_after["SED"][0])
+    assert not torch.equal(both["SED"][0], both_after["SED"][0])
+    _, alone = model.embed(tokenize(config, galaxies.take(np.array([2]))), both_ways=True)
+    torch.testing.assert_close(alone["VIS"][0], both["VIS"][2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "how", [{"predict": "masked"}, {"attention": "prefix"}, {"objective": "huber", "predict": "masked"}]
+)
+def test_every_way_trains(store, tmp_path, how):
+    config = PretrainConfig(
+        model=replace(SMALL, depth=1, **how), steps=30, batch=32, lr=3e-3, precision="fp32",
+        validate_every=10, checkpoint_every=30, shuffle_patches=0.5,
+    )  # fmt: skip
+    model = pretrain(config, store.path, tmp_path / "run")
+    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    first, last = (float(r.split(",")[6]) for r in (log[1], log[-1]))
+    assert np.isfinite([first, last]).all() and last < first
+    back = FoundationModel.load(tmp_path / "run")
+    tokens = tokenize(model.config, store.read(np.arange(3)))
+    assert back.config == model.config and torch.isfinite(back.embed(tokens)[0]).all()
