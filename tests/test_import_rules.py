@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "model": {"survey", "store"},
     "pretrain": {"model", "store", "survey"},
     "embeddings": {"model", "store", "survey"},
+    "generate": {"model", "store", "survey"},
     "tasks": {"embeddings", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},
     "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
@@ -39,7 +40,7 @@ NO_TORCH = {
     "files",
     "info",
 }
-FREE = {"demo", "cli", "verbs", "__init__"}
+FREE = {"demo", "cli", "verbs", "model_verbs", "__init__"}
 
 
 def imports(file: Path) -> set[str]:

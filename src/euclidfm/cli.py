@@ -17,6 +17,7 @@ VERBS = {
     "ingest": "read mosaics and catalogues, cutouts, or a photometric table into a store",
     "pretrain": "pre-train a foundation model on a store",
     "embed": "turn the galaxies of a store into vectors",
+    "generate": "predict modalities of galaxies from others: images from images, photometry from images",
     "probe": "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
     "search": "find the galaxies most like given ones",
     "outliers": "rank galaxies by how unusual they are",

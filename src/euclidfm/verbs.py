@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from euclidfm import model_verbs
 from euclidfm.errors import InputError
 from euclidfm.files import record_run
 from euclidfm.progress import bar
@@ -396,6 +397,7 @@ example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'""",
         _add_embed,
         _embed,
     ),
+    "generate": _Verb(model_verbs.GENERATE, model_verbs.add_generate, model_verbs.generate),
     "probe": _Verb(
         """Fit a small head on embeddings and evaluate it on the test split.
 

@@ -138,7 +138,7 @@ class FoundationModel(Network):
         if both_ways is None:
             both_ways = self.masked or self.config.attention == "prefix"
         seen = layout.both_ways(layout.lengths) if both_ways else None
-        x = self.inputs(tokens, layout)
+        x = self.inputs(self.content(tokens), tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
         out = {}
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):

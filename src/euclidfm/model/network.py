@@ -81,26 +81,28 @@ class Network(nn.Module):
         """Lay out a batch of galaxies as this model reads them (`euclidfm.model.chain.chain`)."""
         return chain(tokens, order, shuffle, begin=self.begin is not None)
 
-    def inputs(self, tokens: Tokens, layout: Chain, hidden: dict[str, Tensor] | None = None) -> Tensor:
+    def content(self, tokens: Tokens, hidden: dict[str, Tensor] | None = None) -> Tensor:
+        """What is read at each slot: begin tokens, then the tokens of each modality. (B, S, D)."""
+        parts = []
+        for i, (name, t) in enumerate(tokens.items()):
+            if i == 0 and self.begin is not None:
+                parts.append(self.begin[: len(tokens)].expand(len(t.valid), -1, -1))
+            read = self.read[name](t.features)
+            if self.hidden is not None and hidden is not None:
+                read = torch.where(hidden[name][..., None], self.hidden.to(read.dtype), read)
+            parts.append(read)
+        return torch.cat(parts, dim=1)
+
+    def inputs(self, content: Tensor, tokens: Tokens, layout: Chain) -> Tensor:
         """Input of each position: content, place, and the place of the next token. (B, T, D)."""
-        names = list(tokens)
-        b = layout.valid.shape[0]
-        parts = [self.read[n](tokens[n].features) for n in names]
-        if self.hidden is not None and hidden is not None:
-            parts = [
-                torch.where(hidden[n][..., None], self.hidden.to(p.dtype), p)
-                for n, p in zip(names, parts, strict=True)
-            ]
-        begin = [] if self.begin is None else [self.begin[: len(names)].expand(b, -1, -1)]
-        content = torch.cat([*begin, *parts], dim=1)
-        coords = {n: tokens[n].coords for n in names}
+        coords = {n: t.coords for n, t in tokens.items()}
         here = self.here(coords)  # (S, D)
         x = content + here
         x = x.gather(1, layout.slots[..., None].expand(-1, -1, x.shape[-1]))
         if self.next is None or self.end is None:
             return x
-        following = self.next(coords)  # (S, D), and "the end"
-        after = torch.cat([layout.slots[:, 1:], layout.slots.new_zeros(b, 1)], dim=1)
+        following = self.next(coords)  # (S, D)
+        after = torch.cat([layout.slots[:, 1:], torch.zeros_like(layout.slots[:, :1])], dim=1)
         has_next = torch.zeros_like(after, dtype=torch.bool)
         has_next[:, :-1] = layout.valid.gather(1, layout.slots)[:, 1:]
         places = torch.cat([following, self.end[None]])
@@ -138,7 +140,7 @@ class Network(nn.Module):
         if self.masked:
             prefix = layout.lengths
         seen = None if prefix is None else layout.both_ways(prefix)
-        hidden_states = self.transformer(self.inputs(tokens, layout, hidden), seen)
+        hidden_states = self.transformer(self.inputs(self.content(tokens, hidden), tokens, layout), seen)
         where = layout.positions if self.masked else layout.positions - 1
         where = where.clamp(0, hidden_states.shape[1] - 1)
         out = {}

@@ -1,0 +1,249 @@
+"""Generation for the galaxies of a store, back to physical units; the result is a store again.
+
+Shapes: N galaxies, S side of a cutout, K bands of the SED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from euclidfm.errors import InputError
+from euclidfm.generate.chain import Completed, complete
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model.config import SED
+from euclidfm.model.patches import patch_order, unpatch
+from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, withhold
+from euclidfm.progress import Progress, silent
+from euclidfm.store import Galaxies, GalaxyStore, StoreInfo, StoreWriter
+from euclidfm.survey import BANDS, resolve_bands
+
+__all__ = ["GenerateConfig", "generate", "write"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """What to generate from what."""
+
+    to: tuple[str, ...]
+    """Modalities to generate. One that is also given is completed where patches or bands are missing."""
+    given: tuple[str, ...] = ()
+    """Modalities that the model may see; default all that are not generated."""
+    temperature: float = 0.0
+    """0: the location of each token's distribution; 1: a draw from it."""
+    seed: int = 0
+    """Seed of the draws, with each galaxy's object_id."""
+    hide_half: bool = False
+    """Hide the lower half of the images first, to see how well it is completed."""
+    split: str | None = None
+    """Only this split; default all."""
+    limit: int = 0
+    """At most this many galaxies; 0: all."""
+    batch: int = 64
+    """Galaxies at a time."""
+
+
+def generate(
+    model: FoundationModel, store: GalaxyStore, config: GenerateConfig, progress: Progress = silent
+) -> Iterator[tuple[Galaxies, Galaxies, Galaxies]]:
+    """Generate modalities for the galaxies of a store, batch by batch.
+
+    Parameters
+    ----------
+    model : FoundationModel
+    store : GalaxyStore
+    config : GenerateConfig
+    progress : callable, optional
+
+    Yields
+    ------
+    measured : Galaxies
+        As they are in the store, cropped.
+    given : Galaxies
+        The images that the model saw.
+    made : Galaxies
+        The generated modalities. ``noise`` and ``fluxerr`` hold the model's own scale (the median over the
+        pixels) in µJy: how well it knew the galaxy; NaN for a model without likelihood.
+
+    Raises
+    ------
+    InputError
+        If the model lacks a modality, or its scaling threw the brightness away.
+    """
+    to, given = _names(model.config, config)
+    if model.config.image_scaling != "asinh" and any(m != SED for m in to):
+        msg = (
+            f"the model's scaling {model.config.image_scaling!r} threw fluxes away, so no images can be made"
+        )
+        raise InputError(msg)
+    info = store.info
+    bands = tuple(b for b in model.config.image_bands if b in info.image_bands)
+    if bands and info.image_size < model.config.crop:
+        msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {model.config.crop}"
+        raise InputError(msg)
+    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    rows = store.rows(config.split)
+    rows = rows[: config.limit] if config.limit else rows
+    done = 0
+    for galaxies in store.batches(rows, config.batch, bands):
+        measured = _cropped(galaxies, model.config, hide_half=False)
+        galaxies = _cropped(galaxies, model.config, config.hide_half)
+        if SED in to and not galaxies.sed_bands:
+            galaxies = _with_bands(galaxies, _sed_names((), model.config))
+        tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
+        tokens = withhold(tokens, given)
+        wanted = {m: ~tokens[m].valid for m in to}
+        seeds = [(config.seed << 64) + (int(i) & (2**64 - 1)) for i in galaxies.object_id]
+        completed = complete(model, tokens, wanted, temperature=config.temperature, seeds=seeds)
+        seen = [b for m in model.config.images if m.name in given for b in m.bands if b in galaxies.images]
+        images, masks = ({b: d[b] for b in seen} for d in (galaxies.images, galaxies.masks))
+        yield (
+            measured,
+            replace(galaxies, images=images, masks=masks),
+            _physical(model.config, galaxies, completed, to),
+        )
+        done += len(galaxies)
+        progress(done, len(rows))
+
+
+def write(
+    model: FoundationModel,
+    store: GalaxyStore,
+    config: GenerateConfig,
+    out: str | Path,
+    progress: Progress = silent,
+    show: int = 8,
+    overwrite: bool = False,
+) -> tuple[GalaxyStore, list[Galaxies]]:
+    """Write the generated modalities as a store.
+
+    Returns it, and the first few galaxies as measured, given and made, for a figure.
+    """
+    to, _ = _names(model.config, config)
+    bands = tuple(b for m in model.config.images if m.name in to for b in m.bands)
+    sed = _sed_names(store.info.sed_names, model.config) if SED in to else ()
+    info = StoreInfo(
+        image_bands=bands,
+        image_size=model.config.crop if bands else 0,
+        pixel_arcsec=model.config.pixel_arcsec,
+        sed_bands=tuple(resolve_bands(sed, {b.name: b.wavelength_nm for b in store.info.sed_bands})),
+        release=store.info.release,
+        provenance={"generated_by": model.identity(), "from": str(store.path), "config": config},
+    )
+    first: list[tuple[Galaxies, Galaxies, Galaxies]] = []
+    with StoreWriter(out, info, overwrite=overwrite) as writer:
+        for batch in generate(model, store, config, progress):
+            writer.add(batch[2])
+            if sum(len(g) for g, *_ in first) < show:
+                first.append(batch)
+    if not first:
+        msg = f"store {store.path} has no galaxies in split {config.split!r}: nothing to generate"
+        raise InputError(msg)
+    few = np.arange(show)
+    shown = [Galaxies.concat([batch[i] for batch in first]) for i in range(3)]
+    return GalaxyStore.open(out), [g.take(few[: len(g)]) for g in shown]
+
+
+def _names(model: ModelConfig, config: GenerateConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Modalities to generate and to be seen, by the model's own spelling."""
+    known = {m.lower(): m for m in model.modalities}
+    for name in (*config.to, *config.given):
+        if name.lower() not in known:
+            msg = f"the model has no modality {name!r}; it has {', '.join(model.modalities)}"
+            raise InputError(msg)
+    to = tuple(known[m.lower()] for m in config.to)
+    given = tuple(known[m.lower()] for m in config.given)
+    if not to:
+        msg = f"say what to generate: one or more of {', '.join(model.modalities)}"
+        raise InputError(msg)
+    return to, given or tuple(m for m in model.modalities if m not in to)
+
+
+def _sed_names(have: tuple[str, ...], model: ModelConfig) -> tuple[str, ...]:
+    """SED bands to generate: the store's, or those that the model was trained on."""
+    return have or tuple(b for b in model.sed_softening_ujy if b in BANDS)
+
+
+def _cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
+    """Copies of the cutouts' centres, lower halves masked with `hide_half`."""
+    images, masks = {}, {}
+    for b, image in galaxies.images.items():
+        start = (image.shape[-1] - model.crop) // 2
+        inside = slice(start, start + model.crop)
+        images[b] = image[:, inside, inside]
+        masks[b] = galaxies.masks[b][:, inside, inside].copy()
+        if hide_half:
+            masks[b][:, : model.crop // 2] = True
+    return replace(galaxies, images=images, masks=masks)
+
+
+def _with_bands(galaxies: Galaxies, names: tuple[str, ...]) -> Galaxies:
+    """With SED bands to be filled."""
+    empty = np.full((len(galaxies), len(names)), np.nan, np.float32)
+    return replace(galaxies, sed_bands=names, flux=empty, fluxerr=empty.copy())
+
+
+def _physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
+    """Tokens back to µJy; a given token of a completed modality stays as it was."""
+    images: dict[str, np.ndarray] = {}
+    masks: dict[str, np.ndarray] = {}
+    noise: dict[str, np.ndarray] = {}
+    for m in model.images:
+        if m.name in to:
+            _image(model, m, done, images, masks, noise)
+    names = galaxies.sed_bands if SED in to else ()
+    flux = np.full((len(galaxies), len(names)), np.nan, np.float32)
+    error = flux.copy()
+    if SED in to:
+        _sed(model, galaxies, done, flux, error)
+    return replace(
+        galaxies,
+        images=images,
+        masks=masks,
+        noise=noise,
+        flux=flux,
+        fluxerr=error,
+        sed_bands=names,
+        columns={},
+    )
+
+
+def _image(
+    model: ModelConfig,
+    m: ImageModality,
+    done: Completed,
+    images: dict[str, np.ndarray],
+    masks: dict[str, np.ndarray],
+    noise: dict[str, np.ndarray],
+) -> None:
+    t = done.tokens[m.name]
+    order = patch_order(model.tokens.patch_order, model.crop // m.patch)
+    made = done.made[m.name][..., None]
+    usable = (t.weight > 0) | made
+    scaled, scale, good = (
+        unpatch(v.float().cpu(), m.patch, order).numpy() for v in (t.target, done.scale[m.name], usable)
+    )
+    for c, b in enumerate(m.bands):
+        unit = model.image_softening * model.pixel_noise_ujy.get(b, 0.01)
+        masks[b] = good[:, c] < 0.5
+        images[b] = np.where(masks[b], 0.0, pixels_to_ujy(model, b, scaled[:, c])).astype(np.float32)
+        width = scale[:, c] * np.hypot(images[b], unit)  # d f = a s cosh(x) dx
+        known = np.isfinite(width).any(axis=(1, 2))
+        noise[b] = np.full(len(width), np.nan, np.float32)
+        noise[b][known] = np.nanmedian(width[known], axis=(1, 2))
+
+
+def _sed(
+    model: ModelConfig, galaxies: Galaxies, done: Completed, flux: np.ndarray, error: np.ndarray
+) -> None:
+    value = done.tokens[SED].target[..., 0].cpu().numpy()
+    scale = done.scale[SED][..., 0].cpu().numpy()
+    made = done.made[SED].cpu().numpy()
+    for k, b in enumerate(galaxies.sed_bands):
+        flux[:, k] = np.where(made[:, k], sed_to_ujy(model, b, value[:, k]), galaxies.flux[:, k])
+        soft = 2 * model.sed_softening_ujy.get(b, 0.05)
+        width = scale[:, k] * model.sed_spread * np.hypot(flux[:, k], soft)
+        error[:, k] = np.where(made[:, k], width, galaxies.fluxerr[:, k])
