@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "model": {"survey", "store"},
     "pretrain": {"model", "store", "survey"},
     "embeddings": {"model", "store", "survey"},
+    "interop": {"model", "survey"},
     "generate": {"model", "store", "survey"},
     "tasks": {"embeddings", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},

@@ -16,6 +16,7 @@ VERBS = {
     "validate": "draw a mock sky's validation figures and measure its distance from real data",
     "ingest": "read mosaics and catalogues, cutouts, or a photometric table into a store",
     "pretrain": "pre-train a foundation model on a store",
+    "import-astropt": "read a checkpoint of AstroPT into a model of ours",
     "embed": "turn the galaxies of a store into vectors",
     "generate": "predict modalities of galaxies from others: images from images, photometry from images",
     "probe": "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
@@ -52,7 +53,7 @@ def _help() -> str:
         "Foundation models of galaxies, from telescope files to science tables.",
         "",
     ]
-    lines += [f"  {verb:<10}{what}" for verb, what in VERBS.items()]
+    lines += [f"  {verb:<16}{what}" for verb, what in VERBS.items()]
     lines += [
         "",
         "`euclidfm VERB --help` explains a verb, with an example. `euclidfm demo` is a good first one.",

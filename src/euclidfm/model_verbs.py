@@ -8,7 +8,84 @@ from typing import Any
 from euclidfm.files import record_run
 from euclidfm.progress import bar
 
-__all__ = ["GENERATE", "add_generate", "generate"]
+__all__ = [
+    "GENERATE",
+    "IMPORT_ASTROPT",
+    "add_generate",
+    "add_import_astropt",
+    "apply_preset",
+    "generate",
+    "import_astropt",
+]
+
+
+# pretrain --preset ---------------------------------------------------------------------------
+
+
+def apply_preset(parser: Any, argv: list[str]) -> list[str]:
+    """Take ``--preset NAME`` out of the arguments of ``pretrain`` and make it the defaults.
+
+    Raises
+    ------
+    InputError
+        If there is no preset of that name.
+    """
+    from euclidfm.model.presets import names, preset
+
+    parser.add_argument("--preset", type=str, help=f"start from a named model: {', '.join(names())}")
+    rest, chosen = [], None
+    words = iter(argv)
+    for word in words:
+        if word == "--preset":
+            chosen = next(words, "")
+        elif word.startswith("--preset="):
+            chosen = word.removeprefix("--preset=")
+        else:
+            rest.append(word)
+    if chosen is not None:
+        parser.set_defaults(_flat(preset(chosen)))
+    return rest
+
+
+def _flat(nested: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names, as the parser knows them."""
+    out: dict[str, Any] = {}
+    for key, value in nested.items():
+        out |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+    return out
+
+
+# import-astropt ------------------------------------------------------------------------------
+
+IMPORT_ASTROPT = """Read a checkpoint of AstroPT (version 1 or 2) into a run folder of ours.
+
+Input: a .pt file; nothing but tensors and plain values is unpickled from it. Output: model.json and
+model.safetensors, which `embed` reads like any other. The file does not say which bands its images have,
+how large they were, nor the order of the patches: say so where the defaults are not right.
+
+example: euclidfm import-astropt ckpt.pt --out run/ --bands '{images: [VIS, Y, J, H]}' --crop 224"""
+
+
+def add_import_astropt(parser: Any) -> None:
+    """Arguments of ``import-astropt``."""
+    parser.add_argument("checkpoint", type=str, help="the .pt file")
+    parser.add_argument("--out", type=str, required=True, help="run folder to write")
+    parser.add_argument(
+        "--bands", type=dict[str, list[str]], default={}, help="bands of each image modality's channels"
+    )
+    parser.add_argument("--crop", type=int, default=224, help="side of the images in pixels")
+    parser.add_argument("--spiral", type=bool, default=True, help="patches in spiral order, else row by row")
+
+
+def import_astropt(args: Any) -> None:
+    """Run ``import-astropt``."""
+    from euclidfm.interop import import_astropt as read
+
+    with record_run(args.out, "import-astropt", args.as_dict()):
+        model = read(args.checkpoint, args.bands, args.crop, args.spiral)
+        model.save(args.out, {"imported_from": str(args.checkpoint)})
+    count, names = model.parameter_count() / 1e6, ", ".join(model.config.modalities)
+    print(f"{args.out}: {count:.2f} M parameters, modalities {names}, model {model.identity()}", flush=True)
 
 
 # generate ------------------------------------------------------------------------------------

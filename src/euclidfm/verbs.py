@@ -49,6 +49,8 @@ def parse(verb: str, argv: list[str]) -> Callable[[], None]:
     parser = _Parser(prog=f"euclidfm {verb}", description=spec.text, formatter_class=_formatter())
     parser.add_argument("--config", action="config", help="YAML file with any of the options below")
     spec.add(parser)
+    if verb == "pretrain":
+        argv = model_verbs.apply_preset(parser, argv)
     args = parser.instantiate(parser.parse_args(argv))
     return partial(spec.run, args)
 
@@ -382,7 +384,8 @@ example: euclidfm ingest zcosmos.csv --recipe zcosmos --out store/""",
 Input: a store. Output: a run folder with model.json + model.safetensors, config.yaml, log.csv and
 checkpoints; the same command continues a run that was stopped. Several processes: torchrun.
 
-example: euclidfm pretrain store/ --out run/ --steps 2000 --model.width 192""",
+example: euclidfm pretrain store/ --out run/ --steps 2000 --model.width 192
+example: euclidfm pretrain store/ --out run/ --preset astropt-90m --model.crop 64""",
         _add_pretrain,
         _pretrain,
     ),
@@ -396,6 +399,9 @@ example: euclidfm embed run/ store/ --out embeddings.parquet
 example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'""",
         _add_embed,
         _embed,
+    ),
+    "import-astropt": _Verb(
+        model_verbs.IMPORT_ASTROPT, model_verbs.add_import_astropt, model_verbs.import_astropt
     ),
     "generate": _Verb(model_verbs.GENERATE, model_verbs.add_generate, model_verbs.generate),
     "probe": _Verb(

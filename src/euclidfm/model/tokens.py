@@ -126,9 +126,12 @@ def _image_tokens(
         reference = config.pixel_noise_ujy.get(b, 0.01)
         start = (galaxies.images[b].shape[-1] - crop) // 2
         inside = slice(start, start + crop)
-        values = galaxies.images[b][:, inside, inside] / (config.image_softening * reference)
+        values = galaxies.images[b][:, inside, inside]
         masked[:, i] = galaxies.masks[b][:, inside, inside] | ~np.isfinite(values)
-        pixels[:, i] = values if config.image_scaling == "zscore" else np.arcsinh(values)
+        if config.image_scaling == "zscore":
+            pixels[:, i] = values
+        else:
+            pixels[:, i] = np.arcsinh(values / (config.image_softening * reference))
         noise = galaxies.noise[b]
         known = np.isfinite(noise) & (noise > 0)
         depth[known, i] = np.log(noise[known] / reference).clip(-3, 3)
@@ -171,7 +174,7 @@ def _standardise(values: Tensor, usable: Tensor, unbiased: bool) -> Tensor:
     mean = (values * usable).sum(-1, keepdim=True) / count
     free = (count - 1).clamp(min=1) if unbiased else count
     spread = (((values - mean) * usable).square().sum(-1, keepdim=True) / free).sqrt()
-    return (values - mean) / (spread + 1e-6) * usable
+    return (values - mean) / (spread + (1e-8 if unbiased else 1e-6)) * usable
 
 
 def _sed_tokens(config: ModelConfig, galaxies: Galaxies, wavelengths_nm: dict[str, float]) -> ModalityTokens:

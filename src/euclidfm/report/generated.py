@@ -1,6 +1,6 @@
 """A sheet of generated galaxies: what was given, what was measured, what the model made.
 
-One row a galaxy. Generated images are shown with the stretch of the measured ones.
+One row a galaxy. Generated images are stretched by the noise level of the measured ones.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def generation_sheet(
     sed = bool(made.sed_bands)
     widths = [1.0] * len(columns) + [2.6] * sed
     n = len(made)
-    fig = Figure(figsize=(inches * sum(widths) + 0.9, n * inches + 0.75))
-    bottom = 0.55 / (n * inches + 0.75)
+    width, height = inches * sum(widths) + 0.6, n * inches + 0.85
+    fig = Figure(figsize=(width, height))
     grid = fig.add_gridspec(
-        n, len(widths), width_ratios=widths, left=0.01, right=0.985, top=1 - bottom / 2.2, bottom=bottom,
-        wspace=0.04 if not sed else 0.12, hspace=0.06,
+        n, len(widths), width_ratios=widths, left=0.1 / width, right=1 - 0.5 / width, top=1 - 0.4 / height,
+        bottom=0.45 / height, wspace=0.06, hspace=0.06,
     )  # fmt: skip
     for i in range(n):
         for j, (what, galaxies, band) in enumerate(columns):
@@ -98,8 +98,8 @@ def _sed(axis: Any, measured: Galaxies, made: Galaxies, row: int, last: bool) ->
     axis.minorticks_off()
     axis.set_xticks([400, 600, 1000, 1800], ["400", "600", "1000", "1800"])
     axis.yaxis.tick_right()
-    axis.set_ylabel("flux (µJy)", fontsize=6, labelpad=1)
     if last:
         axis.set_xlabel("wavelength (nm)", fontsize=6, labelpad=1)
     if row == 0:
+        axis.set_title("flux (µJy)", fontsize=7)
         axis.legend(fontsize=5, frameon=False, loc="lower right")
