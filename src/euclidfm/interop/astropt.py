@@ -256,6 +256,8 @@ def _our_key(key: str, names: Mapping[str, str], first: bool, affine: bool) -> s
             if key.startswith(there + "."):
                 return f"{here}.{parts[-2]}.{kind}"
         return f"here.tables.{only}.weight" if key == "transformer.wpe.weight" else None
+    if len(parts) < 4:
+        return None
     places = {"wte": "read", "wpe": "here.tables"}
     home = "predict" if parts[0] == "lm_head" else places.get(parts[1])
     name = names.get(parts[1] if parts[0] == "lm_head" else parts[2])
