@@ -102,6 +102,7 @@ def pit_distance(t: StudentT, y: torch.Tensor, here: torch.Tensor | None = None)
         return float(stats.kstest(stats.t.cdf(z[keep].double(), dof[keep].double()), "uniform").statistic)
 
 
+@pytest.mark.slow
 def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
     store = write_store(tmp_path / "store", blobs(1500, bands=("VIS",)))
     images = (ImageModality(name="VIS", bands=("VIS",), patch=8),)

@@ -49,16 +49,22 @@ class FoundationModel(Network):
 
         Huber loss, or negative log-likelihood in nats; there errors count in the scale, not as weights.
         """
-        out = {}
+        out, counts = {}, self.counts(tokens)
         if self.config.objective == "likelihood":
             for name, d in self.distributions(predictions, tokens).items():
                 here = (tokens[name].weight > 0).float()
-                out[name] = (-(d.log_density(tokens[name].target) * here).sum(), here.sum())
+                out[name] = (-(d.log_density(tokens[name].target) * here).sum(), counts[name])
             return out
         for name, t in tokens.items():
             huber = F.huber_loss(predictions[name].float(), t.target, reduction="none")
-            out[name] = ((huber * t.weight).sum(), t.weight.sum())
+            out[name] = ((huber * t.weight).sum(), counts[name])
         return out
+
+    def counts(self, tokens: Tokens) -> dict[str, Tensor]:
+        """Sum of the weights of each modality's values; with the likelihood, their number."""
+        if self.config.objective == "likelihood":
+            return {m: (t.weight > 0).float().sum() for m, t in tokens.items()}
+        return {m: t.weight.sum() for m, t in tokens.items()}
 
     @torch.inference_mode()
     def surprise(

@@ -58,6 +58,11 @@ class ModalityTokens:
         moved = {k: None if v is None else v.to(device, non_blocking=True) for k, v in self.__dict__.items()}
         return ModalityTokens(**moved)  # type: ignore[arg-type]
 
+    def take(self, rows: slice) -> ModalityTokens:
+        """Some of the galaxies."""
+        each = {k: v[rows] for k, v in self.__dict__.items() if v is not None and k != "coords"}
+        return replace(self, **each)
+
 
 Tokens = dict[str, ModalityTokens]
 """Tokens by modality, in the default order of the chain."""
@@ -221,6 +226,11 @@ def sed_to_ujy(config: ModelConfig, band: str, scaled: np.ndarray) -> np.ndarray
     """Scaled SED values of one band back to µJy."""
     soft = config.sed_softening_ujy.get(band, _UNKNOWN_SOFTENING_UJY)
     return 2 * soft * np.sinh(scaled * config.sed_spread + config.sed_center - np.log(soft))
+
+
+def take(tokens: Tokens, rows: slice) -> Tokens:
+    """Tokens of some of the galaxies."""
+    return {m: t.take(rows) for m, t in tokens.items()}
 
 
 def withhold(tokens: Tokens, keep: tuple[str, ...]) -> Tokens:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from euclidfm.files import read_json, write_json
+from euclidfm.pretrain.optimizers import Average
 
 __all__ = ["load_newest", "save"]
 
@@ -23,9 +24,10 @@ def save(
     folder: Path,
     step: int,
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     meta: dict[str, Any],
     keep: int,
+    average: dict[str, Tensor] | None = None,
 ) -> None:
     """Write ``folder/step-N`` aside and rename it; remove all but the newest `keep`."""
     aside = folder / f".partial-{step}"
@@ -34,11 +36,14 @@ def save(
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, aside / "model.safetensors"
     )
-    state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
-    for index, entries in state["state"].items():
-        for key, value in entries.items():
-            tensors[f"{index}.{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    for number, optimizer in enumerate(optimizers):
+        for index, entries in optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                name = f"{_prefix(number)}{index}.{key}"
+                tensors[name] = torch.as_tensor(value).detach().cpu().contiguous()
+    if average:
+        save_file({k: v.cpu().contiguous() for k, v in average.items()}, aside / "average.safetensors")
     save_file(tensors, aside / "optimizer.safetensors")
     write_json(aside / "meta.json", meta | {"step": step})
     target = folder / f"step-{step:08d}"
@@ -48,24 +53,38 @@ def save(
         shutil.rmtree(old)
 
 
+def _prefix(number: int) -> str:
+    """Prefix of the tensors of an optimiser; none for the first."""
+    return f"{number}/" if number else ""
+
+
 def load_newest(
-    folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    model: torch.nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    average: Average | None = None,
 ) -> dict[str, Any] | None:
     """Load the newest checkpoint that can be read; its meta, or None if there is none."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
             weights = load_file(path / "model.safetensors")
             moments = load_file(path / "optimizer.safetensors")
+            averages = load_file(path / "average.safetensors") if average and average.weights else {}
             meta: dict[str, Any] = read_json(path / "meta.json")
         except (SafetensorError, OSError, ValueError) as e:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path, e)
             continue
         model.load_state_dict(weights)
-        state = optimizer.state_dict()
-        state["state"] = {}
-        for name, value in moments.items():
-            index, key = name.split(".", 1)
-            state["state"].setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict(state)
+        for number, optimizer in enumerate(optimizers):
+            state = optimizer.state_dict()
+            state["state"] = {}
+            for name, value in moments.items():
+                mine, _, rest = name.rpartition("/")
+                if mine == _prefix(number).rstrip("/"):
+                    index, key = rest.split(".", 1)
+                    state["state"].setdefault(int(index), {})[key] = value
+            optimizer.load_state_dict(state)
+        if average and averages:
+            average.load(averages)
         return meta
     return None

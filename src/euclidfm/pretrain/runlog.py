@@ -1,0 +1,42 @@
+"""The log of a run."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RunLog"]
+
+
+class RunLog:
+    """``log.csv``: one row every few steps; rows beyond a resumed step are dropped."""
+
+    def __init__(self, path: Path, step: int, modalities: list[str], write: bool) -> None:
+        self.path, self.write = path, write
+        self.fields = ["step", "galaxies", "seconds", "lr", "loss", "grad_norm", "val_loss"]
+        self.fields += [f"loss_{m}" for m in modalities] + [f"val_{m}" for m in modalities]
+        self.rows: list[dict[str, Any]] = []
+        if path.exists():
+            with path.open(newline="") as f:
+                self.rows = [r for r in csv.DictReader(f) if int(r["step"]) <= step]
+
+    def lowest(self, name: str) -> float:
+        """Lowest value of a column so far; infinity if there is none."""
+        return min((float(r[name]) for r in self.rows if r.get(name) not in (None, "")), default=math.inf)
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a row."""
+        self.rows.append(row)
+
+    def flush(self) -> None:
+        """Write the file aside and rename it."""
+        if not self.write:
+            return
+        aside = self.path.with_suffix(".csv.partial")
+        with aside.open("w", newline="") as f:
+            writer = csv.DictWriter(f, self.fields)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        aside.replace(self.path)

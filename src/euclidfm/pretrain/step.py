@@ -1,0 +1,123 @@
+"""One step: forward and backward passes over a process's share of a batch.
+
+The loss of each modality is normalised by its count over the whole global batch, known before the first
+pass; so neither the number of processes nor that of parts changes it but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from euclidfm.model import FoundationModel, ModelConfig, Tokens
+from euclidfm.model.config import SED
+from euclidfm.model.tokens import take
+from euclidfm.pretrain.augment import Chances, hide, prefixes, ranks
+from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.pretrain.world import World
+
+__all__ = ["Stepper", "autocast", "choose_precision", "slots"]
+
+
+class Stepper:
+    """Losses and gradients; under DDP through the wrapper, so that gradients are shared."""
+
+    def __init__(self, model: FoundationModel, world: World) -> None:
+        self.model, self.world = model, world
+        self.wrapped: torch.nn.Module = DistributedDataParallel(model) if world.size > 1 else model
+
+    def backward(
+        self, config: PretrainConfig, tokens: Tokens, chances: Chances, precision: torch.dtype
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Add the gradients of a batch; returns its loss and that of each modality."""
+        device, world = self.world.device, self.world
+        tokens, chances = {m: t.to(device) for m, t in tokens.items()}, chances.to(device)
+        how = _reading(config, tokens, chances)
+        asked = self.model.asked(tokens, **how)
+        counts = torch.stack(list(self.model.counts(asked).values()))
+        if world.size > 1:
+            dist.all_reduce(counts)
+        total = torch.zeros((), device=device)
+        parts = dict.fromkeys(tokens, total)
+        size = next(iter(tokens.values())).valid.shape[0]
+        for rows, last in _slices(size, config.accumulate):
+            with self._quiet(last):
+                with autocast(device, precision):
+                    predictions = self.wrapped(take(tokens, rows), **_take(how, rows))
+                sums = self.model.loss_sums(predictions, take(asked, rows))
+                share = torch.zeros((), device=device)
+                for (name, (value, _)), count in zip(sums.items(), counts, strict=True):
+                    mean = value / count.clamp(min=1e-6)
+                    parts[name] = parts[name] + mean.detach()
+                    share = share + config.model.loss_weights.get(name, 1.0) * mean
+                # DDP averages gradients over processes; the counts are already global
+                torch.autograd.backward(share * world.size)
+            total = total + share.detach()
+        reported = torch.stack([total, *parts.values()])
+        if world.size > 1:
+            dist.all_reduce(reported)
+        return reported[0], dict(zip(parts, reported[1:].tolist(), strict=True))
+
+    def _quiet(self, last: bool) -> Any:
+        """Share gradients with the other processes after the last part only."""
+        if isinstance(self.wrapped, DistributedDataParallel) and not last:
+            return self.wrapped.no_sync()
+        return nullcontext()
+
+
+def _reading(config: PretrainConfig, tokens: Tokens, chances: Chances) -> dict[str, Any]:
+    """How the galaxies of a step are read: orders, prefix, hidden tokens."""
+    how: dict[str, Any] = {}
+    if config.random_order:
+        how |= {"order": chances.order, "shuffle": ranks(tokens, chances, config.shuffle_patches)}
+    if config.model.attention == "prefix":
+        how["prefix"] = prefixes(tokens, chances)
+    if config.model.predict == "masked":
+        how["hidden"] = hide(tokens, chances, config.hide)
+    return how
+
+
+def _take(how: dict[str, Any], rows: slice) -> dict[str, Any]:
+    return {k: {m: x[rows] for m, x in v.items()} if isinstance(v, dict) else v[rows] for k, v in how.items()}
+
+
+def _slices(size: int, parts: int) -> Iterator[tuple[slice, bool]]:
+    """Slices of nearly equal size, none empty, and whether each is the last."""
+    parts = max(1, min(parts, size))
+    edges = [size * i // parts for i in range(parts + 1)]
+    for i in range(parts):
+        yield slice(edges[i], edges[i + 1]), i == parts - 1
+
+
+def slots(model: ModelConfig, bands: int) -> int:
+    """Tokens of a galaxy that has everything."""
+    sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images} | {SED: bands}
+    return sum(sizes.get(name, 0) for name in model.modalities)
+
+
+def choose_precision(config: PretrainConfig, device: torch.device) -> torch.dtype:
+    """Number format of the matrix products: bf16 where the device has units for it."""
+    if config.precision != "auto":
+        return torch.bfloat16 if config.precision == "bf16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    return torch.bfloat16 if "amx_bf16" in _cpu_flags() else torch.float32
+
+
+def _cpu_flags() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return ""
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> Any:
+    """Context in which matrix products have that format."""
+    return torch.autocast(device.type, dtype=precision) if precision != torch.float32 else nullcontext()
