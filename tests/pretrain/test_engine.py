@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +136,28 @@ def test_the_best_model_is_kept(store, tmp_path):
     card = json.loads((tmp_path / "run" / "best" / "model.json").read_text())
     assert seen[card["steps"]] == min(seen.values())
     assert FoundationModel.load(tmp_path / "run" / "best").typical.abs().sum() > 0
+
+
+def test_tensorboard_or_a_sentence(store, tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            assert folder.endswith("tensorboard") and purge_step == 0
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def flush(self):
+            pass
+
+    config = replace(CONFIG, steps=2, tensorboard=True)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    pretrain(config, store.path, tmp_path / "run")
+    assert {("loss", 2), ("val_SED", 2), ("lr", 2)} <= set(written)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match="tensorboard is not installed"):
+        pretrain(config, store.path, tmp_path / "other")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

@@ -63,6 +63,8 @@ class PretrainConfig:
     """Checkpoints to keep."""
     keep_best: bool = True
     """Also keep the model of the lowest validation loss, in ``best/`` of the run."""
+    tensorboard: bool = False
+    """Also log for TensorBoard (the package must be there), in ``tensorboard/`` of the run."""
     seed: int = 0
 
     def __post_init__(self) -> None:

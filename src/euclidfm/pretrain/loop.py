@@ -89,7 +89,9 @@ def _pretrain(
     meta = checkpoint.load_newest(out / "checkpoints", model, every_optimizer, average)
     step = int(meta["step"]) if meta else 0
     stepper = Stepper(model, world)
-    records = RunLog(out / "log.csv", step, list(scaled.modalities), write=world.rank == 0)
+    records = RunLog(
+        out / "log.csv", step, list(scaled.modalities), write=world.rank == 0, tensorboard=config.tensorboard
+    )
     bands = tuple(b for b in scaled.image_bands if b in store.info.image_bands)
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}

@@ -7,17 +7,22 @@ import math
 from pathlib import Path
 from typing import Any
 
+from euclidfm.errors import InputError
+
 __all__ = ["RunLog"]
 
 
 class RunLog:
     """``log.csv``: one row every few steps; rows beyond a resumed step are dropped."""
 
-    def __init__(self, path: Path, step: int, modalities: list[str], write: bool) -> None:
+    def __init__(
+        self, path: Path, step: int, modalities: list[str], write: bool, tensorboard: bool = False
+    ) -> None:
         self.path, self.write = path, write
         self.fields = ["step", "galaxies", "seconds", "lr", "loss", "grad_norm", "val_loss"]
         self.fields += [f"loss_{m}" for m in modalities] + [f"val_{m}" for m in modalities]
         self.rows: list[dict[str, Any]] = []
+        self.board = _board(path.parent / "tensorboard", step) if write and tensorboard else None
         if path.exists():
             with path.open(newline="") as f:
                 self.rows = [r for r in csv.DictReader(f) if int(r["step"]) <= step]
@@ -29,14 +34,29 @@ class RunLog:
     def add(self, row: dict[str, Any]) -> None:
         """Append a row."""
         self.rows.append(row)
+        if self.board is not None:
+            for name in set(row) - {"step"}:
+                self.board.add_scalar(name, row[name], row["step"])
 
     def flush(self) -> None:
         """Write the file aside and rename it."""
         if not self.write:
             return
+        if self.board is not None:
+            self.board.flush()
         aside = self.path.with_suffix(".csv.partial")
         with aside.open("w", newline="") as f:
             writer = csv.DictWriter(f, self.fields)
             writer.writeheader()
             writer.writerows(self.rows)
         aside.replace(self.path)
+
+
+def _board(folder: Path, step: int) -> Any:
+    """A TensorBoard writer that drops what a killed run wrote after `step`."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        msg = "tensorboard is not installed: pip install tensorboard, or leave the option out"
+        raise InputError(msg) from None
+    return SummaryWriter(str(folder), purge_step=step)

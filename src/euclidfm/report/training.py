@@ -23,7 +23,8 @@ def section(data: ReportData) -> Section:
         return missing("training", _TITLE, "No training log was given.")
     modalities = [n.removeprefix("loss_") for n in log if n.startswith("loss_")]
     note = (
-        "Next-token loss (Huber, in scaled units); faint: training batches, solid: their running median, "
+        "Loss of the predicted tokens (Huber in scaled units; nats with a likelihood); "
+        "faint: training batches, solid: their running median, "
         "dots: held-out galaxies of the validation split. The total is the weighted sum of the modalities."
     )
     last = {k: float(v[np.isfinite(v)][-1]) for k, v in log.items() if np.isfinite(v).any()}
