@@ -145,21 +145,44 @@ def test_a_chain_without_begin_tokens_needs_a_start(config, store):
     assert complete(model, given, wanted_of(given, "SED")).tokens["SED"].valid.all()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A model that has learned blobs, and their store."""
-    folder = tmp_path_factory.mktemp("generate")
+def trained(folder, steps):
     store = write_store(folder / "store", blobs(1200))
     config = PretrainConfig(
-        model=replace(SMALL, depth=2), steps=300, batch=64, lr=5e-3, min_lr=0.01, precision="fp32",
-        turn=False, validate_every=300, checkpoint_every=300, shuffle_patches=0.5,
+        model=replace(SMALL, depth=2), steps=steps, batch=64, lr=5e-3, min_lr=0.01, precision="fp32",
+        turn=False, validate_every=steps, checkpoint_every=steps, shuffle_patches=0.5,
     )  # fmt: skip
     pretrain(config, store.path, folder / "run")
     return folder
 
 
-def test_what_is_generated_resembles_what_was_measured(run, capsys):
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A model of few steps, and its store."""
+    return trained(tmp_path_factory.mktemp("generate"), 5)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """A model that has learned blobs, and their store."""
+    return trained(tmp_path_factory.mktemp("learned"), 300)
+
+
+def test_the_command_writes_a_store_and_a_sheet(run, capsys):
     out = run / "out"
+    argv = ["generate", str(run / "run"), str(run / "store"), "--from", "vis", "--to", "nisp", "sed"]
+    argv += ["--split", "test", "--limit", "10", "--show", "3", "--out", str(out)]
+    assert main(argv) == 0
+    made, got = GalaxyStore.open(out / "store"), GalaxyStore.open(out / "store").read()
+    assert made.info.image_bands == ("Y", "J", "H") and len(got) == 10 and (got.fluxerr > 0).all()
+    assert made.info.provenance["config"]["given"] == ["vis"]
+    assert (out / "sheet.png").stat().st_size > 10_000
+    assert main(argv) == 2  # does not overwrite
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_what_is_generated_resembles_what_was_measured(learned):
+    run, out = learned, learned / "out"
     argv = ["generate", str(run / "run"), str(run / "store"), "--from", "vis", "--to", "nisp", "sed"]
     assert main([*argv, "--split", "test", "--out", str(out)]) == 0
     made, store = GalaxyStore.open(out / "store"), GalaxyStore.open(run / "store")
@@ -175,11 +198,11 @@ def test_what_is_generated_resembles_what_was_measured(run, capsys):
     off = np.log(got.flux.clip(1e-3) / want.flux.clip(1e-3))[good]
     assert 1.4826 * np.median(np.abs(off - np.median(off))) < 0.5 * np.std(np.log(want.flux[good]))
     assert (got.fluxerr > 0).all()
-    assert main([*argv, "--out", str(out)]) == 2  # does not overwrite
-    assert "exists already" in capsys.readouterr().err
 
 
-def test_half_a_galaxy_is_completed(run):
+@pytest.mark.slow
+def test_half_a_galaxy_is_completed(learned):
+    run = learned
     model, store = FoundationModel.load(run / "run"), GalaxyStore.open(run / "store")
     config = GenerateConfig(to=("VIS",), given=("vis",), hide_half=True, split="test")
     ratio, sums = [], []
