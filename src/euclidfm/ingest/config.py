@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from euclidfm.errors import InputError
 from euclidfm.store import assign_splits
@@ -20,7 +20,13 @@ class IngestConfig:
     """How sky files, cutouts or a photometric table become a store."""
 
     source: str
-    """Sky folder, cutout file or folder of cutouts, or photometric table (file or folder)."""
+    """Sky folder or its URL, cutout file or folder of cutouts, or photometric table (file or folder)."""
+    tiles: tuple[int, ...] = ()
+    """Tiles of a sky to read; default all. A sky at a URL needs them."""
+    cache: str | None = None
+    """Folder for the copy of a sky at a URL; default: the store's name and ``-sky``."""
+    storage_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the fsspec file system of a URL, such as ``{anon: false}``."""
     size: int = 64
     """Side of the cutouts in pixels of 0.1 arcsec."""
     bands: tuple[str, ...] = EUCLID_BANDS
@@ -62,7 +68,7 @@ class IngestConfig:
     """Put a quality report, ``quality.html``, into the store."""
 
     def __post_init__(self) -> None:
-        for f in ("bands", "sed_bands", "mask_flags", "split_fractions"):
+        for f in ("tiles", "bands", "sed_bands", "mask_flags", "split_fractions"):
             object.__setattr__(self, f, tuple(getattr(self, f)))
         for name, value in (("size", self.size), ("workers", self.workers)):
             if value < 1:

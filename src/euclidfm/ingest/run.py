@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 from euclidfm.errors import InputError
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan
+from euclidfm.ingest.remote import is_remote, mirror
 from euclidfm.ingest.sources import plan_source
 from euclidfm.ingest.workspace import Workspace
-from euclidfm.progress import Progress, silent
+from euclidfm.progress import Progress, bar, silent
 
 __all__ = ["ingest"]
 
@@ -52,7 +54,7 @@ def ingest(
     out = Path(out)
     with Workspace(out, overwrite=overwrite) as space:
         try:
-            plan = plan_source(cfg)
+            plan = plan_source(_here(cfg, out, progress))
             card = space.finished(cfg, plan)
             if card is None:
                 space.begin(cfg, plan)
@@ -67,6 +69,16 @@ def ingest(
                 raise InputError(msg) from None
             raise
     return card | {"seconds": round(time.monotonic() - begun, 2)}
+
+
+def _here(cfg: IngestConfig, out: Path, progress: Progress) -> IngestConfig:
+    """The same with a remote sky replaced by its copy."""
+    if not is_remote(cfg.source):
+        return cfg
+    cache = cfg.cache or str(out.with_name(f"{out.name}-sky"))
+    with nullcontext(silent) if progress is silent else bar("fetch", "MB") as megabytes:
+        copy = mirror(cfg.source, cache, cfg.tiles, cfg.bands, cfg.storage_options, megabytes)
+    return replace(cfg, source=str(copy))
 
 
 def _work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) -> None:

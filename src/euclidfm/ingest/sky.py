@@ -37,7 +37,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
     selection = Selection.load(cfg.selection)
     funnel, quarantine = Funnel(), Quarantine()
     files, objects = [], []
-    for tile in find_tiles(sky):
+    for tile in find_tiles(sky, cfg.tiles):
         _needs_a_band(tile, cfg.bands)
         try:
             objects.append(read_tile(tile, cfg, selection, funnel, quarantine))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from euclidfm.errors import InputError
 from euclidfm.survey import BANDS
 
-__all__ = ["BandFiles", "TileFiles", "find_tiles", "spectroscopy_file"]
+__all__ = ["BandFiles", "TileFiles", "find_tiles", "mosaic_of", "spectroscopy_file"]
 
 _MOSAIC = re.compile(
     r"^EUC_MER_(?:BGSUB-)?MOSAIC-(?P<band>[A-Z0-9-]+?)(?:-(?P<kind>RMS|FLAG))?_TILE(?P<tile>\d+)-.*\.fits(\.gz|\.fz)?$"
@@ -36,8 +37,16 @@ class TileFiles:
     bands: dict[str, BandFiles] = field(default_factory=dict)
 
 
-def find_tiles(sky: Path) -> list[TileFiles]:
-    """Tiles of a sky folder, by number.
+def mosaic_of(name: str) -> tuple[str, int, str] | None:
+    """Band, tile and kind (``image``, ``RMS``, ``FLAG``) by a mosaic's file name; None for others."""
+    m = _MOSAIC.match(name)
+    if m is None or m["band"] not in _BAND_OF:
+        return None
+    return _BAND_OF[m["band"]], int(m["tile"]), m["kind"] or "image"
+
+
+def find_tiles(sky: Path, only: Sequence[int] = ()) -> list[TileFiles]:
+    """Tiles of a sky folder, by number; all of them, or those of `only`.
 
     Raises
     ------
@@ -46,7 +55,11 @@ def find_tiles(sky: Path) -> list[TileFiles]:
     """
     catalogues = sky / "catalogs" / "MER_FINAL_CATALOG"
     numbers = sorted(int(n) for n in _listing(catalogues) if n.isdigit())
-    tiles = [_tile(sky, catalogues, n) for n in numbers]
+    absent = sorted(set(only) - set(numbers))
+    if absent:
+        msg = f"{sky} holds no tile {absent[0]}; it has {', '.join(map(str, numbers[:5])) or 'none'}"
+        raise InputError(msg)
+    tiles = [_tile(sky, catalogues, n) for n in (sorted(only) or numbers)]
     if not tiles:
         msg = (
             f"{sky} holds no tile: expected {catalogues}/<tile>/EUC_MER_FINAL-CAT_*.fits (docs/sky-files.md)"
@@ -105,10 +118,10 @@ def _mosaics(folder: Path, tile: int) -> dict[str, BandFiles]:
     files: dict[tuple[str, str], Path] = {}
     for camera in _listing(folder):
         for name in _listing(folder / camera):
-            m = _MOSAIC.match(name)
-            if m is None or m["band"] not in _BAND_OF or int(m["tile"]) != tile:
+            found = mosaic_of(name)
+            if found is None or found[1] != tile:
                 continue
-            key = (_BAND_OF[m["band"]], m["kind"] or "image")
+            key = (found[0], found[2])
             path = folder / camera / name
             if key in files:
                 msg = f"{files[key]} and {path} are both the same product of one tile; remove one"
