@@ -129,3 +129,24 @@ def test_column_names_of_esa_irsa_and_the_merged_parquet(tmp_path, prefix):
     t.write(tmp_path / "t.parquet")
     got = read_columns(tmp_path / "t.parquet", ("object_id", "right_ascension", "declination", "vis_det"))
     assert got["vis_det"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("merged", "esa"),
+    [
+        ("phz_phz_median", "phz_median"),
+        ("PHZ_MEDIAN", "phz_median"),
+        ("phz_phz_flags", "phz_flags"),
+        ("phz_flux_vis_unif", "flux_vis_unif"),
+        ("class_phz_classification", "phz_classification"),
+        ("physparam_phz_pp_median_stellarmass", "phz_pp_median_stellarmass"),
+        ("physparam_phys_param_flags", "phys_param_flags"),
+        ("morph_gini", "gini"),
+    ],
+)
+def test_the_merged_parquet_names_the_redshift_products_with_a_prefix(merged, esa):
+    assert canonical(merged) == esa
+
+
+def test_flags_of_other_products_are_not_the_redshift_flags():
+    assert canonical("class_phz_flags") != "phz_flags" != canonical("physparam_phz_flags")

@@ -45,7 +45,12 @@ ALIASES: dict[str, str] = {
 }
 """Names that differ by more than case and prefix."""
 
-_PREFIX = re.compile(r"^(mer|morphology|morph)_(?=[a-z])")
+_PREFIX = re.compile(
+    r"^(?:(?:mer|morphology|morph)_(?=[a-z])|phz_(?=phz_|flux_)"
+    r"|class_(?=phz_classification)|physparam_(?=phz_pp_|phys_param_))"
+)
+# `phz_median` is ESA's own name, so `phz_` goes only where it is there twice; `class_phz_flags` and
+# `physparam_phz_flags` keep their prefix, since they are not the `phz_flags` of the redshifts.
 _RELEASE_SUFFIX = re.compile(r"[-_]euclid(?=[-_])")
 
 
