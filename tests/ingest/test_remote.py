@@ -33,7 +33,7 @@ def bucket(tmp_path, sky):
 
 
 def options(server) -> dict[str, object]:
-    return {"client_kwargs": {"endpoint_url": server.url}, "skip_instance_cache": True}
+    return {"client_kwargs": {"endpoint_url": server.url}, "use_listings_cache": False}
 
 
 def tile_of(root) -> int:

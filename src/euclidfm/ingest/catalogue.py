@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from euclidfm.ingest.tiles import TileFiles, spectroscopy_file
 from euclidfm.store import Column, Galaxies, assign_splits
 from euclidfm.survey import band
 
-__all__ = ["TileObjects", "read_tile", "whole_sky"]
+__all__ = ["TileObjects", "catalogue_columns", "read_tile", "whole_sky"]
 
 
 @dataclass
@@ -38,6 +39,8 @@ class TileObjects:
     columns : dict of (N,) arrays
     specs : tuple of Column
         What `columns` are.
+    centre : (3,) float
+        Direction of the tile's centre.
     """
 
     object_id: np.ndarray
@@ -49,6 +52,7 @@ class TileObjects:
     fluxerr: np.ndarray
     columns: Table
     specs: tuple[Column, ...]
+    centre: np.ndarray
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -81,19 +85,59 @@ class TileObjects:
         )
 
 
+def catalogue_columns(
+    cfg: IngestConfig, selected_by: Iterable[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Canonical columns that an ingest needs of a catalogue, and those that it keeps if they are there.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    selected_by : iterable of str
+        Columns of the selection.
+    """
+    needed = ["object_id", "right_ascension", "declination", *sed_columns(cfg.sed_bands, cfg.sed_flux)]
+    needed += [c for c in selected_by if c != "mag_vis"]
+    if cfg.deredden:
+        needed.append("gal_ebv")
+    return tuple(dict.fromkeys(needed)), (*META, *GZ_COLUMNS)
+
+
 def read_tile(
-    files: TileFiles, cfg: IngestConfig, selection: Selection, funnel: Funnel, quarantine: Quarantine
+    files: TileFiles,
+    cfg: IngestConfig,
+    selection: Selection,
+    funnel: Funnel,
+    quarantine: Quarantine,
+    rows: Table | None = None,
+    centre: np.ndarray | None = None,
 ) -> TileObjects:
     """Read a tile's catalogues and select.
+
+    Parameters
+    ----------
+    files : TileFiles
+    cfg : IngestConfig
+    selection : Selection
+    funnel : Funnel
+    quarantine : Quarantine
+    rows : dict of arrays, optional
+        The tile's `catalogue_columns`, if they are not in the tile's own catalogues.
+    centre : (3,) float, optional
+        Direction of the tile's centre; default: the mean of the catalogued positions.
 
     Raises
     ------
     InputError
         If a catalogue is damaged or lacks a column that the SED or the selection needs.
     """
-    table = _photometry(files, cfg, selection)
+    table = _photometry(files, cfg, selection) if rows is None else rows
+    table["mag_vis"] = vis_magnitude(table)
     funnel.count("catalogued", len(table["object_id"]))
     keep = _sound(table, files, quarantine)
+    if centre is None:
+        v = unit_vectors(table["right_ascension"][keep], table["declination"][keep])
+        centre = v.mean(axis=0) if len(v) else np.zeros(3)
     funnel.count("sound (finite position, unique id)", keep.sum())
     keep = selection.apply(table, keep, funnel)
     table = {k: v[keep] for k, v in table.items()}
@@ -112,6 +156,7 @@ def read_tile(
         fluxerr=fluxerr,
         columns=zoo | meta,
         specs=(*zoo_specs, *meta_specs),
+        centre=centre,
     )
 
 
@@ -122,12 +167,8 @@ def _photometry(files: TileFiles, cfg: IngestConfig, selection: Selection) -> Ta
         wanted = (*GZ_COLUMNS, *META, *selection.columns)
         morphology = read_columns(files.morphology, ("object_id",), wanted)
     elsewhere = set(morphology) - {"object_id"}
-    needed = ["object_id", "right_ascension", "declination", *sed_columns(cfg.sed_bands, cfg.sed_flux)]
-    needed += [c for c in selection.columns if c != "mag_vis" and c not in elsewhere]
-    if cfg.deredden:
-        needed.append("gal_ebv")
-    table = read_columns(files.catalogue, dict.fromkeys(needed), META)
-    table["mag_vis"] = vis_magnitude(table)
+    needed, _ = catalogue_columns(cfg, [c for c in selection.columns if c not in elsewhere])
+    table = read_columns(Path(files.catalogue), needed, META)
     if morphology:
         _join(table, morphology)
     return table
@@ -185,11 +226,11 @@ def _dereddened(
 
 
 def whole_sky(
-    sky: Path, tiles: list[TileObjects], cfg: IngestConfig, funnel: Funnel
+    sky: Path | None, tiles: list[TileObjects], cfg: IngestConfig, funnel: Funnel
 ) -> tuple[tuple[Column, ...], dict[str, Any], list[Path]]:
     """What needs all tiles at once: duplicates of overlaps, splits, spectra, truth.
 
-    Changes `tiles` in place.
+    Changes `tiles` in place. `sky` is the folder that may hold spectra and truth.
 
     Returns
     -------
@@ -207,14 +248,14 @@ def whole_sky(
         funnel.count("once (duplicates of overlapping tiles dropped)", sum(len(t) for t in tiles))
     for t in tiles:
         t.split = assign_splits(t.ra, t.dec, cfg.split_fractions, cfg.split_order, cfg.seed)
-    spectra = Path(cfg.spectroscopy) if cfg.spectroscopy else spectroscopy_file(sky)
+    spectra = Path(cfg.spectroscopy) if cfg.spectroscopy else sky and spectroscopy_file(sky)
     if spectra:
         ra, dec = (np.concatenate([getattr(t, c) for t in tiles]) for c in ("ra", "dec"))
         labels, report["spectroscopy"] = join_spectroscopy(spectra, ra, dec, cfg.match_arcsec)
         _spread(tiles, labels)
         specs += SPEC
         read.append(spectra)
-    if (sky / "truth.parquet").is_file():
+    if sky and (sky / "truth.parquet").is_file():
         truth, _ = read_table(sky / "truth.parquet", ("object_id", "kind", "subtype", "z", "log_mass"))
         for t in tiles:
             t.columns |= truth_labels(t.object_id, truth)
@@ -239,11 +280,7 @@ def _common_specs(tiles: list[TileObjects]) -> tuple[Column, ...]:
 
 def _overlaps(tiles: list[TileObjects], arcsec: float) -> list[np.ndarray]:
     """Rows of each tile that another tile holds nearer to its centre."""
-    away = []
-    for t in tiles:
-        v = unit_vectors(t.ra, t.dec)
-        centre = v.mean(axis=0) if len(t) else np.zeros(3)
-        away.append(np.linalg.norm(v - centre, axis=1))
+    away = [np.linalg.norm(unit_vectors(t.ra, t.dec) - t.centre, axis=1) for t in tiles]
     group = np.repeat(np.arange(len(tiles)), [len(t) for t in tiles])
     ids, ra, dec = (np.concatenate([getattr(t, c) for t in tiles]) for c in ("object_id", "ra", "dec"))
     drop = duplicates(ids, ra, dec, group, np.concatenate(away), arcsec)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from euclidfm.errors import InputError
+from euclidfm.ingest.services import IrsaServices
 from euclidfm.store import assign_splits
 from euclidfm.survey import EUCLID_BANDS, SED_BANDS, band
 
@@ -20,23 +21,37 @@ class IngestConfig:
     """How sky files, cutouts or a photometric table become a store."""
 
     source: str
-    """Sky folder or its URL, cutout file or folder of cutouts, or photometric table (file or folder)."""
+    """Sky folder or its URL, ``irsa``, cutout file or folder of cutouts, photometric table (file or folder),
+    or data set of the Hugging Face hub (``hf://datasets/<owner>/<name>``, or a folder of its files)."""
     tiles: tuple[int, ...] = ()
     """Tiles of a sky to read; default all. A sky at a URL needs them."""
     cache: str | None = None
     """Folder for the copy of a sky at a URL; default: the store's name and ``-sky``."""
+    fetch: Literal["auto", "copy", "lazy"] = "auto"
+    """Mosaics behind URLs are copied whole, or read in pieces (``lazy``); ``auto`` reads in pieces where a
+    tile has at most 200 selected objects. A data set is streamed unless ``copy``."""
+    coordinates: str | None = None
+    """Table with ``ra`` and ``dec`` in degrees: of a sky, only the objects nearest to these positions."""
+    radius_arcsec: float = 1.0
+    """Largest distance of an object from its position of ``coordinates``."""
+    catalogue: str | None = None
+    """Merged-objects catalogue (HATS, a folder or URL) to take the objects of a sky from, in place of the
+    catalogues of its tiles."""
+    irsa: IrsaServices = field(default_factory=IrsaServices)
+    """The services behind the source ``irsa``."""
     storage_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the fsspec file system of a URL, such as ``{anon: false}``."""
+    """Options of the fsspec file system of a URL, such as ``{anon: false}`` or ``{endpoint_url: ...}``."""
     size: int = 64
     """Side of the cutouts in pixels of 0.1 arcsec."""
     bands: tuple[str, ...] = EUCLID_BANDS
     """Bands to cut out; a band without a mosaic becomes an absent image."""
     sed_bands: tuple[str, ...] = SED_BANDS
     """Bands of the SED; a table's recipe names its own, cutout files add what they hold."""
-    selection: str = "q1-bright-or-extended"
-    """Selection of a sky's objects: a shipped recipe's name, or a YAML file."""
+    selection: str = ""
+    """Selection of a sky's objects: a shipped recipe's name, or a YAML file; default
+    ``q1-bright-or-extended``, or ``everything-detected`` with ``coordinates``."""
     recipe: str | None = None
-    """How to read a photometric table: a shipped recipe's name, or a YAML file."""
+    """How to read a photometric table or a data set: a shipped recipe's name, or a YAML file."""
     sed_flux: Literal["total", "templfit", "aper1", "aper2", "aper3", "aper4"] = "total"
     """Catalogue fluxes of the SED: template-fit colours scaled to the total flux, unscaled template-fit,
     or apertures of 1 to 4 FWHM."""
@@ -68,6 +83,9 @@ class IngestConfig:
     """Put a quality report, ``quality.html``, into the store."""
 
     def __post_init__(self) -> None:
+        if not self.selection:
+            usual = "everything-detected" if self.coordinates else "q1-bright-or-extended"
+            object.__setattr__(self, "selection", usual)
         for f in ("tiles", "bands", "sed_bands", "mask_flags", "split_fractions"):
             object.__setattr__(self, f, tuple(getattr(self, f)))
         for name, value in (("size", self.size), ("workers", self.workers)):

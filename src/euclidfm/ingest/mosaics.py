@@ -12,10 +12,12 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from euclidfm.errors import InputError
+from euclidfm.ingest.lazy import RemotePlane
 from euclidfm.ingest.tiles import BandFiles
+from euclidfm.ingest.urls import Place
 from euclidfm.survey import ujy_per_count
 
-__all__ = ["BandMosaic", "Plane", "check_same_grid", "open_band", "read_wcs"]
+__all__ = ["BandMosaic", "Plane", "check_same_grid", "open_band", "open_plane", "read_wcs"]
 
 NO_DATA_RMS = 1e15
 """RMS values from here on mark pixels without data."""
@@ -100,7 +102,12 @@ def _is_image(hdu: Any) -> bool:
     return isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
 
 
-def read_wcs(path: Path, header: fits.Header) -> WCS:
+def open_plane(place: Place) -> Plane | RemotePlane:
+    """An image, on disk or behind a URL."""
+    return Plane(place) if isinstance(place, Path) else RemotePlane(place)
+
+
+def read_wcs(path: Place, header: fits.Header) -> WCS:
     """WCS of a header; `InputError` names the file if there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FITSFixedWarning)
@@ -112,7 +119,7 @@ def read_wcs(path: Path, header: fits.Header) -> WCS:
     return wcs.celestial
 
 
-def magzero(path: Path, header: fits.Header) -> float:
+def magzero(path: Place, header: fits.Header) -> float:
     """AB zero point of an image, from its header; never assumed."""
     value = header.get("MAGZERO")
     if not isinstance(value, int | float) or not np.isfinite(value):
@@ -136,9 +143,9 @@ class BandMosaic:
     """The planes of one band of one tile."""
 
     band: str
-    image: Plane
-    rms: Plane | None
-    flag: Plane | None
+    image: Plane | RemotePlane
+    rms: Plane | RemotePlane | None
+    flag: Plane | RemotePlane | None
     ujy: float
     """µJy per count."""
     wcs: WCS
@@ -152,8 +159,8 @@ def open_band(band: str, files: BandFiles) -> BandMosaic:
     InputError
         If one can't be read, has another shape, or lacks MAGZERO or a WCS.
     """
-    image = Plane(files.image)
-    others = [Plane(p) if p else None for p in (files.rms, files.flag)]
+    image = open_plane(files.image)
+    others = [open_plane(p) if p else None for p in (files.rms, files.flag)]
     for other in others:
         if other is not None and other.shape != image.shape:
             msg = (

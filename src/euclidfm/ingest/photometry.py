@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from euclidfm.ingest.tables import Table, read_table
 from euclidfm.store import Column, Galaxies, StoreInfo, assign_splits
 from euclidfm.survey import resolve_bands
 
-__all__ = ["TableTask", "plan_table"]
+__all__ = ["TableTask", "needed_columns", "plan_table", "rows_of", "split_rows"]
 
 
 def plan_table(cfg: IngestConfig) -> Plan:
@@ -35,11 +36,11 @@ def plan_table(cfg: IngestConfig) -> Plan:
     funnel, quarantine = Funnel(), Quarantine()
     parts, files = [], _files(Path(cfg.source), recipe)
     for file, split in files:
-        table, lines = read_table(file, _needed(recipe), recipe.format)
+        table, lines = read_table(file, needed_columns(recipe), recipe.format)
         funnel.count("rows of the table", len(next(iter(table.values()))) + len(lines))
         for line in lines:
             quarantine.add(line, file=str(file))
-        parts.append(_rows(file, split, table, recipe, cfg, funnel, quarantine))
+        parts.append(rows_of(file, split, table, recipe, funnel, quarantine)[0])
     galaxies = Galaxies.concat(parts)
     first = np.zeros(len(galaxies), bool)
     first[np.unique(galaxies.object_id, return_index=True)[1]] = True
@@ -50,7 +51,7 @@ def plan_table(cfg: IngestConfig) -> Plan:
         steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
         msg = f"recipe {recipe.name!r} leaves no row of {cfg.source} ({steps}); choose another selection"
         raise InputError(msg)
-    galaxies.split = _splits(galaxies, recipe, cfg)
+    galaxies.split = split_rows(galaxies, recipe, cfg)
     info = StoreInfo(
         sed_bands=tuple(resolve_bands([b.band for b in recipe.bands], dict(recipe.wavelengths_nm))),
         columns=tuple(
@@ -107,7 +108,8 @@ def _files(source: Path, recipe: PhotometryRecipe) -> list[tuple[Path, str | Non
     return found
 
 
-def _needed(recipe: PhotometryRecipe) -> tuple[str, ...]:
+def needed_columns(recipe: PhotometryRecipe) -> tuple[str, ...]:
+    """Columns that a recipe reads, images apart."""
     columns = [recipe.id, recipe.ra, recipe.dec]
     for b in recipe.bands:
         columns += [b.value, b.error, b.mask]
@@ -118,16 +120,15 @@ def _needed(recipe: PhotometryRecipe) -> tuple[str, ...]:
     return tuple(dict.fromkeys(c for c in columns if c))
 
 
-def _rows(
-    file: Path,
+def rows_of(
+    file: Path | str,
     split: str | None,
     table: Table,
     recipe: PhotometryRecipe,
-    cfg: IngestConfig,
     funnel: Funnel,
     quarantine: Quarantine,
-) -> Galaxies:
-    """Selected rows of one file as galaxies."""
+) -> tuple[Galaxies, np.ndarray]:
+    """Selected rows of a table as galaxies without images, and which rows they are."""
     n = len(next(iter(table.values())))
     keep = np.ones(n, bool)
     numeric = {c for s in recipe.select for c in names_in(s.where)}
@@ -135,14 +136,17 @@ def _rows(
     for step in recipe.select:
         keep &= evaluate(step.where, typed)
         funnel.count(step.name, keep.sum())
+    rows = np.flatnonzero(keep)
     table = {k: v[keep] for k, v in table.items()}
-    n = int(keep.sum())
+    n = len(rows)
     placed = recipe.ra is not None and recipe.dec is not None
     ra = _number(file, recipe.ra, table[recipe.ra]) if placed and recipe.ra else np.full(n, np.nan)
     dec = _number(file, recipe.dec, table[recipe.dec]) if placed and recipe.dec else np.full(n, np.nan)
     with np.errstate(invalid="ignore"):
         sound = (ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90) if placed else np.ones(n, bool)
-    ids = exact_ids(file, recipe.id, table[recipe.id]) if recipe.id else np.full(n, -1, np.int64)
+    ids = np.full(n, -1, np.int64)
+    if recipe.id:
+        ids = text_ids(table[recipe.id]) if recipe.id_text else exact_ids(file, recipe.id, table[recipe.id])
     if recipe.id is None:
         ids[sound] = position_id(ra[sound], dec[sound])
     flux, fluxerr = _photometry(file, table, recipe)
@@ -160,11 +164,18 @@ def _rows(
         sed_bands=tuple(b.band for b in recipe.bands),
         columns={c.name: _label(file, table, recipe, c.name) for c in recipe.columns},
     )
-    measured = np.isfinite(galaxies.flux).any(axis=1)
+    measured = np.isfinite(galaxies.flux).any(axis=1) | (recipe.images is not None)
     _leave_out(galaxies, ~sound, "its position is not a number or not on the sky", str(file), quarantine)
     _leave_out(galaxies, sound & ~measured, "no band is measured", str(file), quarantine)
     funnel.count("sound (finite position, a measured band)", (sound & measured).sum())
-    return galaxies.take(sound & measured)
+    good = sound & measured
+    return galaxies.take(good), rows[good]
+
+
+def text_ids(names: np.ndarray) -> np.ndarray:
+    """Positive 64-bit ids of names, by a hash of their text."""
+    digests = [hashlib.blake2b(str(n).encode(), digest_size=8).digest() for n in names]
+    return (np.array([int.from_bytes(d, "big") for d in digests], np.uint64) >> np.uint64(1)).astype(np.int64)
 
 
 def _leave_out(g: Galaxies, bad: np.ndarray, reason: str, file: str, quarantine: Quarantine) -> None:
@@ -175,7 +186,7 @@ def _all_numbers(values: np.ndarray) -> bool:
     return values.dtype.kind in "iufb"
 
 
-def _number(file: Path, name: str, values: np.ndarray) -> np.ndarray:
+def _number(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
     """A column as float64; text that is no number is an error that names the row."""
     if _all_numbers(values):
         return values.astype(float)
@@ -200,7 +211,7 @@ def _known(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
     return out
 
 
-def _photometry(file: Path, table: Table, recipe: PhotometryRecipe) -> tuple[np.ndarray, np.ndarray]:
+def _photometry(file: Path | str, table: Table, recipe: PhotometryRecipe) -> tuple[np.ndarray, np.ndarray]:
     """Fluxes and errors in µJy, (N, K)."""
     pairs = []
     for b in recipe.bands:
@@ -220,10 +231,13 @@ def _photometry(file: Path, table: Table, recipe: PhotometryRecipe) -> tuple[np.
         flux, fluxerr = to_ujy(value, error, b.unit, b.softening_ujy)
         fluxerr[~np.isfinite(flux)] = np.nan
         pairs.append((flux, fluxerr))
+    if not pairs:
+        none = np.zeros((len(next(iter(table.values()))), 0))
+        return none, none.copy()
     return np.stack([f for f, _ in pairs], axis=1), np.stack([e for _, e in pairs], axis=1)
 
 
-def _label(file: Path, table: Table, recipe: PhotometryRecipe, name: str) -> np.ndarray:
+def _label(file: Path | str, table: Table, recipe: PhotometryRecipe, name: str) -> np.ndarray:
     c = next(c for c in recipe.columns if c.name == name)
     values = table[c.column]
     if c.type == "string":
@@ -248,7 +262,7 @@ def _split_rule(recipe: PhotometryRecipe) -> str:
     return "HEALPix pixel" if recipe.ra and recipe.dec else "a hash of the id (the table has no positions)"
 
 
-def _splits(g: Galaxies, recipe: PhotometryRecipe, cfg: IngestConfig) -> np.ndarray:
+def split_rows(g: Galaxies, recipe: PhotometryRecipe, cfg: IngestConfig) -> np.ndarray:
     """Splits by position if there is one, else by a hash of the id; those given stay."""
     given = g.split.astype(str)
     if (given != "").all():

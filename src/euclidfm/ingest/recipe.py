@@ -15,10 +15,13 @@ from euclidfm.ingest.selection import Step, shipped, steps_from
 from euclidfm.store import SPLITS
 from euclidfm.survey import AB_ZEROPOINT_UJY, BANDS, ujy_from_abmag
 
-__all__ = ["UNITS", "BandColumns", "LabelColumn", "PhotometryRecipe", "TableFiles", "to_ujy"]
+__all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles", "to_ujy"]
 
 UNITS = ("abmag", "luptitude", "nanomaggy", "ujy", "jy")
 """Units of a table's photometry."""
+
+IMAGE_UNITS = ("ujy", "jy", "nanomaggy", "counts")
+"""Units of a data set's images."""
 
 NANOMAGGY_UJY = float(ujy_from_abmag(22.5))
 """µJy of a nanomaggy: the flux of AB 22.5."""
@@ -71,8 +74,48 @@ class TableFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageColumns:
+    """Where the images of a data set are.
+
+    Either each band has a column (`columns`), or one column lists the bands (`listed`), as in the
+    Multimodal Universe: ``image: {band: [...], flux: [...], ivar: [...], mask: [...]}``.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column of each band's pixels, by the band's name in the survey table."""
+    listed: str | None = None
+    """Column that lists the bands."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name in the survey table of each band that the list has."""
+    band: str = "band"
+    flux: str = "flux"
+    ivar: str | None = "ivar"
+    """Inverse variance of each pixel, in the same unit; a pixel where it is not positive is masked."""
+    mask: str | None = None
+    """Mask of each pixel."""
+    mask_means: str = "bad"
+    """``bad`` or ``good``: what a mask's 1 says of its pixel."""
+    unit: str = "ujy"
+    """``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
+    magzero: Mapping[str, float] = field(default_factory=dict)
+    """AB zero point of each band whose unit is counts."""
+    pixel_arcsec: float = 0.1
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands, by their names in the survey table."""
+        return tuple(dict.fromkeys((*self.columns, *self.names.values())))
+
+    def to_ujy(self, band: str) -> float:
+        """µJy of the unit of a band's pixels."""
+        if self.unit == "counts":
+            return float(ujy_from_abmag(self.magzero[band]))
+        return {"nanomaggy": NANOMAGGY_UJY, "ujy": 1.0, "jy": 1e6}[self.unit]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotometryRecipe:
-    """How to read a photometric table.
+    """How to read a photometric table, or a data set with images.
 
     Attributes
     ----------
@@ -94,6 +137,15 @@ class PhotometryRecipe:
     allow_template_sed : bool
         Accept columns of the Q1 galaxy-SED product, which is fitted at a redshift and so leaks it.
     release : str
+    id_text : bool
+        Ids are text that is no number; a hash of the text is the id.
+    images : ImageColumns, optional
+        Makes it the recipe of a data set, which is read with ``datasets``.
+    config : str, optional
+        Name of the data set's configuration.
+    splits : dict
+        Split of the store that each of the data set's splits belongs to (``""``: by position); default:
+        all of them, by position.
     """
 
     name: str
@@ -111,6 +163,10 @@ class PhotometryRecipe:
     wavelengths_nm: Mapping[str, float] = field(default_factory=dict)
     allow_template_sed: bool = False
     release: str = ""
+    id_text: bool = False
+    images: ImageColumns | None = None
+    config: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, name: str) -> PhotometryRecipe:
@@ -130,6 +186,8 @@ class PhotometryRecipe:
         for key, kind in (("files", TableFiles), ("bands", BandColumns), ("columns", LabelColumn)):
             if isinstance(d.get(key), list):
                 d[key] = tuple(_made(file, key, kind, item) for item in d[key])
+        if d.get("images") is not None:
+            d["images"] = _made(file, "images", ImageColumns, d["images"])
         d["select"] = steps_from(file, d.get("select"))
         d["missing"] = tuple(float(v) for v in d.get("missing", ()))
         if "version" in d:
@@ -139,7 +197,9 @@ class PhotometryRecipe:
         return recipe
 
     def _check(self, file: Path) -> None:
-        if not self.bands:
+        if self.images is not None:
+            self._check_images(file, self.images)
+        elif not self.bands:
             msg = f"{file} names no bands; list at least one with band, value, error and unit"
             raise InputError(msg)
         if self.id is None and (self.ra is None or self.dec is None):
@@ -167,6 +227,28 @@ class PhotometryRecipe:
         for f in self.files:
             if f.split not in (None, *SPLITS):
                 msg = f"{file}: split {f.split!r} of {f.pattern} must be train, validation or test"
+                raise InputError(msg)
+
+    def _check_images(self, file: Path, images: ImageColumns) -> None:
+        if not images.bands:
+            msg = f"{file}: images names no band; give columns (band: column), or listed and names"
+            raise InputError(msg)
+        for b in images.bands:
+            if b not in BANDS:
+                msg = f"{file}: image band {b!r} is not in the survey table; its names: {', '.join(BANDS)}"
+                raise InputError(msg)
+            if images.unit == "counts" and b not in images.magzero:
+                msg = f"{file}: images are in counts but band {b} has no magzero; give its AB zero point"
+                raise InputError(msg)
+        if images.unit not in IMAGE_UNITS:
+            msg = f"{file}: images have unit {images.unit!r}; known units: {', '.join(IMAGE_UNITS)}"
+            raise InputError(msg)
+        if images.mask_means not in ("bad", "good"):
+            msg = f"{file}: mask_means is {images.mask_means!r}; it must be bad or good"
+            raise InputError(msg)
+        for name, split in self.splits.items():
+            if split not in ("", *SPLITS):
+                msg = f"{file}: split {name} goes to {split!r}; give train, validation, test or nothing"
                 raise InputError(msg)
 
 

@@ -1,44 +1,33 @@
-"""Skies that lie elsewhere: object storage, web servers, anything that ``fsspec`` reaches.
+"""Skies that lie elsewhere: which files a tile has, and copies of them.
 
-The files of the wanted tiles are copied to a cache folder of the same layout, whole, one after
-the other; ingest then reads the copy. A mosaic is read many times over by its thousands of
-cutouts, so a tile is copied once rather than read piecewise. What is in the cache with the right
-size is not copied again.
+Catalogues are always copied to a cache folder of the same layout. A tile's mosaics are copied
+whole, or read piece by piece where only few objects are wanted (`choose`): a mosaic of 1.5 GB is
+read many times over by thousands of cutouts, but hardly touched by ten. What the cache holds with
+the right size is not copied again.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from euclidfm.errors import InputError
-from euclidfm.ingest.tiles import mosaic_of
+from euclidfm.ingest.tiles import BandFiles, TileFiles, bands_of, mosaic_of
+from euclidfm.ingest.urls import Place, RemoteFile, copy_file, is_remote, open_system, short
 from euclidfm.progress import Progress, silent
 
-__all__ = ["Q1_BUCKET", "is_remote", "mirror"]
+__all__ = ["LAZY_OBJECTS", "Q1_BUCKET", "choose", "is_remote", "mirror", "remote_bands"]
 
 Q1_BUCKET = "s3://nasa-irsa-euclid-q1/q1"
 """The public copy of Q1 at IRSA, read without an account."""
 
-_CHUNK = 1 << 22
+LAZY_OBJECTS = 200
+"""Objects of a tile up to which ``fetch: auto`` reads pieces of its mosaics instead of copying them."""
+
 _CATALOGUE = re.compile(r"FINAL-(MORPH-)?CAT_.*\.(fits|parquet|csv)$")
-
-
-@dataclass(frozen=True)
-class _File:
-    """One file: its place under the sky's root, and its size in bytes (None if unknown)."""
-
-    place: str
-    size: int | None
-
-
-def is_remote(source: str) -> bool:
-    """Whether a source is a URL rather than a path."""
-    return "://" in source and not source.startswith("file://")
 
 
 def mirror(
@@ -49,7 +38,7 @@ def mirror(
     options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Copy the files of some tiles of a remote sky.
+    """Copy the catalogues of some tiles of a remote sky, and the mosaics of the given bands.
 
     Parameters
     ----------
@@ -80,117 +69,149 @@ def mirror(
     if not tiles:
         msg = f"{source} is remote: say which tiles to fetch, e.g. --tiles '[102018211]'"
         raise InputError(msg)
-    system, root = _open(source, options or {})
-    files = [f for tile in tiles for f in _files_of(system, root, source, int(tile), wanted)]
-    total = sum(f.size or 0 for f in files)
-    report, done = progress or silent, 0
-    for f in files:
-        here = cache / f.place
-        if not (f.size is not None and here.exists() and here.stat().st_size == f.size):
-            _copy(system, f"{root}/{f.place}", f"{source.rstrip('/')}/{f.place}", here, f.size)
-        done += f.size or here.stat().st_size
-        report(done // 1_000_000, max(total, done) // 1_000_000, here.name)
+    files: list[RemoteFile] = []
+    for tile in tiles:
+        files += _catalogues(source, int(tile), options)
+        files += _mosaics(source, int(tile), wanted, options)
+    fetch(files, cache, progress)
     return cache
 
 
-def _open(source: str, options: Mapping[str, Any]) -> tuple[Any, str]:
-    try:
-        import fsspec
-    except ImportError as e:
-        msg = f"{source}: reading remote files needs fsspec and s3fs: pip install 'euclidfm[remote]'"
-        raise InputError(msg) from e
-    options = {"anon": True, **options} if source.startswith("s3://") else dict(options)
-    try:
-        system, root = fsspec.core.url_to_fs(source, **options)
-    except (ImportError, ValueError) as e:
-        msg = f"{source} can't be opened: {e}; pip install 'euclidfm[remote]' or another address"
-        raise InputError(msg) from e
-    return system, str(root).rstrip("/")
+def remote_bands(
+    source: str, tile: int, bands: Iterable[str], cache: Path, options: Mapping[str, Any] | None = None
+) -> dict[str, BandFiles]:
+    """Mosaics of a tile of a remote sky; those that the cache holds whole are the cache's."""
+    files = _mosaics(source, tile, frozenset(bands), options)
+    return bands_of(tile, [_held(f, cache) or f for f in files])
 
 
-def _files_of(system: Any, root: str, source: str, tile: int, bands: frozenset[str]) -> list[_File]:
-    """Catalogues and the wanted bands' mosaics, RMS and flag maps of a tile."""
-    out: list[_File] = []
-    _list(system, root, source, "", needed=True)
-    for entry in _list(system, root, source, f"catalogs/MER_FINAL_CATALOG/{tile}", needed=True):
-        if _CATALOGUE.search(entry.place):
-            out.append(entry)
-    if not out:
-        msg = (
-            f"{source}/catalogs/MER_FINAL_CATALOG/{tile} holds no EUC_MER_FINAL-CAT catalogue; check --tiles"
-        )
-        raise InputError(msg)
-    for camera in _folders(system, root, source, f"MER/{tile}"):
-        for entry in _list(system, root, source, f"MER/{tile}/{camera}"):
-            found = mosaic_of(Path(entry.place).name)
-            if found is not None and found[1] == tile and found[0] in bands:
-                out.append(entry)
-    for name in ("catalogs/spectroscopy.fits",):
-        out += [e for e in _list(system, root, source, "catalogs") if e.place == name]
+def choose(
+    tile: TileFiles,
+    objects: int,
+    cache: Path,
+    how: Literal["auto", "copy", "lazy"],
+    progress: Progress | None = None,
+) -> TileFiles:
+    """The tile with its remote mosaics copied, or left where they are to be read in pieces.
+
+    Parameters
+    ----------
+    tile : TileFiles
+    objects : int
+        Selected objects of the tile.
+    cache : path
+    how : {"auto", "copy", "lazy"}
+        ``auto`` reads in pieces for at most `LAZY_OBJECTS` objects.
+    progress : callable, optional
+    """
+    planes = [p for b in tile.bands.values() for p in (b.image, b.rms, b.flag)]
+    away = [p for p in planes if isinstance(p, RemoteFile)]
+    if not away or objects == 0 or how == "lazy" or (how == "auto" and objects <= LAZY_OBJECTS):
+        return tile
+    here = dict(zip([f.url for f in away], fetch(away, cache, progress), strict=True))
+
+    def held(p: Place) -> Place:
+        return here[p.url] if isinstance(p, RemoteFile) else p
+
+    bands = {
+        name: BandFiles(held(b.image), b.rms and held(b.rms), b.flag and held(b.flag))
+        for name, b in tile.bands.items()
+    }
+    return replace(tile, bands=bands)
+
+
+def fetch(files: Sequence[RemoteFile], cache: Path, progress: Progress | None = None) -> list[Path]:
+    """Copy files to their places in the cache; what is there with the right size is not copied again."""
+    files = [f if f.size is not None else _sized(f) for f in files]
+    total = sum(f.size or 0 for f in files)
+    report, done, out = progress or silent, 0, []
+    for f in files:
+        here = cache / f.place
+        if _held(f, cache) is None:
+            system, path = open_system(f.url, f.options)
+            copy_file(system, path, f.url, here, f.size)
+        done += f.size or here.stat().st_size
+        report(done // 1_000_000, max(total, done) // 1_000_000, here.name)
+        out.append(here)
     return out
 
 
-def _entries(system: Any, root: str, source: str, folder: str, needed: bool) -> list[dict[str, Any]]:
-    place = f"{root}/{folder}".rstrip("/")
+def _sized(file: RemoteFile) -> RemoteFile:
+    system, path = open_system(file.url, file.options)
     try:
-        return list(system.ls(place, detail=True))
+        size = system.size(path)
+    except FileNotFoundError:
+        msg = f"{file} does not exist; check the address"
+        raise InputError(msg) from None
+    except Exception as e:
+        msg = f"{file} can't be reached ({type(e).__name__}: {short(e)}); check the network"
+        raise InputError(msg) from e
+    return replace(file, size=size)
+
+
+def _held(file: RemoteFile, cache: Path) -> Path | None:
+    here = cache / file.place
+    return here if file.size is not None and here.exists() and here.stat().st_size == file.size else None
+
+
+def _catalogues(source: str, tile: int, options: Mapping[str, Any] | None) -> list[RemoteFile]:
+    """Catalogues of a tile, and the sky's table of spectra."""
+    _list(source, "", options, needed=True)
+    folder = f"catalogs/MER_FINAL_CATALOG/{tile}"
+    out = [f for f in _list(source, folder, options, needed=True) if _CATALOGUE.search(f.place)]
+    if not out:
+        msg = f"{source}/{folder} holds no EUC_MER_FINAL-CAT catalogue; check --tiles"
+        raise InputError(msg)
+    return out + [f for f in _list(source, "catalogs", options) if f.place == "catalogs/spectroscopy.fits"]
+
+
+def _mosaics(
+    source: str, tile: int, bands: frozenset[str], options: Mapping[str, Any] | None
+) -> list[RemoteFile]:
+    """The wanted bands' mosaics, RMS and flag maps of a tile."""
+    out: list[RemoteFile] = []
+    for camera in _folders(source, f"MER/{tile}", options) if bands else []:
+        for file in _list(source, f"MER/{tile}/{camera}", options):
+            found = mosaic_of(file.name)
+            if found is not None and found[1] == tile and found[0] in bands:
+                out.append(file)
+    return out
+
+
+def _entries(
+    source: str, folder: str, options: Mapping[str, Any] | None, needed: bool
+) -> list[dict[str, Any]]:
+    system, root = open_system(source, options)
+    try:
+        return list(system.ls(f"{root}/{folder}".rstrip("/"), detail=True))
     except FileNotFoundError:
         if not needed:
             return []
         msg = f"{source.rstrip('/')}/{folder} does not exist; check the address and --tiles"
         raise InputError(msg) from None
     except Exception as e:
-        msg = f"{source} can't be listed ({type(e).__name__}: {_short(e)}); check the address and the network"
+        msg = f"{source} can't be listed ({type(e).__name__}: {short(e)}); check the address and the network"
         raise InputError(msg) from e
 
 
-def _list(system: Any, root: str, source: str, folder: str, needed: bool = False) -> list[_File]:
+def _name(entry: Mapping[str, Any]) -> str:
+    return Path(str(entry["name"]).rstrip("/")).name
+
+
+def _list(
+    source: str, folder: str, options: Mapping[str, Any] | None, needed: bool = False
+) -> list[RemoteFile]:
     """Files of a folder, by name."""
+    root = source.rstrip("/")
     found = [
-        _File(f"{folder}/{Path(str(e['name']).rstrip('/')).name}".lstrip("/"), e.get("size"))
-        for e in _entries(system, root, source, folder, needed)
+        RemoteFile(f"{root}/{place}", place, e.get("size"), options or {})
+        for e in _entries(source, folder, options, needed)
         if e.get("type") != "directory"
+        for place in [f"{folder}/{_name(e)}".lstrip("/")]
     ]
     return sorted(found, key=lambda f: f.place)
 
 
-def _folders(system: Any, root: str, source: str, folder: str) -> list[str]:
-    entries = _entries(system, root, source, folder, needed=False)
-    return sorted(Path(str(e["name"]).rstrip("/")).name for e in entries if e.get("type") == "directory")
-
-
-def _copy(system: Any, remote: str, url: str, here: Path, size: int | None) -> None:
-    """Copy one file aside, check its size, give it its name."""
-    here.parent.mkdir(parents=True, exist_ok=True)
-    aside = here.with_name(f".{here.name}.partial-{os.getpid()}")
-    try:
-        with aside.open("wb") as out:
-            _stream(system, remote, url, out.write)
-        got = aside.stat().st_size
-        if size is not None and got != size:
-            msg = f"{url} arrived with {got} of {size} bytes; run the same command again to fetch the rest"
-            raise InputError(msg)
-        aside.replace(here)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _stream(system: Any, remote: str, url: str, write: Callable[[bytes], Any]) -> None:
-    try:
-        with system.open(remote, "rb", block_size=_CHUNK) as source:
-            while chunk := source.read(_CHUNK):
-                write(chunk)
-    except InputError:
-        raise
-    except OSError as e:
-        if e.errno is not None and not isinstance(e, (FileNotFoundError, ConnectionError)):
-            raise  # the disk's own trouble, which ingest explains
-        msg = f"{url} broke off ({_short(e)}); run the same command again to go on"
-        raise InputError(msg) from e
-    except Exception as e:
-        msg = f"{url} broke off ({type(e).__name__}: {_short(e)}); run the same command again to go on"
-        raise InputError(msg) from e
-
-
-def _short(e: Exception) -> str:
-    return " ".join(str(e).split())[:120]
+def _folders(source: str, folder: str, options: Mapping[str, Any] | None) -> list[str]:
+    entries = _entries(source, folder, options, needed=False)
+    return sorted(_name(e) for e in entries if e.get("type") == "directory")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from typing import Any
 from euclidfm.errors import InputError
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan
-from euclidfm.ingest.remote import is_remote, mirror
 from euclidfm.ingest.sources import plan_source
+from euclidfm.ingest.urls import is_remote
 from euclidfm.ingest.workspace import Workspace
-from euclidfm.progress import Progress, bar, silent
+from euclidfm.progress import Progress, silent
 
 __all__ = ["ingest"]
 
@@ -54,7 +53,7 @@ def ingest(
     out = Path(out)
     with Workspace(out, overwrite=overwrite) as space:
         try:
-            plan = plan_source(_here(cfg, out, progress))
+            plan = plan_source(_here(cfg, out), quiet=progress is silent)
             card = space.finished(cfg, plan)
             if card is None:
                 space.begin(cfg, plan)
@@ -71,14 +70,12 @@ def ingest(
     return card | {"seconds": round(time.monotonic() - begun, 2)}
 
 
-def _here(cfg: IngestConfig, out: Path, progress: Progress) -> IngestConfig:
-    """The same with a remote sky replaced by its copy."""
-    if not is_remote(cfg.source):
-        return cfg
-    cache = cfg.cache or str(out.with_name(f"{out.name}-sky"))
-    with nullcontext(silent) if progress is silent else bar("fetch", "MB") as megabytes:
-        copy = mirror(cfg.source, cache, cfg.tiles, cfg.bands, cfg.storage_options, megabytes)
-    return replace(cfg, source=str(copy))
+def _here(cfg: IngestConfig, out: Path) -> IngestConfig:
+    """The same with paths that hold in every worker's folder, and a place for copies of remote files."""
+    cache = Path(cfg.cache or out.with_name(f"{out.name}-sky")).absolute()
+    elsewhere = is_remote(cfg.source) or cfg.source == "irsa"
+    source = cfg.source if elsewhere else str(Path(cfg.source).absolute())
+    return replace(cfg, source=source, cache=str(cache))
 
 
 def _work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) -> None:

@@ -1,59 +1,82 @@
-"""A folder of sky files: catalogues are selected first, then each tile's mosaics are cut."""
+"""A sky of tiles: catalogues are selected first, then each tile's mosaics are cut."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from euclidfm.errors import InputError
 from euclidfm.ingest.catalogue import TileObjects, read_tile, whole_sky
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.coordinates import keep_near, keep_nearest
 from euclidfm.ingest.cutouts import corners, cut_band, sky_order
+from euclidfm.ingest.gather import fetching, gather
 from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
 from euclidfm.ingest.plan import BATCH, Plan, absent_images
 from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.remote import choose
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.tables import Table
-from euclidfm.ingest.tiles import TileFiles, find_tiles
+from euclidfm.ingest.tiles import TileFiles
+from euclidfm.ingest.urls import RemoteFile
 from euclidfm.store import Galaxies, StoreInfo
 from euclidfm.survey import PIXEL_ARCSEC, band
 
 __all__ = ["TileTask", "plan_sky"]
 
 
-def plan_sky(cfg: IngestConfig) -> Plan:
+def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
     """Read and select the catalogues of a sky; pixels are left to the tasks.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    quiet : bool
+        Draw no progress bars of what is fetched.
 
     Raises
     ------
     InputError
         If there are no tiles, a catalogue is damaged or lacks a column, or nothing is selected.
     """
-    sky = Path(cfg.source)
     selection = Selection.load(cfg.selection)
     funnel, quarantine = Funnel(), Quarantine()
+    sky = gather(cfg, selection, quarantine, quiet)
     files, objects = [], []
-    for tile in find_tiles(sky, cfg.tiles):
+    for t in sky.tiles:
+        tile = t.files
         _needs_a_band(tile, cfg.bands)
         try:
-            objects.append(read_tile(tile, cfg, selection, funnel, quarantine))
+            objects.append(read_tile(tile, cfg, selection, funnel, quarantine, t.rows, t.centre))
             files.append(tile)
         except InputError as e:
             if cfg.on_error == "stop":
                 raise
             quarantine.add(str(e), file=str(tile.catalogue), tile=tile.tile)
+        else:
+            if sky.targets is not None:
+                keep_near(sky.targets, objects[-1])
     if not objects:
-        msg = f"no tile of {sky} has a readable catalogue; see the messages of the quarantine"
+        msg = f"no tile of {cfg.source} has a readable catalogue; see the messages of the quarantine"
         raise InputError(msg)
-    columns, report, read = whole_sky(sky, objects, cfg, funnel)
+    columns, report, read = whole_sky(sky.folder, objects, cfg, funnel)
+    if sky.targets is not None:
+        report["coordinates"] = keep_nearest(sky.targets, objects, funnel, quarantine)
+        read.append(sky.targets.path)
     if not sum(len(o) for o in objects):
         steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
-        msg = f"selection {selection.name!r} leaves no object of {sky} ({steps}); choose another selection"
+        msg = (
+            f"selection {selection.name!r} leaves no object of {cfg.source} ({steps}); choose another "
+            "selection"
+        )
         raise InputError(msg)
+    files = _at_hand(cfg, files, objects, quiet)
     info = StoreInfo(
         image_bands=cfg.bands,
         image_size=cfg.size,
@@ -67,6 +90,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
             "selection": f"{selection.name} v{selection.version}",
             "selection_steps": [s.where for s in selection.steps],
             "images": _which_images(files, cfg.bands),
+            **_from_afar(files, objects),
         },
     )
     tasks = [TileTask(cfg=cfg, tile=f, objects=o) for f, o in zip(files, objects, strict=True)]
@@ -76,8 +100,40 @@ def plan_sky(cfg: IngestConfig) -> Plan:
         funnel=funnel,
         quarantine=quarantine,
         report=report,
-        files=[str(p) for p in (*read, *(p for f in files for p in (f.catalogue, f.morphology) if p))],
+        files=[str(p) for p in (*read, *_catalogues(files))],
     )
+
+
+def _at_hand(
+    cfg: IngestConfig, files: list[TileFiles], objects: list[TileObjects], quiet: bool
+) -> list[TileFiles]:
+    """The tiles with their remote mosaics copied where many objects are wanted."""
+    if not any(isinstance(b.image, RemoteFile) for f in files for b in f.bands.values()):
+        return files
+    with fetching(quiet) as progress:
+        return [
+            choose(f, len(o), Path(cfg.cache or "sky"), cfg.fetch, progress)
+            for f, o in zip(files, objects, strict=True)
+        ]
+
+
+def _catalogues(files: list[TileFiles]) -> list[Path]:
+    """Catalogues of the tiles that are on disk."""
+    return [p for f in files for p in (f.catalogue, f.morphology) if isinstance(p, Path)]
+
+
+def _from_afar(files: list[TileFiles], objects: list[TileObjects]) -> dict[str, Any]:
+    """What the fingerprint of files on disk does not tell: services, and mosaics read in pieces."""
+    asked = sorted({f.catalogue for f in files if isinstance(f.catalogue, str)})
+    pieces = [f.tile for f in files if any(isinstance(b.image, RemoteFile) for b in f.bands.values())]
+    out: dict[str, Any] = {"read_in_pieces": pieces} if pieces else {}
+    if asked:
+        rows = hashlib.sha256()
+        for o in objects:
+            for values in (o.object_id, o.ra, o.dec, o.flux):
+                rows.update(np.ascontiguousarray(values).tobytes())
+        out |= {"catalogue": asked, "catalogue_rows": rows.hexdigest()}
+    return out
 
 
 def _needs_a_band(tile: TileFiles, bands: tuple[str, ...]) -> None:
@@ -115,9 +171,9 @@ class TileTask:
 
     @property
     def files(self) -> list[str]:
-        """Mosaics of the tile."""
+        """Mosaics of the tile that are on disk."""
         planes = [p for b in self.tile.bands.values() for p in (b.image, b.rms, b.flag)]
-        return sorted(str(p) for p in planes if p is not None)
+        return sorted(str(p) for p in planes if isinstance(p, Path))
 
     def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
         """Read the galaxies in sky order, so that each block of a mosaic is read once."""

@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from euclidfm.errors import InputError
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.hats import is_hats
 from euclidfm.ingest.plan import Plan
+from euclidfm.ingest.recipe import PhotometryRecipe
 from euclidfm.ingest.tables import format_of
+from euclidfm.ingest.urls import is_remote
 
 __all__ = ["plan_source"]
 
 
-def plan_source(cfg: IngestConfig) -> Plan:
-    """Plan the work on a sky folder, cutout files or a photometric table.
+def plan_source(cfg: IngestConfig, quiet: bool = True) -> Plan:
+    """Plan the work on a sky, cutout files, a photometric table or a data set.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    quiet : bool
+        Draw no progress bars of what is fetched.
 
     Raises
     ------
     InputError
         If it is none of these.
     """
+    if cfg.recipe and (cfg.source.startswith("hf://") or PhotometryRecipe.load(cfg.recipe).images):
+        from euclidfm.ingest.hub import plan_dataset
+
+        return plan_dataset(cfg)
+    if cfg.source.startswith("hf://"):
+        msg = (
+            f"{cfg.source} is a data set; say how to read it with --recipe (astropt-euclid, mmu-legacysurvey "
+            "or a YAML file)"
+        )
+        raise InputError(msg)
+    if cfg.source == "irsa" or is_remote(cfg.source) or (cfg.catalogue and not cfg.recipe):
+        from euclidfm.ingest.sky import plan_sky
+
+        return plan_sky(cfg, quiet)
     path = Path(cfg.source)
     if not path.exists():
         msg = f"{path} does not exist"
@@ -31,7 +55,17 @@ def plan_source(cfg: IngestConfig) -> Plan:
     if path.is_dir() and (path / "catalogs" / "MER_FINAL_CATALOG").is_dir():
         from euclidfm.ingest.sky import plan_sky
 
-        return plan_sky(cfg)
+        return plan_sky(cfg, quiet)
+    if is_hats(cfg.source):
+        if not cfg.bands:
+            from euclidfm.ingest.sky import plan_sky
+
+            return plan_sky(replace(cfg, catalogue=cfg.source), quiet)
+        msg = (
+            f"{path} is a HATS catalogue without mosaics; give it with --catalogue beside a sky, or take its "
+            "photometry alone with --bands '[]'"
+        )
+        raise InputError(msg)
     fits = [path] if path.is_file() and format_of(path) == "fits" else []
     if path.is_dir():
         fits = sorted(p for p in path.iterdir() if format_of(p) == "fits")

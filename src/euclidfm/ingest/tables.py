@@ -14,7 +14,15 @@ import pyarrow as pa
 
 from euclidfm.errors import InputError
 
-__all__ = ["FORMATS", "Table", "column_names", "format_of", "read_table"]
+__all__ = [
+    "FORMATS",
+    "Table",
+    "arrow_column",
+    "column_names",
+    "format_of",
+    "read_table",
+    "votable_columns",
+]
 
 Table = dict[str, np.ndarray]
 """Columns of equal length by name."""
@@ -159,7 +167,8 @@ def _whole(path: Path, hdu: Any) -> None:
         raise InputError(msg)
 
 
-def _arrow_column(path: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
+def arrow_column(path: Path | str, name: str, column: pa.ChunkedArray) -> np.ndarray:
+    """An Arrow column as numpy; empty cells are NaN, and an error in a column of ids."""
     t = column.type
     if pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_dictionary(t):
         return np.array(["" if v is None else str(v) for v in column.to_pylist()], object)
@@ -176,7 +185,7 @@ def _parquet(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     with pq.ParquetFile(path) as file:
         wanted = pick(tuple(file.schema_arrow.names))
         table = file.read(list(wanted))
-    return {n: _arrow_column(path, n, table.column(n)) for n in wanted}, []
+    return {n: arrow_column(path, n, table.column(n)) for n in wanted}, []
 
 
 def _csv(path: Path, pick: Pick) -> tuple[Table, list[str]]:
@@ -213,27 +222,38 @@ def _delimited(path: Path, text: bytes, delimiter: str, pick: Pick) -> tuple[Tab
         convert_options=csv.ConvertOptions(null_values=["", "nan", "NaN", "NULL", "null", "--", "N/A"]),
     )
     wanted = pick(tuple(table.column_names))
-    return {n: _arrow_column(path, n, table.column(n)) for n in wanted}, bad
+    return {n: arrow_column(path, n, table.column(n)) for n in wanted}, bad
 
 
 def _votable(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     from astropy.io.votable import parse
 
-    votable = parse(path, verify="ignore")
+    array = votable_columns(path, parse(path, verify="ignore"))
+    return {n: array[n] for n in pick(tuple(array))}, []
+
+
+def votable_columns(where: Path | str, votable: Any) -> Table:
+    """Columns of the first table of a parsed VOTable.
+
+    Raises
+    ------
+    InputError
+        If the service that made it stopped at its row limit, or says that something went wrong.
+    """
     for resource in votable.resources:
         for info in resource.infos:
-            if info.name == "QUERY_STATUS" and info.value == "OVERFLOW":
+            if info.name == "QUERY_STATUS" and str(info.value).upper() == "OVERFLOW":
                 msg = (
-                    f"{path} is cut short: the service stopped at its row limit (OVERFLOW); "
+                    f"{where} is cut short: the service stopped at its row limit (OVERFLOW); "
                     "ask again with a higher MAXREC, or in pieces"
                 )
                 raise InputError(msg)
-            if info.name == "QUERY_STATUS" and info.value == "ERROR":
+            if info.name == "QUERY_STATUS" and str(info.value).upper() == "ERROR":
                 told = " ".join(str(info.content).split())
-                msg = f"{path} holds no table but the service's error: {told}"
+                msg = f"{where} holds no table but the service's error: {told}"
                 raise InputError(msg)
     array = votable.get_first_table().array
-    return {n: _votable_column(array[n]) for n in pick(tuple(array.dtype.names))}, []
+    return {n: _votable_column(array[n]) for n in array.dtype.names}
 
 
 def _votable_column(values: Any) -> np.ndarray:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from euclidfm.errors import InputError
+from euclidfm.ingest.urls import Place
 from euclidfm.survey import BANDS
 
-__all__ = ["BandFiles", "TileFiles", "find_tiles", "mosaic_of", "spectroscopy_file"]
+__all__ = [
+    "BandFiles",
+    "TileFiles",
+    "bands_of",
+    "find_mosaics",
+    "find_tiles",
+    "mosaic_of",
+    "spectroscopy_file",
+]
 
 _MOSAIC = re.compile(
     r"^EUC_MER_(?:BGSUB-)?MOSAIC-(?P<band>[A-Z0-9-]+?)(?:-(?P<kind>RMS|FLAG))?_TILE(?P<tile>\d+)-.*\.fits(\.gz|\.fz)?$"
@@ -22,9 +31,9 @@ _BAND_OF = {b.mosaic: b.name for b in BANDS.values() if b.mosaic}
 class BandFiles:
     """Files of one band of one tile; None where there is no such file."""
 
-    image: Path
-    rms: Path | None = None
-    flag: Path | None = None
+    image: Place
+    rms: Place | None = None
+    flag: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ class TileFiles:
     """Files of one tile."""
 
     tile: int
-    catalogue: Path
+    catalogue: Path | str
+    """Photometry catalogue, or the URL of the service that its rows are from."""
     morphology: Path | None = None
     bands: dict[str, BandFiles] = field(default_factory=dict)
 
@@ -109,26 +119,37 @@ def _tile(sky: Path, catalogues: Path, number: int) -> TileFiles:
         tile=number,
         catalogue=catalogue,
         morphology=_one(folder, r"FINAL-MORPH-CAT_.*\.(fits|parquet|csv)$"),
-        bands=_mosaics(sky / "MER" / folder.name, number),
+        bands=find_mosaics(sky, number),
     )
 
 
-def _mosaics(folder: Path, tile: int) -> dict[str, BandFiles]:
-    """Files by band: ``<tile>/<camera>/EUC_MER_*MOSAIC-<band>[-RMS|-FLAG]_TILE<tile>-*``."""
-    files: dict[tuple[str, str], Path] = {}
-    for camera in _listing(folder):
-        for name in _listing(folder / camera):
-            found = mosaic_of(name)
-            if found is None or found[1] != tile:
-                continue
-            key = (found[0], found[2])
-            path = folder / camera / name
-            if key in files:
-                msg = f"{files[key]} and {path} are both the same product of one tile; remove one"
-                raise InputError(msg)
-            files[key] = path
+def find_mosaics(sky: Path, tile: int) -> dict[str, BandFiles]:
+    """Mosaics of a tile of a sky folder, by band."""
+    folder = next((sky / "MER" / n for n in _listing(sky / "MER") if n.isdigit() and int(n) == tile), None)
+    cameras = [] if folder is None else [folder / c for c in _listing(folder)]
+    return bands_of(tile, [c / name for c in cameras for name in _listing(c)])
+
+
+def bands_of(tile: int, files: Iterable[Place]) -> dict[str, BandFiles]:
+    """Files by band: ``<tile>/<camera>/EUC_MER_*MOSAIC-<band>[-RMS|-FLAG]_TILE<tile>-*``.
+
+    Raises
+    ------
+    InputError
+        If two files claim the same place.
+    """
+    known: dict[tuple[str, str], Place] = {}
+    for path in files:
+        found = mosaic_of(path.name)
+        if found is None or found[1] != tile:
+            continue
+        key = (found[0], found[2])
+        if key in known:
+            msg = f"{known[key]} and {path} are both the same product of one tile; remove one"
+            raise InputError(msg)
+        known[key] = path
     return {
-        b: BandFiles(path, files.get((b, "RMS")), files.get((b, "FLAG")))
-        for (b, kind), path in files.items()
+        b: BandFiles(path, known.get((b, "RMS")), known.get((b, "FLAG")))
+        for (b, kind), path in known.items()
         if kind == "image"
     }
