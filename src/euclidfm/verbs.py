@@ -335,12 +335,20 @@ def _demo(args: Namespace) -> None:
 
 def _add_info(parser: _Parser) -> None:
     parser.add_argument("path", type=str, help="any file or folder that this program made")
+    parser.add_argument(
+        "--quality", type=str | None, default=None, help="of a store: write its quality report, an .html"
+    )
 
 
 def _info(args: Namespace) -> None:
     from euclidfm.info import describe
 
     _say(describe(Path(args.path)))
+    if args.quality:
+        from euclidfm.ingest import quality_report
+
+        quality_report(args.path, args.quality)
+        _say(f"quality report: {args.quality}")
 
 
 _SPECS = {
@@ -458,7 +466,8 @@ example: euclidfm demo --out demo --seed 1""",
     "info": _Verb(
         """Describe a file or folder that this program made: a sky, a store, a run, embeddings, results.
 
-example: euclidfm info store/""",
+example: euclidfm info store/
+example: euclidfm info store/ --quality quality.html""",
         _add_info,
         _info,
     ),

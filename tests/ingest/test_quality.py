@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skyfiles import write_sky
 
+from euclidfm.cli import main
 from euclidfm.errors import InputError
 from euclidfm.ingest import IngestConfig, describe_store, ingest, quality_report
 from euclidfm.ingest.quality_figures import asinh_stretch
@@ -58,3 +59,12 @@ def test_the_stretch_is_monotonic_and_bounded():
     assert (np.diff(y) >= 0).all()
     assert y.min() == 0.0
     assert y.max() == 1.0
+
+
+def test_info_writes_the_page(sky, tmp_path, capsys):
+    ingest(IngestConfig(source=str(sky.path), size=16), tmp_path / "store")
+    page = tmp_path / "q.html"
+    assert main(["info", str(tmp_path / "store"), "--quality", str(page)]) == 0
+    assert "<h2>Cutouts" in page.read_text() and "store of 12 galaxies" in capsys.readouterr().out
+    assert main(["info", str(tmp_path / "store"), "--quality", str(tmp_path / "q.txt")]) == 2
+    assert "must end in .html" in capsys.readouterr().err

@@ -77,14 +77,16 @@ def _sky(store: GalaxyStore) -> tuple[str, Any]:
         x = ra
     rows = np.flatnonzero(placed)
     rows = rows[:: max(1, len(rows) // _POINTS)]
+    dot = float(np.clip(60.0 / np.sqrt(max(len(rows), 1)), 2.0, 9.0))
     for s in SPLITS:
         here = rows[split[rows] == s]
         ax.plot(
-            x[here], dec[here], ".", ms=3.0, color=_COLOURS[s], label=f"{s} ({(split == s).sum()})", alpha=0.7
+            x[here], dec[here], ".", ms=dot, color=_COLOURS[s], label=f"{s} ({(split == s).sum()})", alpha=0.7
         )
     ax.invert_xaxis()
     ax.set_aspect(1.0 / max(np.cos(np.radians(np.median(dec[placed]))), 0.05), adjustable="datalim")
     ax.xaxis.set_major_formatter(lambda v, _: f"{v % 360.0:.6g}")
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("right ascension [deg]")
     ax.set_ylabel("declination [deg]")
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -100,11 +102,11 @@ def asinh_stretch(image: np.ndarray, noise: float, top: float) -> np.ndarray:
 
 def _examples(store: GalaxyStore) -> np.ndarray:
     """Rows across the range of brightness, from bright to faint; all, if there are few."""
-    if len(store) <= _STAMPS:
-        return np.arange(len(store))
     names = [b for b in ("VIS", *store.info.sed_names) if b in store.info.sed_names]
     flux = store.column(f"flux_{names[0]}") if names else np.arange(len(store), dtype=float)
     order = np.argsort(-np.nan_to_num(flux, nan=-np.inf), kind="stable")
+    if len(order) <= _STAMPS:
+        return order
     return order[np.unique(np.linspace(0.005, 0.98, _STAMPS) * (len(order) - 1)).astype(int)]
 
 
