@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,12 @@ class TileObjects:
         for name in ("object_id", "tile", "ra", "dec", "split", "flux", "fluxerr"):
             setattr(self, name, getattr(self, name)[rows])
         self.columns = {k: v[rows] for k, v in self.columns.items()}
+
+    def taken(self, rows: np.ndarray) -> TileObjects:
+        """The given rows, by themselves."""
+        part = replace(self)
+        part.keep(rows)
+        return part
 
     def galaxies(
         self,

@@ -14,7 +14,7 @@ from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.cutouts import corners, cut_band, sky_order
 from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
-from euclidfm.ingest.plan import BATCH, Plan, absent_images
+from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.tables import Table
@@ -69,7 +69,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
             "images": _which_images(files, cfg.bands),
         },
     )
-    tasks = [TileTask(cfg=cfg, tile=f, objects=o) for f, o in zip(files, objects, strict=True)]
+    tasks = [t for f, o in zip(files, objects, strict=True) for t in _tile_tasks(cfg, f, o)]
     return Plan(
         info=info,
         tasks=tasks,
@@ -94,19 +94,33 @@ def _which_images(files: list[TileFiles], bands: tuple[str, ...]) -> dict[str, i
     return {b: sum(b in f.bands for f in files) for b in bands}
 
 
+def _tile_tasks(cfg: IngestConfig, tile: TileFiles, objects: TileObjects) -> list[TileTask]:
+    """One task, or for a full tile several: bands of declination with the same number of objects."""
+    parts = max(1, -(-len(objects) // TASK_ROWS))
+    if parts == 1:
+        return [TileTask(cfg=cfg, tile=tile, objects=objects)]
+    pieces = np.array_split(np.argsort(objects.dec, kind="stable"), parts)
+    return [
+        TileTask(cfg=cfg, tile=tile, objects=objects.taken(np.sort(rows)), part=k, parts=parts)
+        for k, rows in enumerate(pieces)
+    ]
+
+
 @dataclass
 class TileTask:
-    """Cut the selected objects of one tile out of its mosaics."""
+    """Cut the selected objects of one tile, or of a band of it, out of its mosaics."""
 
     cfg: IngestConfig
     tile: TileFiles
     objects: TileObjects
+    part: int = 0
+    parts: int = 1
     _mosaics: dict[str, BandMosaic] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Shown by the progress bar."""
-        return f"tile {self.tile.tile}"
+        return f"tile {self.tile.tile}" + (f" {self.part + 1}/{self.parts}" if self.parts > 1 else "")
 
     @property
     def rows(self) -> int:
@@ -151,8 +165,10 @@ class TileTask:
         order = sky_order(x0, y0, max(size, 128))
         rows, x0, y0 = rows[order], x0[order], y0[order]
         edge = (x0 < 0) | (y0 < 0) | (x0 + size > nx) | (y0 + size > ny)
-        for start in range(0, len(rows), BATCH):
-            at = slice(start, start + BATCH)
+        ahead = _ReadAhead(mosaics, y0, size, ny)
+        for start in range(0, len(rows), step := batch_rows(size)):
+            at = slice(start, start + step)
+            ahead.reach(int(y0[at].max()) + 2 * size)
             yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at])
 
     def _open(self, quarantine: Quarantine) -> dict[str, BandMosaic]:
@@ -170,7 +186,8 @@ class TileTask:
             except InputError as e:
                 if self.cfg.on_error == "stop":
                     raise
-                quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
+                if self.part == 0:
+                    quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
         return mosaics
 
     def _galaxies(
@@ -190,7 +207,7 @@ class TileTask:
                 cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits)
                 images[b], masks[b], noise[b] = cut.image, cut.mask, cut.noise
                 bits |= cut.flags
-                masked[k] = cut.mask.mean(axis=(1, 2))
+                masked[k] = cut.masked
         there = masked < 1.0
         fraction = np.where(
             there.any(axis=0), (masked * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 1.0
@@ -201,3 +218,23 @@ class TileTask:
             "flag_bits": bits,
         }
         return self.objects.galaxies(rows, cfg, images, masks, noise, flags)
+
+
+class _ReadAhead:
+    """Fetches the rows of the mosaics that cutouts need, a strip before they do."""
+
+    def __init__(self, mosaics: dict[str, BandMosaic], y0: np.ndarray, size: int, ny: int) -> None:
+        self._planes = [p for m in mosaics.values() for p in m.planes]
+        edges = np.zeros(ny + 1, np.int64)
+        np.add.at(edges, np.clip(y0, 0, ny), 1)
+        np.add.at(edges, np.clip(y0 + size, 0, ny), -1)
+        self._needed = np.cumsum(edges)[:ny] > 0
+        self._done = 0
+
+    def reach(self, row: int) -> None:
+        """Fetch what is needed below `row` and was not asked for yet."""
+        rows = np.flatnonzero(self._needed[self._done : row]) + self._done
+        self._done = max(self._done, row)
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
+            for plane in self._planes if len(run) else ():
+                plane.read_ahead(range(int(run[0]), int(run[-1]) + 1))
