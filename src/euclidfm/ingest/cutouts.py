@@ -1,18 +1,33 @@
-"""Cutouts: square pieces of a mosaic around positions, padded and masked."""
+"""Cutouts: square pieces of a mosaic around positions, padded and masked.
+
+Where cutouts lie close, the block of the mosaic that holds them is read, masked and converted once,
+and they are copied out of it; a lonely one is a block of its own.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from euclidfm.ingest.mosaics import NO_DATA_RMS, BandMosaic
 
-__all__ = ["Cutouts", "corners", "cut_band", "mask_and_noise", "sky_order"]
+__all__ = ["Cutouts", "Scratch", "blocks", "corners", "cut_band", "mask_and_noise", "sky_order"]
 
 
 NOISE_PIXELS = 1024
 """Pixels of the RMS map, evenly spread, whose median is the noise level."""
+
+BLOCK = (512, 2048)
+"""Height and width in pixels of the blocks of a mosaic whose cutouts are made together: wide, since a
+mosaic lies on disk row by row."""
+
+_CACHED = 32768
+"""Pixels that are worked on together, so that they stay in the processor's cache."""
+
+CROWDED = 0.25
+"""Pixels of cutouts for one of their block, from where on the block is read as a whole."""
 
 
 @dataclass
@@ -46,40 +61,86 @@ def corners(x: np.ndarray, y: np.ndarray, size: int) -> tuple[np.ndarray, np.nda
     return np.floor(x - half + 0.5).astype(np.int64), np.floor(y - half + 0.5).astype(np.int64)
 
 
-def sky_order(x0: np.ndarray, y0: np.ndarray, strip: int) -> np.ndarray:
-    """Order in which cutouts touch a mosaic strip by strip, back and forth, so a block is read once."""
-    row = y0 // max(strip, 1)
-    along = np.where(row % 2 == 0, x0, -x0)
-    return np.lexsort((along, row))
+def blocks(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
+    """Number of the block of the mosaic that each cutout's corner is in, row by row, back and forth."""
+    row, column = y0 // BLOCK[0], x0 // BLOCK[1]
+    across = 2 * (int(np.abs(column).max(initial=0)) + 1)
+    return np.asarray(row * across + np.where(row % 2 == 0, column, across - 1 - column))
 
 
-def cut_band(mosaic: BandMosaic, x0: np.ndarray, y0: np.ndarray, size: int, mask_bits: int) -> Cutouts:
+def sky_order(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
+    """Order in which cutouts touch a mosaic block by block, so that each is read once."""
+    return np.lexsort((x0, y0, blocks(x0, y0)))
+
+
+class Scratch:
+    """Memory that is used again: fresh pages cost as much as what is written to them."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[int, str], np.ndarray] = {}
+
+    def array(self, place: int, shape: tuple[int, int], kind: str) -> np.ndarray:
+        """An array to be filled; valid until the same `place` is asked for again."""
+        pixels = shape[0] * shape[1]
+        held = self._held.get((place, kind))
+        if held is None or len(held) < pixels:
+            held = self._held[place, kind] = np.empty(pixels, kind)
+        return held[:pixels].reshape(shape)
+
+
+def cut_band(
+    mosaic: BandMosaic,
+    x0: np.ndarray,
+    y0: np.ndarray,
+    size: int,
+    mask_bits: int,
+    scratch: Scratch | None = None,
+) -> Cutouts:
     """Cut one band out around several positions.
 
     Parameters
     ----------
     mosaic : BandMosaic
     x0, y0 : (N,) int
-        Lower left pixels; may lie outside the mosaic.
+        Lower left pixels, in the order of `sky_order`; may lie outside the mosaic.
     size : int
     mask_bits : int
         Flag bits that mask a pixel.
+    scratch : Scratch, optional
     """
-    shape = (size, size)
-    out = _room((len(x0), *shape))
-    pixels = mosaic.image.pixels()
-    rms_map = None if mosaic.rms is None else mosaic.rms.pixels()
-    flag_map = None if mosaic.flag is None else mosaic.flag.pixels()
-    rms = None if rms_map is None else np.empty(shape, np.float32)
-    flag = None if flag_map is None else np.empty(shape, np.int32)
-    for i, (x, y) in enumerate(zip(x0.tolist(), y0.tolist(), strict=True)):
-        _cut(pixels, x, y, out.image[i], np.nan)
-        if rms_map is not None:
-            _cut(rms_map, x, y, rms, np.nan)
-        if flag_map is not None:
-            _cut(flag_map, x, y, flag, 0)
-        _mask(out, i, rms, flag, mosaic.ujy, mask_bits)
+    out, scratch = _room((len(x0), size, size)), scratch or Scratch()
+    planes = mosaic.pixels()
+    for start, stop in _together(x0, y0, size):
+        x, y = x0[start:stop], y0[start:stop]
+        left, low = int(x.min()), int(y.min())
+        shape = (int(y.max()) + size - low, int(x.max()) + size - left)
+        image, rms, flag = (
+            None if p is None else _piece(p, left, low, scratch.array(k, shape, _kind(p)))
+            for k, p in enumerate(planes)
+        )
+        assert image is not None
+        mask = scratch.array(3, shape, "?")
+        _clean(image, rms, flag, mosaic.ujy, mask_bits, mask)
+        for i, (dx, dy) in enumerate(zip((x - left).tolist(), (y - low).tolist(), strict=True), start):
+            here = (slice(dy, dy + size), slice(dx, dx + size))
+            out.image[i], out.mask[i] = image[here], mask[here]
+            _describe(
+                out, i, None if rms is None else rms[here], None if flag is None else flag[here], mosaic.ujy
+            )
     return out
+
+
+def _together(x0: np.ndarray, y0: np.ndarray, size: int) -> list[tuple[int, int]]:
+    """Runs of cutouts to make from one piece of the mosaic: those of a crowded block, or each alone."""
+    number = blocks(x0, y0)
+    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(x0)]
+    runs = []
+    for start, stop in pairwise(edges):
+        x, y = x0[start:stop], y0[start:stop]
+        area = (np.ptp(x) + size) * (np.ptp(y) + size)
+        crowded = (stop - start) * size**2 > CROWDED * area
+        runs += [(start, stop)] if crowded else [(i, i + 1) for i in range(start, stop)]
+    return runs
 
 
 def _room(shape: tuple[int, ...]) -> Cutouts:
@@ -93,16 +154,21 @@ def _room(shape: tuple[int, ...]) -> Cutouts:
     )
 
 
-def _cut(pixels: np.ndarray, x: int, y: int, out: np.ndarray, fill: float) -> None:
-    """Copy a piece of a mosaic; what lies beyond its edges becomes `fill`."""
-    (ny, nx), size = pixels.shape, len(out)
-    if 0 <= x <= nx - size and 0 <= y <= ny - size:
-        out[...] = pixels[y : y + size, x : x + size]
-        return
-    out[...] = fill
-    xa, xb, ya, yb = max(x, 0), min(x + size, nx), max(y, 0), min(y + size, ny)
+def _kind(pixels: np.ndarray) -> str:
+    return "f4" if pixels.dtype.kind == "f" else "i4"
+
+
+def _piece(pixels: np.ndarray, x: int, y: int, out: np.ndarray) -> np.ndarray:
+    """A rectangle of a mosaic in the machine's own format; NaN, or no flags, beyond the edges."""
+    (ny, nx), (height, width) = pixels.shape, out.shape
+    if 0 <= x <= nx - width and 0 <= y <= ny - height:
+        out[...] = pixels[y : y + height, x : x + width]
+        return out
+    out[...] = np.nan if out.dtype.kind == "f" else 0
+    xa, xb, ya, yb = max(x, 0), min(x + width, nx), max(y, 0), min(y + height, ny)
     if xa < xb and ya < yb:
         out[ya - y : yb - y, xa - x : xb - x] = pixels[ya:yb, xa:xb]
+    return out
 
 
 def mask_and_noise(
@@ -122,41 +188,55 @@ def mask_and_noise(
     out = _room(image.shape)
     out.image[...] = image
     for i in range(len(image)):
-        _mask(out, i, None if rms is None else rms[i], None if flag is None else flag[i], ujy, mask_bits)
+        planes = (None if rms is None else rms[i], None if flag is None else flag[i])
+        _clean(out.image[i], *planes, ujy, mask_bits, out.mask[i])
+        _describe(out, i, *planes, ujy)
     return out
 
 
-def _mask(
-    out: Cutouts, i: int, rms: np.ndarray | None, flag: np.ndarray | None, ujy: float, mask_bits: int
+def _clean(
+    image: np.ndarray,
+    rms: np.ndarray | None,
+    flag: np.ndarray | None,
+    ujy: float,
+    mask_bits: int,
+    mask: np.ndarray,
 ) -> None:
-    """Mask, noise and µJy of one cutout in place; one at a time stays in the processor's cache."""
-    image, mask = out.image[i], out.mask[i]
-    np.isfinite(image, out=mask)
-    if rms is not None:
-        with np.errstate(invalid="ignore"):
-            mask &= rms > 0
-            mask &= rms < NO_DATA_RMS
+    """Fill the mask of an image, which becomes µJy, 0 where masked; some rows at a time for the cache."""
+    step = max(1, _CACHED // image.shape[1])
+    for start in range(0, len(image), step):
+        rows = slice(start, start + step)
+        good = np.isfinite(image[rows], out=mask[rows])
+        if rms is not None:
+            with np.errstate(invalid="ignore"):
+                good &= rms[rows] > 0
+                good &= rms[rows] < NO_DATA_RMS
+        if flag is not None and mask_bits:
+            good &= (flag[rows] & mask_bits) == 0
+        bad = np.logical_not(good, out=good)
+        if bad.any():
+            image[rows][bad] = 0.0
+        image[rows] *= np.float32(ujy)
+
+
+def _describe(out: Cutouts, i: int, rms: np.ndarray | None, flag: np.ndarray | None, ujy: float) -> None:
+    """Share of masked pixels, noise and flags of one cutout."""
+    mask = out.mask[i]
+    masked = np.count_nonzero(mask)
+    out.masked[i] = masked / mask.size
     if flag is not None:
         inner = tuple(slice(side // 4, side - side // 4) for side in flag.shape)
         out.flags[i] = np.bitwise_or.reduce(flag[inner], axis=None)
-        if mask_bits:
-            mask &= (flag & mask_bits) == 0
-    np.logical_not(mask, out=mask)
-    masked = np.count_nonzero(mask)
-    out.masked[i] = masked / mask.size
     if rms is not None:
-        out.noise[i] = _noise(rms, mask, masked) * ujy
-    if masked:
-        image[mask] = 0.0
-    image *= np.float32(ujy)
+        out.noise[i] = _noise(rms, mask, int(masked)) * ujy
 
 
 def _noise(rms: np.ndarray, mask: np.ndarray, masked: int) -> float:
     """Median of an even sample of the RMS map's unmasked pixels; NaN without any."""
-    every = max(1, rms.size // NOISE_PIXELS)
-    sample = rms.ravel()[::every]
+    every = max(1, int(np.sqrt(rms.size / NOISE_PIXELS)))
+    sample = rms[::every, ::every].ravel()
     if masked:
-        sample = sample[~mask.ravel()[::every]]
+        sample = sample[~mask[::every, ::every].ravel()]
         if not len(sample):
             sample = rms[~mask]
     if not len(sample):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +22,6 @@ NO_DATA_RMS = 1e15
 
 GRID_TOLERANCE_PX = 0.1
 """Bands whose corners differ by more are on different grids."""
-
-_READ_AHEAD = 128 * 1024
-"""Bytes of one hint; Linux shortens longer ones to its read-ahead window, 128 kB by default."""
 
 
 class Plane:
@@ -99,16 +95,6 @@ class Plane:
         start, kind = self._map
         return np.asarray(np.memmap(self.path, kind, "r", start, self.shape))
 
-    def read_ahead(self, rows: range) -> None:
-        """Ask the system to fetch some rows while other work goes on; a hint, and cheap."""
-        if self._map is None or not rows:
-            return
-        start, kind = self._map
-        width = kind.itemsize * self.shape[1]
-        with self.path.open("rb") as f:
-            for at in range(start + rows.start * width, start + rows.stop * width, _READ_AHEAD):
-                os.posix_fadvise(f.fileno(), at, _READ_AHEAD, os.POSIX_FADV_WILLNEED)
-
 
 def _is_image(hdu: Any) -> bool:
     return isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
@@ -157,10 +143,10 @@ class BandMosaic:
     """µJy per count."""
     wcs: WCS
 
-    @property
-    def planes(self) -> list[Plane]:
-        """Image, RMS and flag map, as far as they are there."""
-        return [p for p in (self.image, self.rms, self.flag) if p is not None]
+    def pixels(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Image, RMS and flag map, mapped."""
+        rms, flag = (None if p is None else p.pixels() for p in (self.rms, self.flag))
+        return self.image.pixels(), rms, flag
 
 
 def open_band(band: str, files: BandFiles) -> BandMosaic:

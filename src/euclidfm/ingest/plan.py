@@ -29,7 +29,7 @@ BATCH = 256
 TASK_ROWS = 8192
 """Galaxies of one task, at most: a shard. A fuller tile becomes several tasks."""
 
-_BATCH_PIXELS = 2**22
+_BATCH_PIXELS = 2**23
 
 
 def batch_rows(size: int) -> int:

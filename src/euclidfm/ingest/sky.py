@@ -11,7 +11,7 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.ingest.catalogue import TileObjects, read_tile, whole_sky
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.cutouts import corners, cut_band, sky_order
+from euclidfm.ingest.cutouts import Scratch, blocks, corners, cut_band, sky_order
 from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
 from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
@@ -162,14 +162,12 @@ class TileTask:
         )
         rows = np.flatnonzero(inside)
         x0, y0 = corners(x[rows], y[rows], size)
-        order = sky_order(x0, y0, max(size, 128))
+        order = sky_order(x0, y0)
         rows, x0, y0 = rows[order], x0[order], y0[order]
         edge = (x0 < 0) | (y0 < 0) | (x0 + size > nx) | (y0 + size > ny)
-        ahead = _ReadAhead(mosaics, y0, size, ny)
-        for start in range(0, len(rows), step := batch_rows(size)):
-            at = slice(start, start + step)
-            ahead.reach(int(y0[at].max()) + 2 * size)
-            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at])
+        scratch = Scratch()
+        for at in _batches(blocks(x0, y0), batch_rows(size)):
+            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at], scratch)
 
     def _open(self, quarantine: Quarantine) -> dict[str, BandMosaic]:
         """Open the mosaics; a damaged band ends the run, or goes to quarantine."""
@@ -197,6 +195,7 @@ class TileTask:
         x0: np.ndarray,
         y0: np.ndarray,
         edge: np.ndarray,
+        scratch: Scratch,
     ) -> Galaxies:
         cfg, n = self.cfg, len(rows)
         images, masks, noise = absent_images(tuple(b for b in cfg.bands if b not in mosaics), n, cfg.size)
@@ -204,7 +203,7 @@ class TileTask:
         masked = np.ones((len(cfg.bands), n))
         for k, b in enumerate(cfg.bands):
             if b in mosaics:
-                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits)
+                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits, scratch)
                 images[b], masks[b], noise[b] = cut.image, cut.mask, cut.noise
                 bits |= cut.flags
                 masked[k] = cut.masked
@@ -220,21 +219,16 @@ class TileTask:
         return self.objects.galaxies(rows, cfg, images, masks, noise, flags)
 
 
-class _ReadAhead:
-    """Fetches the rows of the mosaics that cutouts need, a strip before they do."""
-
-    def __init__(self, mosaics: dict[str, BandMosaic], y0: np.ndarray, size: int, ny: int) -> None:
-        self._planes = [p for m in mosaics.values() for p in m.planes]
-        edges = np.zeros(ny + 1, np.int64)
-        np.add.at(edges, np.clip(y0, 0, ny), 1)
-        np.add.at(edges, np.clip(y0 + size, 0, ny), -1)
-        self._needed = np.cumsum(edges)[:ny] > 0
-        self._done = 0
-
-    def reach(self, row: int) -> None:
-        """Fetch what is needed below `row` and was not asked for yet."""
-        rows = np.flatnonzero(self._needed[self._done : row]) + self._done
-        self._done = max(self._done, row)
-        for run in np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1):
-            for plane in self._planes if len(run) else ():
-                plane.read_ahead(range(int(run[0]), int(run[-1]) + 1))
+def _batches(block: np.ndarray, rows: int) -> list[slice]:
+    """Cutouts to make together: whole blocks, as many as fit into `rows`; a fuller block is divided."""
+    ends = [*(np.flatnonzero(np.diff(block)) + 1).tolist(), len(block)]
+    out, start, last = [], 0, 0
+    for end in ends:
+        if end - start > rows and last > start:
+            out.append(slice(start, last))
+            start = last
+        while end - start > rows:
+            out.append(slice(start, start + rows))
+            start += rows
+        last = end
+    return [*out, slice(start, len(block))] if start < len(block) else out
