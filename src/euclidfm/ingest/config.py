@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from euclidfm.errors import InputError
@@ -13,6 +13,11 @@ __all__ = ["FLAG_BITS", "IngestConfig"]
 
 FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
 """Bits of the flag maps (docs/sky-files.md)."""
+
+SCHEDULERS = ("processes", "dask", "slurm")
+"""Schedulers that have a name."""
+
+_HOW = ("scheduler", "workers", "cluster")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +67,14 @@ class IngestConfig:
     """A damaged file ends the run, or is put in quarantine and the rest kept."""
     release: str = ""
     """Name of the data release, part of an object's identity; default: from the files."""
+    scheduler: str = "processes"
+    """Who reads: ``processes`` of this machine, ``dask`` (a cluster on this machine), the address of a
+    running Dask scheduler (``tcp://host:8786``), or ``slurm``."""
     workers: int = 1
-    """Processes that read tiles side by side."""
+    """Processes that read side by side; with ``slurm``, jobs."""
+    cluster: dict[str, Any] = field(default_factory=dict)
+    """Options of dask_jobqueue.SLURMCluster (``queue``, ``account``, ``walltime``, ``memory``, ...) or, with
+    ``dask``, of distributed.LocalCluster."""
     quality: bool = False
     """Put a quality report, ``quality.html``, into the store."""
 
@@ -79,6 +90,12 @@ class IngestConfig:
                 band(name)
             except KeyError as e:
                 raise InputError(str(e.args[0])) from None
+        if self.scheduler not in SCHEDULERS and "://" not in self.scheduler:
+            msg = (
+                f"scheduler {self.scheduler!r} is unknown; give {', '.join(SCHEDULERS)} or an address such as "
+                "tcp://host:8786"
+            )
+            raise InputError(msg)
         unknown = [f for f in self.mask_flags if f not in FLAG_BITS]
         if unknown:
             msg = f"mask_flags names unknown flags {unknown}; known: {', '.join(FLAG_BITS)}"
@@ -92,3 +109,8 @@ class IngestConfig:
     def mask_bits(self) -> int:
         """Bits of the flag maps whose pixels are masked."""
         return sum(FLAG_BITS[f] for f in self.mask_flags)
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """All settings that decide what is in the store, without who makes it."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}

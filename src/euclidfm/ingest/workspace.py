@@ -41,8 +41,7 @@ def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
     """Hash of all that decides a store: config, program, and size and time of every file read."""
     files = sorted({f for t in plan.tasks for f in t.files} | set(plan.files))
     stamps = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [Path(f).stat()] if Path(f).is_file()]
-    settings = plain(cfg)
-    settings.pop("workers")
+    settings = plain(cfg.what)
     tasks = [[t.name, t.rows] for t in plan.tasks]
     key = json.dumps([versions()["euclidfm"], settings, stamps, tasks, plain(plan.info)], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()
@@ -53,6 +52,10 @@ class TaskFolder:
     """The part of a workspace that a task writes to; crosses to other processes."""
 
     root: Path
+
+    def absolute(self) -> TaskFolder:
+        """The same, for a process that runs in another folder."""
+        return TaskFolder(self.root.absolute())
 
     def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
         """Do one task: write its shards, then its mark."""
@@ -222,7 +225,7 @@ class Workspace:
             "summary": card,
         }
         pq.write_table(quarantine.table(), store / "quarantine.parquet")
-        write_yaml(store / "ingest.yaml", cfg)
+        write_yaml(store / "ingest.yaml", cfg.what)
         write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
         if cfg.quality:
             from euclidfm.ingest.quality import quality_report
