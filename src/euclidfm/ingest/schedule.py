@@ -19,8 +19,18 @@ from euclidfm.progress import Progress
 
 __all__ = ["slurm_cluster", "work"]
 
-_SLURM = {"cores": 1, "processes": 1, "memory": "4GB", "walltime": "04:00:00", "job_name": "euclidfm"}
+_SLURM = {
+    "cores": 1,
+    "processes": 1,
+    "memory": "4GB",
+    "walltime": "04:00:00",
+    "job_name": "euclidfm",
+    "scheduler_options": {"dashboard_address": ":0"},
+}
 """What a job asks for unless the config's `cluster` says otherwise."""
+
+_PATIENCE = 20.0
+"""Seconds that a Dask scheduler may take to answer."""
 
 _LOST = (
     "a worker process ended while it read {what} (out of memory?); take fewer workers, or smaller cutouts, "
@@ -110,7 +120,7 @@ def _dask(cfg: IngestConfig, plan: Plan, space: Workspace, todo: list[int], coun
             room = max(4, 2 * sum(client.nthreads().values())) - len(jobs)
             return [submit(k) for _, k in zip(range(room), waiting, strict=False)]
 
-        running = as_completed(fill())
+        running = as_completed(fill(), loop=client.loop)
         for job in running:
             k = jobs.pop(job.key)
             try:
@@ -142,7 +152,7 @@ def _client(cfg: IngestConfig) -> Iterator[Any]:
         raise InputError(_missing(cfg, "distributed")) from None
     if "://" in cfg.scheduler:
         try:
-            client = Client(cfg.scheduler, timeout=20, set_as_default=False)
+            client = Client(cfg.scheduler, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as e:
             msg = f"no Dask scheduler answers at {cfg.scheduler} ({e}); start one with `dask scheduler`"
             raise InputError(msg) from None
@@ -152,19 +162,20 @@ def _client(cfg: IngestConfig) -> Iterator[Any]:
     if cfg.scheduler == "slurm":
         cluster = slurm_cluster(cfg)
     else:
-        cluster = LocalCluster(
-            n_workers=cfg.workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            host="127.0.0.1",
-            **cfg.cluster,
-        )
+        here = {"n_workers": cfg.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
+        cluster = LocalCluster(**(here | {"dashboard_address": "127.0.0.1:0"} | cfg.cluster))
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 
-def slurm_cluster(cfg: IngestConfig) -> Any:
+def slurm_cluster(cfg: IngestConfig, submit: bool = True) -> Any:
     """A Dask cluster of `workers` SLURM jobs; ``.job_script()`` is what is submitted.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    submit : bool
+        Submit the jobs.
 
     Raises
     ------
@@ -181,7 +192,7 @@ def slurm_cluster(cfg: IngestConfig) -> Any:
         msg = f"cluster: {' '.join(str(e).split())}; see the options of dask_jobqueue.SLURMCluster"
         raise InputError(msg) from None
     try:
-        cluster.scale(jobs=cfg.workers)
+        cluster.scale(jobs=cfg.workers if submit else 0)
     except BaseException:
         cluster.close()
         raise
