@@ -49,6 +49,8 @@ class IngestConfig:
     """Correct the SED for Galactic extinction with the catalogue's E(B-V)."""
     aperture_arcsec: float = 2.0
     """Diameter of the aperture for SEDs that are measured on cutout files."""
+    reproject: bool = False
+    """Resample bands that are not on the grid of the first band; otherwise that is an error."""
     mask_flags: tuple[str, ...] = ("invalid", "hot", "cold", "cosmic_ray")
     """Flag-map bits whose pixels are masked."""
     spectroscopy: str | None = None

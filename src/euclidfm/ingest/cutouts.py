@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from euclidfm.ingest.mosaics import NO_DATA_RMS, BandMosaic
+from euclidfm.ingest.regrid import regrid
 
 __all__ = ["Cutouts", "Scratch", "blocks", "corners", "cut_band", "mask_and_noise", "sky_order"]
 
@@ -114,10 +115,17 @@ def cut_band(
         x, y = x0[start:stop], y0[start:stop]
         left, low = int(x.min()), int(y.min())
         shape = (int(y.max()) + size - low, int(x.max()) + size - left)
-        image, rms, flag = (
-            None if p is None else _piece(p, left, low, scratch.array(k, shape, _kind(p)))
-            for k, p in enumerate(planes)
-        )
+        image: np.ndarray | None
+        if mosaic.onto is not None:
+            corner = (left, low)
+            image, rms, flag = regrid(
+                planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS
+            )
+        else:
+            image, rms, flag = (
+                None if p is None else _piece(p, left, low, scratch.array(k, shape, _kind(p)))
+                for k, p in enumerate(planes)
+            )
         assert image is not None
         mask = scratch.array(3, shape, "?")
         _clean(image, rms, flag, mosaic.ujy, mask_bits, mask)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
 from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
 from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.regrid import needs_reproject
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.tables import Table
 from euclidfm.ingest.tiles import TileFiles, find_tiles
@@ -177,16 +178,24 @@ class TileTask:
                 continue
             try:
                 mosaic = open_band(b, self.tile.bands[b])
-                for other in mosaics.values():
-                    check_same_grid(other, mosaic)
-                    break
-                mosaics[b] = mosaic
+                mosaics[b] = self._on_one_grid(next(iter(mosaics.values()), mosaic), mosaic)
             except InputError as e:
                 if self.cfg.on_error == "stop":
                     raise
                 if self.part == 0:
                     quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
         return mosaics
+
+    def _on_one_grid(self, first: BandMosaic, mosaic: BandMosaic) -> BandMosaic:
+        """The mosaic, to be resampled if its grid is not that of the first band and that is wanted."""
+        try:
+            check_same_grid(first, mosaic)
+        except InputError:
+            if not self.cfg.reproject:
+                raise
+            needs_reproject()
+            return replace(mosaic, onto=first.wcs)
+        return mosaic
 
     def _galaxies(
         self,
