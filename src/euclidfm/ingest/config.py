@@ -46,7 +46,13 @@ class IngestConfig:
     """Catalogue fluxes of the SED: template-fit colours scaled to the total flux, unscaled template-fit,
     or apertures of 1 to 4 FWHM."""
     deredden: bool = False
-    """Correct the SED for Galactic extinction with the catalogue's E(B-V)."""
+    """Correct the SED of a sky for Galactic extinction."""
+    ebv_map: str | None = None
+    """All-sky map of E(B-V): HEALPix FITS (Planck, SFD, ...); default the catalogue's GAL_EBV."""
+    ebv_frame: Literal["header", "galactic", "equatorial"] = "header"
+    """Coordinates of the map; by default its COORDSYS."""
+    ebv_scale: float = 1.0
+    """Factor on E(B-V): 0.86 for SFD's scale (Schlafly & Finkbeiner 2011)."""
     aperture_arcsec: float = 2.0
     """Diameter of the aperture for SEDs that are measured on cutout files."""
     reproject: bool = False
@@ -97,6 +103,9 @@ class IngestConfig:
                 f"scheduler {self.scheduler!r} is unknown; give {', '.join(SCHEDULERS)} or an address such as "
                 "tcp://host:8786"
             )
+            raise InputError(msg)
+        if self.ebv_map and not self.deredden:
+            msg = "ebv_map is given but deredden is false; add --deredden true"
             raise InputError(msg)
         unknown = [f for f in self.mask_flags if f not in FLAG_BITS]
         if unknown:

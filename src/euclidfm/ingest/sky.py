@@ -68,6 +68,7 @@ def plan_sky(cfg: IngestConfig) -> Plan:
             "selection": f"{selection.name} v{selection.version}",
             "selection_steps": [s.where for s in selection.steps],
             "images": _which_images(files, cfg.bands),
+            "dereddened": (Path(cfg.ebv_map).name if cfg.ebv_map else "GAL_EBV") if cfg.deredden else "no",
         },
     )
     tasks = [t for f, o in zip(files, objects, strict=True) for t in _tile_tasks(cfg, f, o)]
