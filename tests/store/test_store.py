@@ -72,7 +72,9 @@ def test_readable_without_us(store):
     store, galaxies = store
     table = pq.read_table(store.path / "shards" / "part-00000.parquet")
     row = next(i for i in range(table.num_rows) if table["image_VIS"][i].is_valid)
-    pixels = np.array(table["image_VIS"][row].as_py(), float) * table["scale_VIS"][row].as_py()
+    pixels = (
+        np.frombuffer(table["image_VIS"][row].as_py(), "<f2").astype(float) * table["scale_VIS"][row].as_py()
+    )
     np.testing.assert_allclose(pixels.reshape(8, 8), galaxies.images["VIS"][row], rtol=2**-11, atol=1e-9)
 
 
