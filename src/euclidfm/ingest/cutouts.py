@@ -118,9 +118,7 @@ def cut_band(
         image: np.ndarray | None
         if mosaic.onto is not None:
             corner = (left, low)
-            image, rms, flag = regrid(
-                planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS
-            )
+            image, rms, flag = regrid(planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS)
         else:
             image, rms, flag = (
                 None if p is None else _piece(p, left, low, scratch.array(k, shape, _kind(p)))

@@ -210,9 +210,7 @@ def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
     data: dict[str, Any] = {k: getattr(galaxies, k) for k in ("object_id", "ra", "dec", "tile")}
     data["split"] = pa.array([str(s) for s in galaxies.split], pa.string())
     for b in info.image_bands:
-        data |= encode_images(
-            b, galaxies.images[b], galaxies.masks[b], galaxies.noise[b], info.image_size
-        )
+        data |= encode_images(b, galaxies.images[b], galaxies.masks[b], galaxies.noise[b], info.image_size)
     for i, name in enumerate(info.sed_names):
         data[f"flux_{name}"] = galaxies.flux[:, i].astype(np.float32)
         data[f"fluxerr_{name}"] = galaxies.fluxerr[:, i].astype(np.float32)
