@@ -61,10 +61,18 @@ def test_the_stretch_is_monotonic_and_bounded():
     assert y.max() == 1.0
 
 
-def test_info_writes_the_page(sky, tmp_path, capsys):
+def test_info_tells_the_funnel_and_the_quarantine_and_writes_the_page(sky, tmp_path, capsys):
+    def change(t):
+        t["RIGHT_ASCENSION"][0] = np.nan
+        t["SPURIOUS_FLAG"][1] = 1
+        return t
+
+    sky.edit(change)
     ingest(IngestConfig(source=str(sky.path), size=16), tmp_path / "store")
-    page = tmp_path / "q.html"
+    page = tmp_path / "page.html"
     assert main(["info", str(tmp_path / "store"), "--quality", str(page)]) == 0
-    assert "<h2>Cutouts" in page.read_text() and "store of 12 galaxies" in capsys.readouterr().out
-    assert main(["info", str(tmp_path / "store"), "--quality", str(tmp_path / "q.txt")]) == 2
-    assert "must end in .html" in capsys.readouterr().err
+    told = capsys.readouterr().out
+    assert f"from {sky.path}, q1-bright-or-extended v1" in told
+    assert "10  not spurious" in told and "quarantine: 1" in told and "its position is not a number" in told
+    assert "<h2>Selection funnel" in page.read_text()
+    assert main(["info", str(sky.path), "--quality", str(page)]) == 2

@@ -100,8 +100,8 @@ class IngestConfig:
                 raise InputError(str(e.args[0])) from None
         if self.scheduler not in SCHEDULERS and "://" not in self.scheduler:
             msg = (
-                f"scheduler {self.scheduler!r} is unknown; use {', '.join(SCHEDULERS)} or an address such as "
-                "tcp://host:8786"
+                f"scheduler {self.scheduler!r} is unknown; give {', '.join(SCHEDULERS)} or an address "
+                "such as tcp://host:8786"
             )
             raise InputError(msg)
         if self.ebv_map and not self.deredden:

@@ -203,7 +203,7 @@ def check_same_grid(first: BandMosaic, other: BandMosaic) -> None:
     off = float(np.hypot(there[0] - x, there[1] - y).max())
     if not off < GRID_TOLERANCE_PX:
         msg = (
-            f"{both} have different WCS: their corners are {off:.1f} pixels apart; put them on one grid, "
-            "or pass --reproject true"
+            f"{both} have different WCS: their corners are {off:.1f} pixels apart; resample them to one "
+            "grid, or pass --reproject true"
         )
         raise InputError(msg)
