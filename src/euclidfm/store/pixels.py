@@ -2,8 +2,8 @@
 
 A cutout is one value of a fixed number of bytes and not a Parquet list: a list keeps two levels
 for each pixel, which takes five times as long to write, and to read, as the pixels themselves.
-The conversions to and from float16 are a few integer operations on the bits of float32, exact and
-several times faster than numpy's own.
+The conversions to and from float16 are a few integer operations on the bits of float32, several
+times faster than numpy's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ _BIAS = 112
 
 def to_half(values: np.ndarray, scale: float, out: np.ndarray, work: np.ndarray) -> None:
     """Float16 bits of ``values / scale``, rounded to nearest, ties to even.
+
+    Values below 2**-14 of the scale are rounded twice, so that the last bit (2**-24 of the scale)
+    may go the other way where they lie within 2**-37 of the middle.
 
     Parameters
     ----------
