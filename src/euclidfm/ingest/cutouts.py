@@ -24,6 +24,9 @@ BLOCK = (512, 2048)
 """Height and width in pixels of the blocks of a mosaic whose cutouts are made together: wide, since a
 mosaic lies on disk row by row."""
 
+STRIP = 128
+"""Height in pixels of the strips of a block."""
+
 _CACHED = 32768
 """Pixels that are worked on together, so that they stay in the processor's cache."""
 
@@ -70,8 +73,11 @@ def blocks(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
 
 
 def sky_order(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
-    """Order in which cutouts touch a mosaic block by block, so that each is read once."""
-    return np.lexsort((x0, y0, blocks(x0, y0)))
+    """Order in which cutouts touch a mosaic block by block, so that each is read once.
+
+    Within a block they go strip by strip: neighbours overlap, and what repeats compresses well.
+    """
+    return np.lexsort((x0, y0 // STRIP, blocks(x0, y0)))
 
 
 class Scratch:

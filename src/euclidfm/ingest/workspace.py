@@ -66,6 +66,7 @@ class TaskFolder:
                 shards.add(galaxies)
                 rows += len(galaxies)
                 splits.update(str(s) for s in galaxies.split)
+                del galaxies  # or its pixels would be held while the next are read
                 if tick is not None:
                     tick(rows)
         mark = {"rows": rows, "splits": splits, "shards": shards.names, "quarantine": quarantine.records}
