@@ -5,12 +5,15 @@ by repeating a small mock, and measures, each in a process of its own and, unles
 with the files dropped from the page cache:
 
 - floor: reading all bytes of the twelve maps in order;
-- ingest, at each of ``--sizes``: wall time, CPU time, galaxies/s and peak memory;
+- ingest, at each of ``--sizes``, with ``--workers`` processes: wall time, CPU time, galaxies/s and the
+  peak memory of all processes together (shared pages counted once);
+- write: writing as many bytes as that store has, in order, to the disk: what no ingest can beat;
 - the peer's way, on ``--peer`` objects: one FITS file a cutout, written, then read back one at a time.
 
-    python benchmarks/ingest.py --folder /scratch/ingest --sizes 64 224
+    python benchmarks/ingest.py --folder /scratch/ingest --out ingest.json
 
-Needs 18 GB of disk at full size and what the stores take (see the printed line).
+Needs 18 GB of disk at full size and 6 GB for a store at 224 px; stores are removed when they are measured,
+with ``--clean`` the tile too.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -128,24 +132,90 @@ def floor(sky: Path) -> dict:
     return {"what": "floor", "seconds": seconds, "gigabytes": total / 1e9, "mb_per_s": total / 1e6 / seconds}
 
 
+class PeakMemory:
+    """Samples the memory of this process and its children; shared pages are counted once."""
+
+    def __init__(self) -> None:
+        self.peak, self._stop = 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.25):
+            self.peak = max(self.peak, sum(pss(p) for p in family(os.getpid())))
+
+    def __enter__(self) -> "PeakMemory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [pid]
+    for p in found:
+        found += [child for child, parent in parents.items() if parent == p]
+    return found
+
+
+def pss(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
 def ingested(sky: Path, size: int, workers: int) -> dict:
     from euclidfm.ingest import IngestConfig, ingest
 
     out = sky.parent / f"store-{size}"
     shutil.rmtree(out, ignore_errors=True)
-    begun = time.monotonic()
     cfg = IngestConfig(source=str(sky), size=size, selection="everything-detected", workers=workers)
-    rows = ingest(cfg, out)["rows"]
-    seconds, usage = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    begun = time.monotonic()
+    with PeakMemory() as memory:
+        rows = ingest(cfg, out)["rows"]
+    seconds = time.monotonic() - begun
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     stored = sum(p.stat().st_size for p in out.rglob("*.parquet"))
     return {
         "what": f"ingest {size} px",
+        "workers": workers,
         "seconds": seconds,
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "cpu_seconds": sum(u.ru_utime + u.ru_stime for u in usage),
         "rows": rows,
         "galaxies_per_s": rows / seconds,
-        "peak_memory_gb": usage.ru_maxrss * 1024 / 1e9,
+        "peak_memory_gb": memory.peak / 1e9,
         "store_gb": stored / 1e9,
+    }
+
+
+def written(sky: Path, size: int) -> dict:
+    """Write as many bytes as the store of this size has, in order, and wait for the disk."""
+    store = sky.parent / f"store-{size}"
+    total = sum(p.stat().st_size for p in store.rglob("*.parquet"))
+    shutil.rmtree(store)
+    path, piece = sky.parent / "written", np.random.default_rng(0).bytes(16 * 1024**2)
+    begun, left = time.monotonic(), total
+    with path.open("wb", buffering=0) as f:
+        while left > 0:
+            left -= f.write(piece[:left])
+        os.fsync(f.fileno())
+    seconds = time.monotonic() - begun
+    path.unlink()
+    return {
+        "what": f"write {size} px",
+        "seconds": seconds,
+        "gigabytes": total / 1e9,
+        "mb_per_s": total / 1e6 / seconds,
     }
 
 
@@ -185,23 +255,30 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=30000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 224])
     parser.add_argument("--peer", type=int, default=500)
-    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--warm", action="store_true", help="leave the files in the page cache")
+    parser.add_argument("--out", type=Path, help="JSON file for the numbers")
+    parser.add_argument("--clean", action="store_true", help="remove the tile at the end")
     parser.add_argument("--part", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     sky = args.folder / "sky"
     if args.part:
         name, size = args.part.split(":")
-        run = {"floor": floor, "ingest": ingested, "peer": peer}[name]
-        extra = {"floor": (), "ingest": (int(size), args.workers), "peer": (int(size), args.peer)}[name]
-        print(json.dumps(run(sky, *extra)))
+        run = {
+            "floor": lambda: floor(sky),
+            "ingest": lambda: ingested(sky, int(size), args.workers),
+            "write": lambda: written(sky, int(size)),
+            "peer": lambda: peer(sky, int(size), args.peer),
+        }[name]
+        print(json.dumps(run()))
         return
     if not (sky / "MER").exists():
         write_mosaics(sky, args.side)
     write_catalogue(sky, args.side, args.objects)
-    parts = ["floor:0", *(f"ingest:{s}" for s in args.sizes), *(f"peer:{s}" for s in args.sizes)]
-    base = 0.0
+    parts = ["floor:0", *(f"{what}:{s}" for s in args.sizes for what in ("ingest", "write", "peer"))]
+    base, results = 0.0, []
     for part in parts:
+        os.sync()
         if not args.warm:
             forget(sky)
         done = subprocess.run(
@@ -211,8 +288,15 @@ def main() -> None:
         base = result["seconds"] if result["what"] == "floor" else base
         if "seconds" in result and base:
             result["times_floor"] = result["seconds"] / base
+        result["load"] = os.getloadavg()[0]
+        results.append(result)
         numbers = ", ".join(f"{k} {v:.4g}" for k, v in result.items() if k != "what")
-        print(f"{result['what']:<14}{numbers}; load {os.getloadavg()[0]:.1f}", flush=True)
+        print(f"{result['what']:<14}{numbers}", flush=True)
+    if args.out:
+        setup = {"side": args.side, "objects": args.objects, "cores": os.cpu_count(), "cold": not args.warm}
+        args.out.write_text(json.dumps({"setup": setup, "results": results}, indent=1) + "\n")
+    if args.clean:
+        shutil.rmtree(sky)
 
 
 if __name__ == "__main__":

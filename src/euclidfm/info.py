@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def _store(path: Path) -> str:
     splits = Counter(store.column("split").tolist())
     lines = [f"{path}: store of {len(store)} galaxies, release {info.release or 'unnamed'}"]
     lines.append("  splits: " + ", ".join(f"{k} {v}" for k, v in sorted(splits.items())))
+    lines += _origin(path, info.provenance)
     if info.image_bands:
         lines.append(f'  images: {info.image_size} px at {info.pixel_arcsec}"/px')
     for b in info.image_bands:
@@ -74,6 +76,23 @@ def _store(path: Path) -> str:
         known = int(np.isfinite(values).sum()) if values.dtype.kind == "f" else len(values)
         lines.append(f"  {c.role:<6}{c.name:<24}{known:>8} known  {c.unit:<8} {c.description}")
     return "\n".join(lines)
+
+
+def _origin(path: Path, provenance: Mapping[str, Any]) -> list[str]:
+    """Where a store comes from, the survivors of each step, and what was left out."""
+    lines = []
+    if provenance.get("source"):
+        what = provenance.get("selection") or provenance.get("recipe") or provenance.get("kind", "")
+        lines.append(f"  from {provenance['source']}, {what}".rstrip(", "))
+    summary = provenance.get("summary", {})
+    lines += [f"    {int(left):>9}  {step}" for step, left in summary.get("funnel", [])]
+    if (path / "quarantine.parquet").is_file():
+        import pyarrow.parquet as pq
+
+        reasons = Counter(pq.read_table(path / "quarantine.parquet").column("reason").to_pylist())
+        lines.append(f"  quarantine: {sum(reasons.values())}")
+        lines += [f"    {count:>9}  {reason}" for reason, count in reasons.most_common(5)]
+    return lines
 
 
 def _run(path: Path) -> str:

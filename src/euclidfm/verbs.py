@@ -335,12 +335,20 @@ def _demo(args: Namespace) -> None:
 
 def _add_info(parser: _Parser) -> None:
     parser.add_argument("path", type=str, help="any file or folder that this program made")
+    parser.add_argument(
+        "--quality", type=str | None, default=None, help="HTML file for the quality report of a store"
+    )
 
 
 def _info(args: Namespace) -> None:
     from euclidfm.info import describe
 
     _say(describe(Path(args.path)))
+    if args.quality:
+        from euclidfm.ingest import quality_report
+
+        quality_report(args.path, args.quality)
+        _say(f"{args.quality}: quality report")
 
 
 _SPECS = {
@@ -458,7 +466,11 @@ example: euclidfm demo --out demo --seed 1""",
     "info": _Verb(
         """Describe a file or folder that this program made: a sky, a store, a run, embeddings, results.
 
-example: euclidfm info store/""",
+With --quality the quality report of a store is written: sky map, counts, magnitudes, colours, masked
+pixels, cutouts, selection funnel, quarantine, on one self-contained page.
+
+example: euclidfm info store/
+example: euclidfm info store/ --quality quality.html""",
         _add_info,
         _info,
     ),

@@ -71,11 +71,11 @@ def write_hats(root: Path, table: Table, order: int = 6, suffix: str = "/", coll
     lines = [f"{order},{n}" for n in np.unique(pixel)]
     (home / "partition_info.csv").write_text("\n".join(["Norder,Npix", *lines]) + "\n")
     (home / "hats.properties").write_text(
-        f"#HATS catalog\nobs_collection=euclid_q1\nhats_col_ra=ra\nhats_col_dec=dec\nhats_npix_suffix={suffix}\n"
+        f"#HATS catalog\nobs_collection=euclid_q1\nhats_col_ra=ra\nhats_npix_suffix={suffix}\n"
     )
     if collection:
         (root / "collection.properties").write_text(
-            "#HATS Collection\nobs_collection=euclid_q1\nhats_primary_table_url=euclid_q1_merged_objects-hats\n"
+            "#HATS Collection\nhats_primary_table_url=euclid_q1_merged_objects-hats\n"
         )
     return root
 
@@ -148,9 +148,8 @@ class _Irsa(BaseHTTPRequestHandler):
         if unknown:
             return None, f"unknown column {unknown[0]}"
         number = r"(-?[\d.]+)"
-        cone = re.fullmatch(
-            rf"CONTAINS\(POINT\('ICRS', ra, dec\), CIRCLE\('ICRS', {number}, {number}, {number}\)\) = 1", where
-        )
+        circle = rf"CIRCLE\('ICRS', {number}, {number}, {number}\)"
+        cone = re.fullmatch(rf"CONTAINS\(POINT\('ICRS', ra, dec\), {circle}\) = 1", where)
         ids = re.fullmatch(r"object_id IN \((.+)\)", where)
         if cone:
             keep = away(table["ra"], table["dec"], float(cone[1]), float(cone[2])) <= float(cone[3])
@@ -182,10 +181,8 @@ def image_list(sky: Sky, url: str, centres: dict[int, tuple[float, float]]) -> T
         for path in sorted((sky.path / "MER" / str(tile)).rglob("*.fits")):
             place = path.relative_to(sky.path).as_posix()
             kind = "noise" if "-RMS" in path.name else "flag" if "-FLAG" in path.name else "science"
-            cloud = {"aws": {"bucket_name": "nasa-irsa-euclid-q1", "key": f"q1/{place}", "region": "us-east-1"}}
-            rows.append(
-                (f"{url}/{place}", ra, dec, "euclid_DpdMerBksMosaic", kind, f"{tile}_x", json.dumps(cloud))
-            )
+            cloud = json.dumps({"aws": {"bucket_name": "nasa-irsa-euclid-q1", "key": f"q1/{place}"}})
+            rows.append((f"{url}/{place}", ra, dec, "euclid_DpdMerBksMosaic", kind, f"{tile}_x", cloud))
     names = ("access_url", "s_ra", "s_dec", "obs_collection", "dataproduct_subtype", "obs_id", "cloud_access")
     return Table(rows=rows, names=names)
 

@@ -12,7 +12,7 @@ from astropy.wcs import WCS
 
 from euclidfm.survey import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
 
-CAMERA = {"VIS": "VIS", "Y": "NISP", "J": "NISP", "H": "NISP"}
+CAMERA = {"VIS": "VIS", "Y": "NISP", "J": "NISP", "H": "NISP", "g": "DECAM"}
 GZ = {
     "SMOOTH_OR_FEATURED": ("SMOOTH", "FEATURED_OR_DISK", "ARTIFACT_STAR_ZOOM"),
     "DISK_EDGE_ON": ("YES", "NO"),

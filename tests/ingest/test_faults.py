@@ -257,3 +257,19 @@ def test_a_corrupted_shard_is_named(sky, tmp_path):
     truncate(shard)
     with pytest.raises(InputError, match=shard.name):
         GalaxyStore.open(tmp_path / "store")
+
+
+def test_a_shard_with_one_wrong_byte_is_named_and_not_read(sky, tmp_path, capsys):
+    ingest(IngestConfig(source=str(sky.path)), tmp_path / "store")
+    (shard,) = (tmp_path / "store/shards").iterdir()
+    raw = bytearray(shard.read_bytes())
+    place = pq.read_metadata(shard).row_group(0)
+    columns = [place.column(k) for k in range(place.num_columns)]
+    for name in ("image_VIS", "flux_H"):
+        (c,) = (c for c in columns if c.path_in_schema == name)
+        raw[c.data_page_offset + c.total_compressed_size - 5] ^= 0xFF
+    shard.write_bytes(raw)
+    with pytest.raises(InputError, match=f"{shard.name} is damaged"):
+        GalaxyStore.open(tmp_path / "store").read(bands=["VIS"])
+    assert main(["info", str(tmp_path / "store")]) == 2
+    assert f"{shard.name} is damaged" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from skyfiles import write_sky
 
+from euclidfm.cli import main
 from euclidfm.errors import InputError
 from euclidfm.ingest import IngestConfig, describe_store, ingest, quality_report
 from euclidfm.ingest.quality_figures import asinh_stretch
@@ -58,3 +59,20 @@ def test_the_stretch_is_monotonic_and_bounded():
     assert (np.diff(y) >= 0).all()
     assert y.min() == 0.0
     assert y.max() == 1.0
+
+
+def test_info_tells_the_funnel_and_the_quarantine_and_writes_the_page(sky, tmp_path, capsys):
+    def change(t):
+        t["RIGHT_ASCENSION"][0] = np.nan
+        t["SPURIOUS_FLAG"][1] = 1
+        return t
+
+    sky.edit(change)
+    ingest(IngestConfig(source=str(sky.path), size=16), tmp_path / "store")
+    page = tmp_path / "page.html"
+    assert main(["info", str(tmp_path / "store"), "--quality", str(page)]) == 0
+    told = capsys.readouterr().out
+    assert f"from {sky.path}, q1-bright-or-extended v1" in told
+    assert "10  not spurious" in told and "quarantine: 1" in told and "its position is not a number" in told
+    assert "<h2>Selection funnel" in page.read_text()
+    assert main(["info", str(sky.path), "--quality", str(page)]) == 2

@@ -271,3 +271,60 @@ def test_several_processes_write_the_same_store(tmp_path):
     run(tmp_path / "sky", tmp_path / "two", size=32, workers=2)
     for name in sorted(p.name for p in (tmp_path / "one" / "shards").iterdir()):
         assert (tmp_path / "one/shards" / name).read_bytes() == (tmp_path / "two/shards" / name).read_bytes()
+
+
+def test_ground_based_mosaics_are_cut_like_the_others(tmp_path):
+    sky = write_sky(tmp_path / "sky", n=6, bands=("VIS", "H", "g"))
+    assert "DECAM/EUC_MER_BGSUB-MOSAIC-DES-G_TILE" in str(sky.mosaic("g"))
+    store, _ = run(sky.path, tmp_path / "store", bands=["VIS", "H", "g"], size=48)
+    g = by_id(store, sky.object_id)
+    assert store.info.image_bands == ("VIS", "H", "g") and store.info.provenance["images"]["g"] == 1
+    assert g.has_image("g").all()
+    assert g.noise["g"] == pytest.approx(0.0029, rel=0.01)
+    brightest = int(np.argmax(sky.flux[:, 1]))
+    assert g.images["g"][brightest].sum() == pytest.approx(sky.flux[brightest, 1], rel=0.05)
+    default, _ = run(sky.path, tmp_path / "default")  # asked for the Euclid bands only
+    assert default.info.image_bands == ("VIS", "Y", "J", "H")
+
+
+def test_a_full_tile_becomes_several_tasks_and_one_store(tmp_path, monkeypatch):
+    sky = write_sky(tmp_path / "sky", n=40, side=300, margin=5)
+    whole, _ = run(sky.path, tmp_path / "whole", size=32)
+    monkeypatch.setattr("euclidfm.ingest.sky.TASK_ROWS", 9)
+    names = []
+    ingest(
+        IngestConfig(source=str(sky.path), size=32),
+        tmp_path / "parts",
+        progress=lambda done, total, what="": names.append(what),
+    )
+    parts = GalaxyStore.open(tmp_path / "parts")
+    a, b = by_id(whole, sky.object_id), by_id(parts, sky.object_id)
+    assert len(list((tmp_path / "parts" / "shards").iterdir())) == 5
+    assert any(n.startswith(f"tile {sky.tile} 5/5") for n in names)
+    for band in ("VIS", "H"):
+        np.testing.assert_array_equal(a.images[band], b.images[band])
+        np.testing.assert_array_equal(a.masks[band], b.masks[band])
+        np.testing.assert_array_equal(a.noise[band], b.noise[band])
+
+
+def test_a_cutout_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
+    sky = write_sky(tmp_path / "sky", n=40, side=400, margin=3)
+    with fits.open(sky.mosaic("Y"), mode="update") as h:
+        h[0].data[100:110, 50:300] = np.nan
+    with fits.open(sky.mosaic("VIS", "FLAG"), mode="update") as h:
+        h[0].data[200:203] = 1
+    together, _ = run(sky.path, tmp_path / "together", size=64)
+    monkeypatch.setattr("euclidfm.ingest.cutouts.CROWDED", np.inf)
+    alone, _ = run(sky.path, tmp_path / "alone", size=64)
+    monkeypatch.setattr("euclidfm.ingest.cutouts.CROWDED", 0.25)
+    monkeypatch.setattr("euclidfm.ingest.cutouts.BLOCK", (64, 96))
+    blocks, _ = run(sky.path, tmp_path / "blocks", size=64)
+    want = by_id(together, sky.object_id)
+    for store in (alone, blocks):
+        got = by_id(store, sky.object_id)
+        for band in ("VIS", "Y"):
+            np.testing.assert_array_equal(got.images[band], want.images[band])
+            np.testing.assert_array_equal(got.masks[band], want.masks[band])
+            np.testing.assert_array_equal(got.noise[band], want.noise[band])
+        for name in ("flag_bits", "flag_masked_fraction", "flag_edge"):
+            np.testing.assert_array_equal(got.columns[name], want.columns[name])

@@ -185,5 +185,5 @@ def test_shipped_recipes_load(name):
 
 
 def test_an_unknown_recipe_lists_those_there_are():
-    with pytest.raises(InputError, match="candels-cosmos, desi-bgs, .*zcosmos"):
+    with pytest.raises(InputError, match=r"candels-cosmos, desi-bgs, .*zcosmos"):
         PhotometryRecipe.load("sdss")

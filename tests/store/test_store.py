@@ -1,6 +1,9 @@
 """The store: what goes in comes out, in physical units, whatever is missing."""
 
+import json
+
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from euclidfm.errors import InputError
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter, assign_splits
+from euclidfm.store.pixels import from_half, to_half
 from euclidfm.store.stream import Stream
 from euclidfm.survey import resolve_bands
 
@@ -72,7 +76,9 @@ def test_readable_without_us(store):
     store, galaxies = store
     table = pq.read_table(store.path / "shards" / "part-00000.parquet")
     row = next(i for i in range(table.num_rows) if table["image_VIS"][i].is_valid)
-    pixels = np.array(table["image_VIS"][row].as_py(), float) * table["scale_VIS"][row].as_py()
+    pixels = (
+        np.frombuffer(table["image_VIS"][row].as_py(), "<f2").astype(float) * table["scale_VIS"][row].as_py()
+    )
     np.testing.assert_allclose(pixels.reshape(8, 8), galaxies.images["VIS"][row], rtol=2**-11, atol=1e-9)
 
 
@@ -171,3 +177,43 @@ def test_pixels_have_no_dictionary_and_light_columns_keep_theirs(store):
     assert not columns["image_VIS"].is_stats_set
     assert columns["split"].has_dictionary_page
     assert columns["object_id"].statistics.has_min_max
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(-60, 30), st.sampled_from([1e-3, 1.0, 30.0, 5e4]))
+def test_float16_is_that_of_numpy(seed, power, size):
+    rng, scale = np.random.default_rng(seed), 2.0**power
+    values = (rng.normal(0, size, 500) * rng.choice([0.0, 1e-7, 1e-4, 1.0], 500)).clip(-6e4, 6e4)
+    values = np.concatenate([values, [2048.0 + 1, 2048.0 + 3, -(2.0**-24), 2.0**-25]]).astype(np.float32)
+    bits, work = np.empty(len(values), np.uint16), np.empty((2, len(values)), np.uint32)
+    to_half(values * np.float32(scale), scale, bits, work)
+    want = values.astype(np.float16)
+    normal = np.abs(want.astype(np.float32)) >= 2.0**-14
+    np.testing.assert_array_equal(bits[normal], want.view(np.uint16)[normal])
+    # Below 2**-14 of the unit float32's own rounding comes first: at a tie the last bit (2**-24) may differ.
+    assert np.abs(bits[~normal].astype(int) - want.view(np.uint16)[~normal].astype(int)).max(initial=0) <= 1
+    back = np.empty_like(values)
+    from_half(bits, scale, back, work[0])
+    np.testing.assert_array_equal(back, bits.view(np.float16).astype(np.float32) * np.float32(scale))
+
+
+def test_stores_of_the_first_version_are_read(store):
+    store, galaxies = store
+    for shard in (store.path / "shards").iterdir():
+        table = pq.read_table(shard)
+        for b in ("VIS", "H"):
+            kind = pa.list_(pa.float16(), 64)
+            rows = [None if v is None else np.frombuffer(v, "<f2") for v in table[f"image_{b}"].to_pylist()]
+            at = table.schema.get_field_index(f"image_{b}")
+            table = table.set_column(at, f"image_{b}", pa.array(rows, kind))
+        pq.write_table(table, shard, row_group_size=256)
+    card = json.loads((store.path / "store.json").read_text())
+    (store.path / "store.json").write_text(json.dumps(card | {"schema_version": 1}))
+    old = GalaxyStore.open(store.path).read(np.array([3, 1499, 700]))
+    new = galaxies.take(np.array([3, 1499, 700]))
+    for b in ("VIS", "H"):
+        np.testing.assert_array_equal(old.masks[b], new.masks[b])
+        np.testing.assert_allclose(old.images[b], new.images[b], rtol=2**-11, atol=1e-9)
+    (store.path / "store.json").write_text(json.dumps(card | {"schema_version": 99}))
+    with pytest.raises(InputError, match="schema version 99"):
+        GalaxyStore.open(store.path)

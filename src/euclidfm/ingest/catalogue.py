@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,16 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.ingest.columns import read_columns
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.dust import dereddening, reddening_at
 from euclidfm.ingest.labels import GZ_COLUMNS, META, SPEC, TRUTH, galaxy_zoo, metadata, truth_labels
 from euclidfm.ingest.matching import duplicates, unit_vectors
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.sed import catalogue_sed, extinction, sed_columns, vis_magnitude
+from euclidfm.ingest.sed import catalogue_sed, sed_columns, vis_magnitude
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.spectroscopy import join_spectroscopy
 from euclidfm.ingest.tables import Table, read_table
 from euclidfm.ingest.tiles import TileFiles, spectroscopy_file
 from euclidfm.store import Column, Galaxies, assign_splits
-from euclidfm.survey import band
 
 __all__ = ["TileObjects", "catalogue_columns", "read_tile", "whole_sky"]
 
@@ -63,6 +63,12 @@ class TileObjects:
             setattr(self, name, getattr(self, name)[rows])
         self.columns = {k: v[rows] for k, v in self.columns.items()}
 
+    def taken(self, rows: np.ndarray) -> TileObjects:
+        """The given rows, by themselves."""
+        part = replace(self)
+        part.keep(rows)
+        return part
+
     def galaxies(
         self,
         rows: np.ndarray,
@@ -98,7 +104,7 @@ def catalogue_columns(
     """
     needed = ["object_id", "right_ascension", "declination", *sed_columns(cfg.sed_bands, cfg.sed_flux)]
     needed += [c for c in selected_by if c != "mag_vis"]
-    if cfg.deredden:
+    if cfg.deredden and not cfg.ebv_map:
         needed.append("gal_ebv")
     return tuple(dict.fromkeys(needed)), (*META, *GZ_COLUMNS)
 
@@ -143,7 +149,8 @@ def read_tile(
     table = {k: v[keep] for k, v in table.items()}
     flux, fluxerr = catalogue_sed(table, cfg.sed_bands, cfg.sed_flux)
     if cfg.deredden:
-        flux, fluxerr = _dereddened(files, cfg, table, flux, fluxerr)
+        factor = dereddening(cfg.sed_bands, _reddening(files, cfg, table))
+        flux, fluxerr = flux * factor, fluxerr * factor
     (zoo_specs, zoo), (meta_specs, meta) = galaxy_zoo(table), metadata(table)
     n = len(table["object_id"])
     return TileObjects(
@@ -207,22 +214,18 @@ def _sound(table: Table, files: TileFiles, quarantine: Quarantine) -> np.ndarray
     return placed & first
 
 
-def _dereddened(
-    files: TileFiles, cfg: IngestConfig, table: Table, flux: np.ndarray, fluxerr: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    coefficients = np.array([extinction(band(b)) for b in cfg.sed_bands])
-    if not np.isfinite(coefficients).all():
-        bad = cfg.sed_bands[int(np.flatnonzero(~np.isfinite(coefficients))[0])]
+def _reddening(files: TileFiles, cfg: IngestConfig, table: Table) -> np.ndarray:
+    """E(B-V) of each object, from the map or the catalogue."""
+    if cfg.ebv_map:
+        ra, dec = table["right_ascension"].astype(float), table["declination"].astype(float)
+        return cfg.ebv_scale * reddening_at(Path(cfg.ebv_map), ra, dec, cfg.ebv_frame)
+    if not np.isfinite(table["gal_ebv"]).all():
         msg = (
-            f"band {bad} is outside the extinction law (0.3 to 3.3 µm); leave it out of sed_bands or "
+            f"{files.catalogue}: GAL_EBV is not known for every object; fill it, give --ebv_map, or set "
             "deredden: false"
         )
         raise InputError(msg)
-    if not np.isfinite(table["gal_ebv"]).all():
-        msg = f"{files.catalogue}: GAL_EBV is not known for every object; fill it or set deredden: false"
-        raise InputError(msg)
-    factor = 10.0 ** (0.4 * table["gal_ebv"][:, None] * coefficients[None])
-    return flux * factor, fluxerr * factor
+    return np.asarray(cfg.ebv_scale * table["gal_ebv"])
 
 
 def whole_sky(
@@ -241,7 +244,7 @@ def whole_sky(
     """
     specs = _common_specs(tiles)
     report: dict[str, Any] = {}
-    read: list[Path] = []
+    read = [Path(cfg.ebv_map)] if cfg.ebv_map else []
     if len(tiles) > 1:
         for tile, drop in zip(tiles, _overlaps(tiles, cfg.duplicate_arcsec), strict=True):
             tile.keep(~drop)

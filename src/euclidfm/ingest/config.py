@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from euclidfm.errors import InputError
@@ -14,6 +14,11 @@ __all__ = ["FLAG_BITS", "IngestConfig"]
 
 FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
 """Bits of the flag maps (docs/sky-files.md)."""
+
+SCHEDULERS = ("processes", "dask", "slurm")
+"""Schedulers that have a name."""
+
+_HOW = ("scheduler", "workers", "cluster")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +61,17 @@ class IngestConfig:
     """Catalogue fluxes of the SED: template-fit colours scaled to the total flux, unscaled template-fit,
     or apertures of 1 to 4 FWHM."""
     deredden: bool = False
-    """Correct the SED for Galactic extinction with the catalogue's E(B-V)."""
+    """Correct the SED of a sky for Galactic extinction."""
+    ebv_map: str | None = None
+    """All-sky map of E(B-V): HEALPix FITS (Planck, SFD, ...); default the catalogue's GAL_EBV."""
+    ebv_frame: Literal["header", "galactic", "equatorial"] = "header"
+    """Coordinates of the map; by default its COORDSYS."""
+    ebv_scale: float = 1.0
+    """Factor on E(B-V): 0.86 for SFD's scale (Schlafly & Finkbeiner 2011)."""
     aperture_arcsec: float = 2.0
     """Diameter of the aperture for SEDs that are measured on cutout files."""
+    reproject: bool = False
+    """Resample bands that are not on the grid of the first band; otherwise that is an error."""
     mask_flags: tuple[str, ...] = ("invalid", "hot", "cold", "cosmic_ray")
     """Flag-map bits whose pixels are masked."""
     spectroscopy: str | None = None
@@ -77,8 +90,14 @@ class IngestConfig:
     """A damaged file ends the run, or is put in quarantine and the rest kept."""
     release: str = ""
     """Name of the data release, part of an object's identity; default: from the files."""
+    scheduler: str = "processes"
+    """Who reads: ``processes`` of this machine, ``dask`` (a cluster on this machine), the address of a
+    running Dask scheduler (``tcp://host:8786``), or ``slurm``."""
     workers: int = 1
-    """Processes that read tiles side by side."""
+    """Processes that read side by side; with ``slurm``, jobs."""
+    cluster: dict[str, Any] = field(default_factory=dict)
+    """Options of dask_jobqueue.SLURMCluster (``queue``, ``account``, ``walltime``, ``memory``, ...) or, with
+    ``dask``, of distributed.LocalCluster."""
     quality: bool = False
     """Put a quality report, ``quality.html``, into the store."""
 
@@ -97,6 +116,15 @@ class IngestConfig:
                 band(name)
             except KeyError as e:
                 raise InputError(str(e.args[0])) from None
+        if self.scheduler not in SCHEDULERS and "://" not in self.scheduler:
+            msg = (
+                f"scheduler {self.scheduler!r} is unknown; give {', '.join(SCHEDULERS)} or an address "
+                "such as tcp://host:8786"
+            )
+            raise InputError(msg)
+        if self.ebv_map and not self.deredden:
+            msg = "ebv_map is given but deredden is false; add --deredden true"
+            raise InputError(msg)
         unknown = [f for f in self.mask_flags if f not in FLAG_BITS]
         if unknown:
             msg = f"mask_flags names unknown flags {unknown}; known: {', '.join(FLAG_BITS)}"
@@ -110,3 +138,8 @@ class IngestConfig:
     def mask_bits(self) -> int:
         """Bits of the flag maps whose pixels are masked."""
         return sum(FLAG_BITS[f] for f in self.mask_flags)
+
+    @property
+    def what(self) -> dict[str, Any]:
+        """All settings that decide what is in the store, without who makes it."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _HOW}

@@ -95,7 +95,7 @@ class Plane:
             assert self._held is not None
             return self._held
         start, kind = self._map
-        return np.memmap(self.path, kind, "r", start, self.shape)
+        return np.asarray(np.memmap(self.path, kind, "r", start, self.shape))
 
 
 def _is_image(hdu: Any) -> bool:
@@ -149,6 +149,13 @@ class BandMosaic:
     ujy: float
     """µJy per count."""
     wcs: WCS
+    onto: WCS | None = None
+    """Grid that its cutouts are brought to, if it is another."""
+
+    def pixels(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """Image, RMS and flag map, mapped."""
+        rms, flag = (None if p is None else p.pixels() for p in (self.rms, self.flag))
+        return self.image.pixels(), rms, flag
 
 
 def open_band(band: str, files: BandFiles) -> BandMosaic:
@@ -194,7 +201,7 @@ def check_same_grid(first: BandMosaic, other: BandMosaic) -> None:
     if first.image.shape != other.image.shape:
         msg = (
             f"{both} differ in size ({nx}x{ny}, {other.image.shape[1]}x{other.image.shape[0]}); resample "
-            "them to one grid"
+            "them to one grid, or pass --reproject true"
         )
         raise InputError(msg)
     x, y = np.array([0, nx - 1, 0, nx - 1], float), np.array([0, 0, ny - 1, ny - 1], float)
@@ -203,6 +210,7 @@ def check_same_grid(first: BandMosaic, other: BandMosaic) -> None:
     off = float(np.hypot(there[0] - x, there[1] - y).max())
     if not off < GRID_TOLERANCE_PX:
         msg = (
-            f"{both} have different WCS: their corners are {off:.1f} pixels apart; resample them to one grid"
+            f"{both} have different WCS: their corners are {off:.1f} pixels apart; resample them to one "
+            "grid, or pass --reproject true"
         )
         raise InputError(msg)

@@ -12,10 +12,30 @@ from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import Funnel
 from euclidfm.store import Galaxies, StoreInfo
 
-__all__ = ["BATCH", "Plan", "Task", "absent_images", "hashed_splits", "position_id"]
+__all__ = [
+    "BATCH",
+    "TASK_ROWS",
+    "Plan",
+    "Task",
+    "absent_images",
+    "batch_rows",
+    "hashed_splits",
+    "position_id",
+]
 
 BATCH = 256
-"""Galaxies that are read, and written as one row group, together."""
+"""Galaxies that are read together, at most."""
+
+TASK_ROWS = 8192
+"""Galaxies of one task, at most: a shard. A fuller tile becomes several tasks."""
+
+_BATCH_PIXELS = 2**23
+
+
+def batch_rows(size: int) -> int:
+    """Galaxies to read together with cutouts of `size` pixels: fewer where these are large."""
+    fit = max(_BATCH_PIXELS // size**2, 16)
+    return int(min(BATCH, 2 ** (fit.bit_length() - 1)))
 
 
 class Task(Protocol):

@@ -40,9 +40,17 @@ def figures(store: GalaxyStore) -> Iterator[tuple[str, str, str]]:
             told, figure = _cutouts(store)
             yield "Cutouts", told, _png(figure)
         if store.info.sed_names:
-            yield "Magnitudes", "Distribution of the AB magnitude in each band.", _png(_magnitudes(store))
+            yield (
+                "Magnitudes",
+                "Distribution of the AB magnitude in each band; the extreme 2% may lie outside.",
+                _png(_magnitudes(store)),
+            )
             if len(store.info.sed_names) > 1:
-                yield "Colours", "Differences of neighbouring bands, by wavelength.", _png(_colours(store))
+                yield (
+                    "Colours",
+                    "Differences of neighbouring bands, by wavelength; the extreme 2% may lie outside.",
+                    _png(_colours(store)),
+                )
         if "flag_masked_fraction" in store.info.names() and store.info.image_bands:
             told = "Share of masked pixels of each galaxy, over the bands that have an image."
             yield "Masked pixels", told, _png(_masked(store))
@@ -77,17 +85,19 @@ def _sky(store: GalaxyStore) -> tuple[str, Any]:
         x = ra
     rows = np.flatnonzero(placed)
     rows = rows[:: max(1, len(rows) // _POINTS)]
+    size = float(np.clip(150.0 / np.sqrt(len(rows)), 2.5, 10.0))
     for s in SPLITS:
         here = rows[split[rows] == s]
-        ax.plot(
-            x[here], dec[here], ".", ms=3.0, color=_COLOURS[s], label=f"{s} ({(split == s).sum()})", alpha=0.7
-        )
+        if len(here):
+            told = f"{s} ({(split == s).sum()})"
+            ax.plot(x[here], dec[here], ".", ms=size, mew=0, color=_COLOURS[s], label=told, alpha=0.7)
     ax.invert_xaxis()
     ax.set_aspect(1.0 / max(np.cos(np.radians(np.median(dec[placed]))), 0.05), adjustable="datalim")
     ax.xaxis.set_major_formatter(lambda v, _: f"{v % 360.0:.6g}")
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set_xlabel("right ascension [deg]")
     ax.set_ylabel("declination [deg]")
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5), markerscale=8.0 / size)
     return "Positions by split: whole HEALPix pixels, so that neighbours stay together.", figure
 
 
@@ -100,11 +110,11 @@ def asinh_stretch(image: np.ndarray, noise: float, top: float) -> np.ndarray:
 
 def _examples(store: GalaxyStore) -> np.ndarray:
     """Rows across the range of brightness, from bright to faint; all, if there are few."""
-    if len(store) <= _STAMPS:
-        return np.arange(len(store))
     names = [b for b in ("VIS", *store.info.sed_names) if b in store.info.sed_names]
     flux = store.column(f"flux_{names[0]}") if names else np.arange(len(store), dtype=float)
     order = np.argsort(-np.nan_to_num(flux, nan=-np.inf), kind="stable")
+    if len(order) <= _STAMPS:
+        return order
     return order[np.unique(np.linspace(0.005, 0.98, _STAMPS) * (len(order) - 1)).astype(int)]
 
 
@@ -170,11 +180,13 @@ def _histograms(columns: list[tuple[str, np.ndarray]], unit: str) -> Any:
         ax.set_axis_off()
     for ax, (name, values) in zip(axes.ravel(), columns, strict=False):
         known = values[np.isfinite(values)]
-        low, high = np.percentile(known, [0.5, 99.5])
-        pad = max(0.05 * (high - low), 0.5 - 0.5 * (high - low))
+        low, high = np.percentile(known, [2.0, 98.0])  # a few artefacts would squeeze the rest
+        pad = max(0.25 * (high - low), 0.5 - 0.5 * (high - low))
         ax.hist(known, bins=30, range=(low - pad, high + pad), color="#3b6fb6")
         ax.set_title(name, fontsize=9)
         ax.set_yticks([])
+        ax.locator_params(axis="x", nbins=4)
+        ax.margins(x=0.02)
         ax.set_xlabel(unit)
     return figure
 
@@ -182,7 +194,9 @@ def _histograms(columns: list[tuple[str, np.ndarray]], unit: str) -> Any:
 def _masked(store: GalaxyStore) -> Any:
     figure, axes = _figure(1, 1, 6.0, 2.4)
     values = store.column("flag_masked_fraction")
-    axes[0, 0].hist(values, bins=40, range=(0, 1), color="#3b6fb6", log=True)
+    axes[0, 0].hist(values, bins=40, range=(0, 1), color="#3b6fb6", log=len(values) > 50)
     axes[0, 0].set_xlabel("masked share")
     axes[0, 0].set_ylabel("galaxies")
+    if len(values) <= 50:
+        axes[0, 0].yaxis.get_major_locator().set_params(integer=True)
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 
 from euclidfm.errors import InputError
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.plan import Plan
+from euclidfm.ingest.schedule import work
 from euclidfm.ingest.sources import plan_source
 from euclidfm.ingest.urls import is_remote
 from euclidfm.ingest.workspace import Workspace
@@ -57,7 +57,7 @@ def ingest(
             card = space.finished(cfg, plan)
             if card is None:
                 space.begin(cfg, plan)
-                _work(cfg, plan, space, progress)
+                work(cfg, plan, space, progress)
                 card = space.finish(cfg, plan)
         except OSError as e:
             if e.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -76,37 +76,3 @@ def _here(cfg: IngestConfig, out: Path) -> IngestConfig:
     elsewhere = is_remote(cfg.source) or cfg.source == "irsa"
     source = cfg.source if elsewhere else str(Path(cfg.source).absolute())
     return replace(cfg, source=source, cache=str(cache))
-
-
-def _work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) -> None:
-    """Do the tasks that are not done yet, here or in `workers` processes."""
-    total = sum(t.rows for t in plan.tasks)
-    todo = [k for k in range(len(plan.tasks)) if not space.is_done(k)]
-    done = total - sum(plan.tasks[k].rows for k in todo)
-    progress(done, total, "")
-    if cfg.workers == 1 or len(todo) < 2:
-        for k in todo:
-            task = plan.tasks[k]
-
-            def tick(rows: int, before: int = done, name: str = task.name) -> None:
-                progress(before + rows, total, name)
-
-            space.do(k, task, plan.info, tick)
-            done += task.rows
-            progress(done, total, task.name)
-        return
-    from concurrent.futures import ProcessPoolExecutor, as_completed
-    from multiprocessing import get_context
-
-    info = replace(plan.info, provenance={})
-    with ProcessPoolExecutor(min(cfg.workers, len(todo)), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(space.worker().do, k, plan.tasks[k], info): k for k in todo}
-        try:
-            for job in as_completed(jobs):
-                job.result()
-                task = plan.tasks[jobs[job]]
-                done += task.rows
-                progress(done, total, task.name)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ from euclidfm.errors import InputError
 from euclidfm.ingest.catalogue import TileObjects, read_tile, whole_sky
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.coordinates import keep_near, keep_nearest
-from euclidfm.ingest.cutouts import corners, cut_band, sky_order
+from euclidfm.ingest.cutouts import Scratch, blocks, corners, cut_band, sky_order
 from euclidfm.ingest.gather import fetching, gather
 from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
-from euclidfm.ingest.plan import BATCH, Plan, absent_images
+from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
 from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.regrid import needs_reproject
 from euclidfm.ingest.remote import choose
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.tables import Table
@@ -90,10 +91,11 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
             "selection": f"{selection.name} v{selection.version}",
             "selection_steps": [s.where for s in selection.steps],
             "images": _which_images(files, cfg.bands),
+            "dereddened": (Path(cfg.ebv_map).name if cfg.ebv_map else "GAL_EBV") if cfg.deredden else "no",
             **_from_afar(files, objects),
         },
     )
-    tasks = [TileTask(cfg=cfg, tile=f, objects=o) for f, o in zip(files, objects, strict=True)]
+    tasks = [t for f, o in zip(files, objects, strict=True) for t in _tile_tasks(cfg, f, o)]
     return Plan(
         info=info,
         tasks=tasks,
@@ -150,19 +152,33 @@ def _which_images(files: list[TileFiles], bands: tuple[str, ...]) -> dict[str, i
     return {b: sum(b in f.bands for f in files) for b in bands}
 
 
+def _tile_tasks(cfg: IngestConfig, tile: TileFiles, objects: TileObjects) -> list[TileTask]:
+    """One task, or for a full tile several: bands of declination with the same number of objects."""
+    parts = max(1, -(-len(objects) // TASK_ROWS))
+    if parts == 1:
+        return [TileTask(cfg=cfg, tile=tile, objects=objects)]
+    pieces = np.array_split(np.argsort(objects.dec, kind="stable"), parts)
+    return [
+        TileTask(cfg=cfg, tile=tile, objects=objects.taken(np.sort(rows)), part=k, parts=parts)
+        for k, rows in enumerate(pieces)
+    ]
+
+
 @dataclass
 class TileTask:
-    """Cut the selected objects of one tile out of its mosaics."""
+    """Cut the selected objects of one tile, or of a band of it, out of its mosaics."""
 
     cfg: IngestConfig
     tile: TileFiles
     objects: TileObjects
+    part: int = 0
+    parts: int = 1
     _mosaics: dict[str, BandMosaic] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Shown by the progress bar."""
-        return f"tile {self.tile.tile}"
+        return f"tile {self.tile.tile}" + (f" {self.part + 1}/{self.parts}" if self.parts > 1 else "")
 
     @property
     def rows(self) -> int:
@@ -204,12 +220,12 @@ class TileTask:
         )
         rows = np.flatnonzero(inside)
         x0, y0 = corners(x[rows], y[rows], size)
-        order = sky_order(x0, y0, max(size, 128))
+        order = sky_order(x0, y0)
         rows, x0, y0 = rows[order], x0[order], y0[order]
         edge = (x0 < 0) | (y0 < 0) | (x0 + size > nx) | (y0 + size > ny)
-        for start in range(0, len(rows), BATCH):
-            at = slice(start, start + BATCH)
-            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at])
+        scratch = Scratch()
+        for at in _batches(blocks(x0, y0), batch_rows(size)):
+            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at], scratch)
 
     def _open(self, quarantine: Quarantine) -> dict[str, BandMosaic]:
         """Open the mosaics; a damaged band ends the run, or goes to quarantine."""
@@ -219,15 +235,24 @@ class TileTask:
                 continue
             try:
                 mosaic = open_band(b, self.tile.bands[b])
-                for other in mosaics.values():
-                    check_same_grid(other, mosaic)
-                    break
-                mosaics[b] = mosaic
+                mosaics[b] = self._on_one_grid(next(iter(mosaics.values()), mosaic), mosaic)
             except InputError as e:
                 if self.cfg.on_error == "stop":
                     raise
-                quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
+                if self.part == 0:
+                    quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
         return mosaics
+
+    def _on_one_grid(self, first: BandMosaic, mosaic: BandMosaic) -> BandMosaic:
+        """The mosaic, to be resampled if its grid is not that of the first band and that is wanted."""
+        try:
+            check_same_grid(first, mosaic)
+        except InputError:
+            if not self.cfg.reproject:
+                raise
+            needs_reproject()
+            return replace(mosaic, onto=first.wcs)
+        return mosaic
 
     def _galaxies(
         self,
@@ -236,6 +261,7 @@ class TileTask:
         x0: np.ndarray,
         y0: np.ndarray,
         edge: np.ndarray,
+        scratch: Scratch,
     ) -> Galaxies:
         cfg, n = self.cfg, len(rows)
         images, masks, noise = absent_images(tuple(b for b in cfg.bands if b not in mosaics), n, cfg.size)
@@ -243,10 +269,10 @@ class TileTask:
         masked = np.ones((len(cfg.bands), n))
         for k, b in enumerate(cfg.bands):
             if b in mosaics:
-                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits)
+                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits, scratch)
                 images[b], masks[b], noise[b] = cut.image, cut.mask, cut.noise
                 bits |= cut.flags
-                masked[k] = cut.mask.mean(axis=(1, 2))
+                masked[k] = cut.masked
         there = masked < 1.0
         fraction = np.where(
             there.any(axis=0), (masked * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 1.0
@@ -257,3 +283,18 @@ class TileTask:
             "flag_bits": bits,
         }
         return self.objects.galaxies(rows, cfg, images, masks, noise, flags)
+
+
+def _batches(block: np.ndarray, rows: int) -> list[slice]:
+    """Cutouts to make together: whole blocks, as many as fit into `rows`; a fuller block is divided."""
+    ends = [*(np.flatnonzero(np.diff(block)) + 1).tolist(), len(block)]
+    out, start, last = [], 0, 0
+    for end in ends:
+        if end - start > rows and last > start:
+            out.append(slice(start, last))
+            start = last
+        while end - start > rows:
+            out.append(slice(start, start + rows))
+            start += rows
+        last = end
+    return [*out, slice(start, len(block))] if start < len(block) else out

@@ -48,11 +48,15 @@ def plan_source(cfg: IngestConfig, quiet: bool = True) -> Plan:
     if not path.exists():
         msg = f"{path} does not exist"
         raise InputError(msg)
+    sky = path.is_dir() and (path / "catalogs" / "MER_FINAL_CATALOG").is_dir()
+    if cfg.deredden and (cfg.recipe or not sky):
+        msg = f"{path} is no sky folder: deredden is for the MER catalogue's fluxes; leave it out"
+        raise InputError(msg)
     if cfg.recipe:
         from euclidfm.ingest.photometry import plan_table
 
         return plan_table(cfg)
-    if path.is_dir() and (path / "catalogs" / "MER_FINAL_CATALOG").is_dir():
+    if sky:
         from euclidfm.ingest.sky import plan_sky
 
         return plan_sky(cfg, quiet)

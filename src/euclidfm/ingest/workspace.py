@@ -31,22 +31,17 @@ from euclidfm.files import plain, read_json, versions, write_json, write_yaml
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan, Task
 from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.shards import ShardWriter
 from euclidfm.store import StoreInfo
-from euclidfm.store.schema import arrow_schema, encode
-from euclidfm.store.write import ROW_GROUP, parquet_options
 
 __all__ = ["TaskFolder", "Workspace", "fingerprint"]
-
-SHARD_ROWS = 8192
-"""Galaxies a Parquet file."""
 
 
 def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
     """Hash of all that decides a store: config, program, and size and time of every file read."""
     files = sorted({f for t in plan.tasks for f in t.files} | set(plan.files))
     stamps = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [Path(f).stat()] if Path(f).is_file()]
-    settings = plain(cfg)
-    settings.pop("workers")
+    settings = plain(cfg.what)
     tasks = [[t.name, t.rows] for t in plan.tasks]
     key = json.dumps([versions()["euclidfm"], settings, stamps, tasks, plain(plan.info)], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()
@@ -58,30 +53,23 @@ class TaskFolder:
 
     root: Path
 
+    def absolute(self) -> TaskFolder:
+        """The same, for a process that runs in another folder."""
+        return TaskFolder(self.root.absolute())
+
     def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
         """Do one task: write its shards, then its mark."""
         quarantine = Quarantine()
-        shards: list[str] = []
-        rows, writer, in_shard = 0, None, 0
-        splits: Counter[str] = Counter()
-        try:
+        rows, splits = 0, Counter[str]()
+        with ShardWriter(self.root / "store" / "shards", f"part-{number:05d}", info) as shards:
             for galaxies in task.batches(quarantine):
-                if writer is None or in_shard + len(galaxies) > SHARD_ROWS:
-                    if writer is not None:
-                        writer.close()
-                    shards.append(f"part-{number:05d}-{len(shards):03d}.parquet")
-                    path = self.root / "store" / "shards" / shards[-1]
-                    writer = pq.ParquetWriter(path, arrow_schema(info), **parquet_options(info))
-                    in_shard = 0
-                writer.write_table(encode(info, galaxies), row_group_size=ROW_GROUP)
-                rows, in_shard = rows + len(galaxies), in_shard + len(galaxies)
+                shards.add(galaxies)
+                rows += len(galaxies)
                 splits.update(str(s) for s in galaxies.split)
+                del galaxies  # or its pixels would be held while the next are read
                 if tick is not None:
                     tick(rows)
-        finally:
-            if writer is not None:
-                writer.close()
-        mark = {"rows": rows, "splits": splits, "shards": shards, "quarantine": quarantine.records}
+        mark = {"rows": rows, "splits": splits, "shards": shards.names, "quarantine": quarantine.records}
         write_json(self.root / "done" / f"{number:05d}.json", mark)
 
 
@@ -238,7 +226,7 @@ class Workspace:
             "summary": card,
         }
         pq.write_table(quarantine.table(), store / "quarantine.parquet")
-        write_yaml(store / "ingest.yaml", cfg)
+        write_yaml(store / "ingest.yaml", cfg.what)
         write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
         if cfg.quality:
             from euclidfm.ingest.quality import quality_report

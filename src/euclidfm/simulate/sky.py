@@ -119,12 +119,15 @@ def _one(cfg: SkyConfig, index: int, out_dir: str) -> int:
     """Simulate and write one tile; returns its number of objects."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from threadpoolctl import threadpool_limits
 
     from euclidfm.simulate.catalogue import rows
     from euclidfm.simulate.tile import make_tile
 
     out, name = Path(out_dir), tile_id(cfg, index)
-    tile, wcs = make_tile(cfg, index), tile_wcs(cfg, index)
+    wcs = tile_wcs(cfg, index)
+    with threadpool_limits(1):  # each core has a tile of its own: more threads would only wait for each other
+        tile = make_tile(cfg, index)
     digest = f"{zlib.crc32(f'{cfg.seed}/{index}'.encode()):08X}"
     place = wcs.pixel_to_world_values([s.x for s in tile.sources], [s.y for s in tile.sources])
     tables = rows(cfg, tile, name, np.asarray(place[0]), np.asarray(place[1]))

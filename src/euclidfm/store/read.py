@@ -173,7 +173,7 @@ def _schema_names(file: Path) -> list[str]:
 
 def _read_table(file: Path, columns: list[str], group: int | None = None) -> pa.Table:
     try:
-        with pq.ParquetFile(file) as f:
+        with pq.ParquetFile(file, page_checksum_verification=True) as f:
             return f.read(columns) if group is None else f.read_row_group(group, columns)
     except (pa.ArrowInvalid, OSError) as e:
         msg = f"shard {file} is damaged ({e}); ingest the data again"

@@ -16,7 +16,7 @@ Columns of a shard, for an image band B and an SED band b:
 ``ra``, ``dec``    float64, degrees, ICRS
 ``tile``           int64, MER tile or -1
 ``split``          ``train``, ``validation`` or ``test``
-``image_B``        float16 list of S*S pixels, rows first; null if there is no image
+``image_B``        S*S float16 pixels as bytes (little-endian), rows first; null if there is no image
 ``scale_B``        float32; pixel in µJy = stored value * scale (a power of two)
 ``noise_B``        float32; typical RMS of a pixel in µJy, NaN if unknown
 ``mask_B``         S*S bits, first pixel in the high bit, 1 = do not use; null if no pixel is masked
@@ -36,13 +36,15 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.errors import InputError
+from euclidfm.store.pixels import decode_images, encode_images
 from euclidfm.survey import Band
 
 __all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", "decode", "encode"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
-_FLOAT16_MAX = 60000.0
+_READABLE = (1, 2)
+"""Schema versions that can be read; 1 had cutouts as lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,7 @@ class StoreInfo:
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> StoreInfo:
         """Inverse of `to_dict`."""
-        if d.get("schema_version") != SCHEMA_VERSION:
+        if d.get("schema_version") not in _READABLE:
             found = d.get("schema_version")
             msg = f"the store has schema version {found}, not {SCHEMA_VERSION}; ingest the data again"
             raise InputError(msg)
@@ -188,7 +190,7 @@ def arrow_schema(info: StoreInfo) -> pa.Schema:
     ]
     for b in info.image_bands:
         fields += [
-            pa.field(f"image_{b}", pa.list_(pa.float16(), pixels)),
+            pa.field(f"image_{b}", pa.binary(2 * pixels)),
             pa.field(f"scale_{b}", pa.float32()),
             pa.field(f"noise_{b}", pa.float32()),
             pa.field(f"mask_{b}", pa.binary((pixels + 7) // 8)),
@@ -208,7 +210,7 @@ def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
     data: dict[str, Any] = {k: getattr(galaxies, k) for k in ("object_id", "ra", "dec", "tile")}
     data["split"] = pa.array([str(s) for s in galaxies.split], pa.string())
     for b in info.image_bands:
-        data |= _encode_images(b, galaxies.images[b], galaxies.masks[b], galaxies.noise[b], schema)
+        data |= encode_images(b, galaxies.images[b], galaxies.masks[b], galaxies.noise[b], info.image_size)
     for i, name in enumerate(info.sed_names):
         data[f"flux_{name}"] = galaxies.flux[:, i].astype(np.float32)
         data[f"fluxerr_{name}"] = galaxies.fluxerr[:, i].astype(np.float32)
@@ -216,37 +218,6 @@ def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
         values = galaxies.columns[c.name]
         data[c.name] = pa.array(values.tolist() if c.type == "string" else values, schema.field(c.name).type)
     return pa.table({f.name: pa.array(data[f.name], f.type) for f in schema}, schema=schema)
-
-
-def _encode_images(
-    band: str, images: np.ndarray, masks: np.ndarray, noise: np.ndarray, schema: pa.Schema
-) -> dict[str, Any]:
-    """Float16 pixels in units of a power of two near the noise level.
-
-    So rounding is relative (2**-11) and the brightest star still fits.
-    """
-    n = len(images)
-    pixels = np.where(masks, 0.0, images).reshape(n, -1).astype(np.float32)
-    if not np.isfinite(pixels).all():
-        msg = f"unmasked pixels of band {band} are not finite"
-        raise ValueError(msg)
-    peak = np.abs(pixels).max(axis=1, initial=0.0)
-    known = np.isfinite(noise) & (noise > 0)
-    floor = np.where(known, noise, np.where(peak > 0, peak / 1024.0, 1.0))
-    scale = 2.0 ** np.ceil(np.log2(np.maximum(floor, peak / _FLOAT16_MAX)))
-    absent = masks.reshape(n, -1).all(axis=1)
-    stored = (pixels / scale[:, None]).astype(np.float16)
-    listed = pa.FixedSizeListArray.from_arrays(
-        pa.array(stored.reshape(-1)), type=schema.field(f"image_{band}").type, mask=pa.array(absent)
-    )
-    packed = np.packbits(masks.reshape(n, -1), axis=1)
-    plain = np.asarray(absent | ~masks.reshape(n, -1).any(axis=1))
-    return {
-        f"image_{band}": listed,
-        f"scale_{band}": np.where(absent, np.nan, scale).astype(np.float32),
-        f"noise_{band}": np.where(absent, np.nan, noise).astype(np.float32),
-        f"mask_{band}": [None if p else row.tobytes() for p, row in zip(plain, packed, strict=True)],
-    }
 
 
 def decode(
@@ -257,7 +228,7 @@ def decode(
     n = table.num_rows
     images, masks, noise = {}, {}, {}
     for b in bands:
-        images[b], masks[b] = _decode_images(info.image_size, table, b)
+        images[b], masks[b] = decode_images(info.image_size, table, b)
         noise[b] = _numpy(table, f"noise_{b}")
     names = info.sed_names if sed else ()
     flux = np.full((n, len(names)), np.nan, np.float32)
@@ -278,21 +249,3 @@ def decode(
 
 def _numpy(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(table.column(name).to_numpy())
-
-
-def _decode_images(size: int, table: pa.Table, band: str) -> tuple[np.ndarray, np.ndarray]:
-    n, pixels = table.num_rows, size * size
-    images = np.zeros((n, pixels), np.float32)
-    masks = np.ones((n, pixels), bool)
-    column = table.column(f"image_{band}").combine_chunks()
-    here = column.is_valid().to_numpy(zero_copy_only=False)
-    values = column.flatten().to_numpy().reshape(-1, pixels)  # flatten() leaves nulls out
-    scale = _numpy(table, f"scale_{band}")
-    images[here] = values.astype(np.float32) * scale[here, None]
-    masks[here] = False
-    packed = table.column(f"mask_{band}").to_pylist()
-    rows = [i for i, m in enumerate(packed) if m is not None]
-    if rows:
-        bits = np.frombuffer(b"".join(packed[i] for i in rows), np.uint8).reshape(len(rows), -1)
-        masks[rows] = np.unpackbits(bits, axis=1, count=pixels).astype(bool)
-    return images.reshape(n, size, size), masks.reshape(n, size, size)

@@ -23,14 +23,19 @@ ROW_GROUP = 256
 
 
 def parquet_options(info: StoreInfo) -> dict[str, Any]:
-    """How shards are encoded: pixels without dictionaries and statistics, which noise has no use for.
+    """How shards are encoded.
 
-    Against the defaults, cutouts of 224 px are written in two fifths of the time, read in a
-    fifth, and take half the space.
+    Pixels have neither dictionaries nor statistics, which noise has no use for; every page has a
+    checksum, so that a damaged file is never read as galaxies.
     """
     images = {f"image_{b}" for b in info.image_bands}
     light = [n for n in arrow_schema(info).names if n not in images]
-    return {"compression": "zstd", "use_dictionary": light, "write_statistics": light}
+    return {
+        "compression": "zstd",
+        "use_dictionary": light,
+        "write_statistics": light,
+        "write_page_checksum": True,
+    }
 
 
 class StoreWriter:
