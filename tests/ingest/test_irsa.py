@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from archive import MER, irsa
 from astropy.table import Table
@@ -15,7 +16,7 @@ from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.ingest.services import IrsaServices
 from euclidfm.store import GalaxyStore
 
-pytest.importorskip("pyvo", reason="needs pyvo and s3fs (extra: remote)")
+pytest.importorskip("pyvo", reason="needs pyvo and aiohttp (extra: archive)")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 CENTRES = {102018211: (57.0, -50.0), 102018212: (57.0, -49.5)}
 
@@ -40,12 +41,12 @@ def server(archive):
     return archive
 
 
-def wanted(server, path, rows=(0, 3), extra=()):
+def wanted(server, path, rows=(0, 3), extra=(), name="list.csv"):
     """A list of positions, a little beside the objects of each tile."""
     ra = np.concatenate([t.ra[list(rows)] for t in server.tiles] + [[e[0] for e in extra]])
     dec = np.concatenate([t.dec[list(rows)] for t in server.tiles] + [[e[1] for e in extra]])
-    Table({"ra": ra + 0.1 / 3600, "dec": dec}).write(path / "list.csv", overwrite=True)
-    return str(path / "list.csv")
+    Table({"ra": ra + 0.1 / 3600, "dec": dec}).write(path / name, overwrite=True)
+    return str(path / name)
 
 
 def config(server, path, **change):
@@ -91,10 +92,12 @@ def test_copies_are_read_instead_when_asked_for(server, tmp_path):
 
 
 def test_a_position_without_an_object_goes_to_quarantine(server, tmp_path):
-    cfg = config(server, tmp_path, coordinates=wanted(server, tmp_path, extra=[(57.3, -50.2)]))
+    cfg = config(
+        server, tmp_path, coordinates=wanted(server, tmp_path, extra=[(57.3, -50.2)], name="five.csv")
+    )
     summary = ingest(cfg, tmp_path / "store")
     assert summary["rows"] == 4 and summary["quarantined"] == 1
-    row = Table.read(tmp_path / "store" / "quarantine.parquet")[0]
+    (row,) = pq.read_table(tmp_path / "store" / "quarantine.parquet").to_pylist()
     assert "no selected object within" in row["reason"] and row["dec"] == pytest.approx(-50.2)
 
 

@@ -1,6 +1,8 @@
 """The eight traps of the Q1 products, one test each."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.io.votable import parse, writeto
@@ -68,6 +70,32 @@ def test_4_a_table_that_the_service_cut_short_is_refused(tmp_path):
     writeto(votable, str(tmp_path / "t.vot"))
     with pytest.raises(InputError, match="MAXREC"):
         read_table(tmp_path / "t.vot")
+
+
+def write(t, path):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({c: pa.array(t[c].tolist()) for c in t.colnames}), path)
+    else:
+        t.write(path, format={".vot": "votable", ".fits": "fits"}[path.suffix], overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["vot", "fits", "parquet"])
+def test_3_ids_with_empty_cells_are_refused_by_name_and_other_integers_have_gaps(tmp_path, kind):
+    """A masked column of integers would become floats, which no 64-bit id survives."""
+    ids = np.array([-570040238507752998, 2697331234660187654])
+    t = Table({"object_id": ids, "parentid": np.ma.array(ids, mask=[True, False])})
+    t["n"] = np.ma.array([7, 8], mask=[False, True])
+    path = tmp_path / f"t.{kind}"
+    write(t, path)
+    whole, _ = read_table(path, ["object_id", "n"])  # what is not asked for does no harm
+    assert whole["object_id"].dtype == np.int64 and whole["object_id"].tolist() == ids.tolist()
+    np.testing.assert_array_equal(whole["n"], [7, np.nan])
+    with pytest.raises(InputError, match=rf"t.{kind}: column 'parentid' of ids has 1 empty cells"):
+        read_table(path, ["object_id", "parentid"])
+    t = Table({"number": np.ma.array(ids, mask=[True, False])})
+    write(t, path)
+    with pytest.raises(InputError, match="column 'number' of ids has 1 empty cells"):
+        read_table(path)
 
 
 def test_5_counts_become_microjansky_by_each_headers_magzero(sky, tmp_path):

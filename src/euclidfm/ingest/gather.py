@@ -103,7 +103,7 @@ def _from_services(
     try:
         import pyvo  # noqa: F401
     except ImportError as e:
-        msg = "the source irsa needs pyvo: pip install 'euclidfm[remote]'"
+        msg = "the source irsa needs pyvo: pip install 'euclidfm[archive]'"
         raise InputError(msg) from e
     from euclidfm.ingest.irsa import catalogue_near, mosaics_near
 

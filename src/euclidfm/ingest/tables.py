@@ -143,19 +143,31 @@ def _fits(path: Path, pick: Pick) -> tuple[Table, list[str]]:
                 raise InputError(msg)
             _whole(path, hdu)
             columns = {c.name: c.null for c in hdu.columns}
-            return {n: _fits_column(hdu.data[n], columns[n]) for n in pick(tuple(columns))}, []
+            return {n: _fits_column(path, n, hdu.data[n], columns[n]) for n in pick(tuple(columns))}, []
 
 
-def _fits_column(values: np.ndarray, null: Any) -> np.ndarray:
+def _fits_column(path: Path, name: str, values: np.ndarray, null: Any) -> np.ndarray:
     a = np.array(values)
     if a.dtype.kind in "SU":
         return np.char.strip(a.astype(str)).astype(object)
     if a.dtype.kind == "b":
         return a
     a = a.astype(a.dtype.newbyteorder("="))
-    if a.dtype.kind in "iu" and null not in (None, "") and (a == null).any():
-        return np.where(a == null, np.nan, a.astype(float))
+    if a.dtype.kind in "iu" and null not in (None, ""):
+        return _with_gaps(path, name, a, a == null)
     return a
+
+
+def _with_gaps(path: Path | str, name: str, values: np.ndarray, empty: np.ndarray) -> np.ndarray:
+    """A numeric column, NaN where it is empty; integers that would not survive as floats are refused."""
+    if not empty.any():
+        return values
+    if values.dtype.kind in "iu":
+        known = values[~empty]
+        if name.lower().endswith("id") or ((known > 2**53) | (known < -(2**53))).any():
+            msg = f"{path}: column {name!r} of ids has {empty.sum()} empty cells; fill or drop these rows"
+            raise InputError(msg)
+    return np.where(empty, np.nan, values.astype(float))
 
 
 def _whole(path: Path, hdu: Any) -> None:
@@ -172,10 +184,9 @@ def arrow_column(path: Path | str, name: str, column: pa.ChunkedArray) -> np.nda
     t = column.type
     if pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_dictionary(t):
         return np.array(["" if v is None else str(v) for v in column.to_pylist()], object)
-    if pa.types.is_integer(t) and column.null_count and name.lower().endswith("id"):
-        empty = column.null_count
-        msg = f"{path}: column {name!r} of ids has {empty} empty cells; fill or drop these rows"
-        raise InputError(msg)
+    if pa.types.is_integer(t) and column.null_count:
+        empty = np.asarray(column.is_null().to_numpy())
+        return _with_gaps(path, name, np.asarray(column.fill_null(0).to_numpy()), empty)
     return np.asarray(column.to_numpy())
 
 
@@ -228,17 +239,17 @@ def _delimited(path: Path, text: bytes, delimiter: str, pick: Pick) -> tuple[Tab
 def _votable(path: Path, pick: Pick) -> tuple[Table, list[str]]:
     from astropy.io.votable import parse
 
-    array = votable_columns(path, parse(path, verify="ignore"))
-    return {n: array[n] for n in pick(tuple(array))}, []
+    return votable_columns(path, parse(path, verify="ignore"), pick), []
 
 
-def votable_columns(where: Path | str, votable: Any) -> Table:
-    """Columns of the first table of a parsed VOTable.
+def votable_columns(where: Path | str, votable: Any, pick: Pick = tuple) -> Table:
+    """Columns of the first table of a parsed VOTable; by default all.
 
     Raises
     ------
     InputError
-        If the service that made it stopped at its row limit, or says that something went wrong.
+        If the service that made it stopped at its row limit, or says that something went wrong, or a
+        column of ids has empty cells.
     """
     for resource in votable.resources:
         for info in resource.infos:
@@ -253,11 +264,11 @@ def votable_columns(where: Path | str, votable: Any) -> Table:
                 msg = f"{where} holds no table but the service's error: {told}"
                 raise InputError(msg)
     array = votable.get_first_table().array
-    return {n: _votable_column(array[n]) for n in array.dtype.names}
+    return {n: _votable_column(where, n, array[n]) for n in pick(tuple(array.dtype.names or ()))}
 
 
-def _votable_column(values: Any) -> np.ndarray:
+def _votable_column(where: Path | str, name: str, values: Any) -> np.ndarray:
     filled, masked = np.ma.getdata(values), np.ma.getmaskarray(values)
     if filled.dtype.kind in "SUO":
         return np.array(["" if m else str(v) for v, m in zip(filled, masked, strict=True)], object)
-    return np.where(masked, np.nan, filled.astype(float)) if masked.any() else np.asarray(filled)
+    return _with_gaps(where, name, np.asarray(filled), masked)
