@@ -53,7 +53,7 @@ class RemotePlane:
                     ) as stream,
                     fits.open(stream, lazy_load_hdus=True) as hdus,
                 ):
-                    self._take(file, hdus)
+                    self._take(file, hdus, file.size or getattr(stream, "size", None))
         except InputError:
             raise
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class RemotePlane:
             msg = f"{file} can't be read as a FITS file ({short(e)}); check the address, or use --fetch copy"
             raise InputError(msg) from e
 
-    def _take(self, file: RemoteFile, hdus: Any) -> None:
+    def _take(self, file: RemoteFile, hdus: Any, size: int | None) -> None:
         for hdu in hdus:
             if isinstance(hdu, fits.CompImageHDU):
                 msg = f"{file} is compressed, so it can't be read in pieces; use --fetch copy"
@@ -82,8 +82,8 @@ class RemotePlane:
         self._dtype = np.dtype(_BITPIX[header["BITPIX"]])
         self._start = int(hdu.fileinfo()["datLoc"])
         end = self._start + self._dtype.itemsize * self.shape[0] * self.shape[1]
-        if file.size is not None and file.size < end:
-            msg = f"{file} is truncated: its header promises {end} bytes, the file has {file.size}"
+        if size is not None and size < end:
+            msg = f"{file} is truncated: its header promises {end} bytes, the file has {size}"
             raise InputError(msg)
 
     def pixels(self) -> Any:

@@ -150,8 +150,12 @@ def _sized(file: RemoteFile) -> RemoteFile:
 
 
 def _held(file: RemoteFile, cache: Path) -> Path | None:
+    """The copy of a file, if there is a whole one; a web server's list of files has no sizes."""
     here = cache / file.place
-    return here if file.size is not None and here.exists() and here.stat().st_size == file.size else None
+    if not here.exists():
+        return None
+    size = file.size if file.size is not None else _sized(file).size
+    return here if here.stat().st_size == size else None
 
 
 def _catalogues(source: str, tile: int, options: Mapping[str, Any] | None) -> list[RemoteFile]:
