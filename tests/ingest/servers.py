@@ -1,8 +1,10 @@
-"""Servers on loopback that speak as the real ones do: object storage (S3) and plain HTTP."""
+"""Servers on loopback that speak as the real ones do: object storage (S3), plain HTTP, Hugging Face's hub."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,12 +124,62 @@ class _Web(_Handler):
     do_HEAD = do_GET  # noqa: N815  (the name that http.server calls)
 
 
+class _Hub(_Handler):
+    """Data sets as huggingface.co serves them: folders ``<owner>/<name>`` of ``server.root``."""
+
+    def do_GET(self) -> None:
+        url = unquote(urlparse(self.path).path)
+        if m := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", url):
+            path = self.server.root / m[1] / m[3]
+            self.send_file(path) if path.is_file() else self.missing("EntryNotFound")
+        elif m := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/revision/[^/]+)?", url):
+            if not (self.server.root / m[1]).is_dir():
+                self.missing("RepoNotFound")
+                return
+            files = [{"rfilename": e["path"]} for e in self.entries(m[1], "", True) if e["type"] == "file"]
+            info = {"id": m[1], "sha": self.sha, "private": False, "tags": [], "siblings": files}
+            self.json(info | {"downloads": 0, "likes": 0})
+        elif m := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/[^/]+/?(.*)", url):
+            deep = "recursive=true" in self.path.lower()
+            listed = self.entries(m[1], m[2], deep)
+            self.json(listed) if listed else self.missing("EntryNotFound")
+        else:
+            self.missing("EntryNotFound")
+
+    do_HEAD = do_GET  # noqa: N815  (the name that http.server calls)
+    sha = "0123456789abcdef0123456789abcdef01234567"
+
+    def do_POST(self) -> None:
+        """Which of some paths there are."""
+        asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        m = re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/paths-info/[^/]+", unquote(self.path))
+        self.json([e for e in self.entries(m[1], "", True) if e["path"] in asked.get("paths", [])])
+
+    def entries(self, repo: str, under: str, deep: bool) -> list[dict[str, object]]:
+        root = self.server.root / repo
+        found = (root / under).rglob("*") if deep else (root / under).glob("*")
+        return [
+            {"type": "file" if p.is_file() else "directory", "path": p.relative_to(root).as_posix()}
+            | {"oid": self.sha, "size": p.stat().st_size if p.is_file() else 0}
+            for p in sorted(found)
+        ]
+
+    def json(self, what: object) -> None:
+        self.send(200, json.dumps(what).encode(), "application/json")
+
+    def send(self, code: int, body: bytes, kind: str = "application/xml", **headers: str) -> None:
+        super().send(code, body, kind, **headers, X_Repo_Commit=self.sha)
+
+    def missing(self, code: str) -> None:
+        self.send(404, b"{}", "application/json", X_Error_Code=code)
+
+
 @contextmanager
 def serving(kind: str, root: Path, bucket: str = "") -> Iterator[ThreadingHTTPServer]:
-    """A server of `root`, ``s3`` (one bucket) or ``http``; it has ``url``, ``log``, and ``cut``: files that
-    break off.
+    """A server of `root`, ``s3`` (one bucket), ``http`` or ``hub``; it has ``url``, ``log``, and ``cut``:
+    files that break off.
     """
-    server = ThreadingHTTPServer(("127.0.0.1", 0), {"s3": _S3, "http": _Web}[kind])
+    server = ThreadingHTTPServer(("127.0.0.1", 0), {"s3": _S3, "http": _Web, "hub": _Hub}[kind])
     server.root, server.bucket, server.log, server.cut = root, bucket, [], set()
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
