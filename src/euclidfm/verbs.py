@@ -120,7 +120,11 @@ def _validate(args: Namespace) -> None:
 def _add_ingest(parser: _Parser) -> None:
     from euclidfm.ingest import IngestConfig
 
-    parser.add_argument("source", type=str, help="sky folder, folder of cutouts, or photometric table")
+    parser.add_argument(
+        "source",
+        type=str,
+        help="sky folder or URL, irsa, folder of cutouts, photometric table, or hf://datasets/<owner>/<name>",
+    )
     parser.add_argument("--out", type=str, required=True, help="folder of the store")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace an existing store")
     parser.add_class_arguments(IngestConfig, as_group=False, skip={"source"})
@@ -377,11 +381,14 @@ example: euclidfm validate sky/ --out validation/""",
     "ingest": _Verb(
         """Read telescope files into a store.
 
-Input: a folder of MER mosaics and catalogues, a folder of multi-extension cutouts (VIS, NIR_Y, ...), or a
-photometric table with a recipe. Output: a store, one row a galaxy, with cutouts, masks, noise, SED and
+Input: a folder of MER mosaics and catalogues or its URL, IRSA's services with a list of positions, a folder
+of multi-extension cutouts (VIS, NIR_Y, ...), a photometric table with a recipe, or a Hugging Face data set
+with a recipe. Output: a store, one row a galaxy, with cutouts, masks, noise, SED and
 labels; objects that can't be used go to quarantine.parquet with the reason.
 
 example: euclidfm ingest sky/ --out store/ --size 64
+example: euclidfm ingest s3://nasa-irsa-euclid-q1/q1 --tiles '[102018211]' --out store/
+example: euclidfm ingest irsa --coordinates list.csv --out store/
 example: euclidfm ingest zcosmos.csv --recipe zcosmos --out store/""",
         _add_ingest,
         _ingest,

@@ -113,6 +113,17 @@ def test_in_the_bucket_only_what_is_needed_is_read(archive, expected, tmp_path):
     assert not list(tmp_path.rglob("*.fits"))  # the mosaics were read in pieces
 
 
+def test_photometry_alone_from_the_bucket_reads_the_partitions_of_the_tile(archive, expected, tmp_path):
+    with serving("s3", archive, BUCKET) as server:
+        options = {"client_kwargs": {"endpoint_url": server.url}, "use_listings_cache": False}
+        places = f"s3://{BUCKET}/contributed/q1/merged_objects/hats"
+        there = {"source": f"s3://{BUCKET}/q1", "catalogue": places, "storage_options": options}
+        ingest(IngestConfig(**there, **COMMON, tiles=(FIRST,), bands=()), tmp_path / "store")
+        log = [unquote(line) for line in server.log if line.startswith("GET")]
+    assert_same(by_id(tmp_path / "store"), expected.take(expected.tile == FIRST), bands=())
+    assert len({line.split("Npix=")[1].split("/")[0] for line in log if ".parquet" in line}) == 1
+
+
 def test_a_survey_is_not_read_by_accident(archive, hats, tmp_path):
     cfg = IngestConfig(source=str(archive / "q1"), catalogue=str(hats), **COMMON)
     with pytest.raises(InputError, match="is a survey: say which part"):

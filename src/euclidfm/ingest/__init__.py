@@ -1,8 +1,9 @@
-"""Ingest: from sky files, cutouts or photometric tables to a store.
+"""Ingest: from sky files, archives, cutouts, photometric tables or data sets to a store.
 
 `IngestConfig` says what and how, `ingest` does it. The reading path: `sources` (what is this?),
-then `sky` (`catalogue`, `selection`, `sed`, `spectroscopy`, `mosaics`, `cutouts`), `stacks` or
-`photometry`; `workspace` makes it resumable; `run` puts it together.
+then `sky` (`gather` with `remote`, `hats` and `irsa`; `catalogue`, `selection`, `sed`,
+`spectroscopy`, `mosaics`, `cutouts`), `stacks`, `photometry` or `hub`; `workspace` makes it
+resumable; `run` puts it together.
 """
 
 from euclidfm.ingest.config import IngestConfig

@@ -6,7 +6,7 @@ URLs) and its catalogue rows (in files of its own, or already read).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +23,10 @@ from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import Selection
 from euclidfm.ingest.tables import Table
 from euclidfm.ingest.tiles import BandFiles, TileFiles, find_mosaics, find_tiles
-from euclidfm.ingest.urls import is_remote
+from euclidfm.ingest.urls import RemoteFile, is_remote
 from euclidfm.progress import Progress, bar, silent
 
-__all__ = ["Gathered", "SkyTile", "fetching", "gather"]
+__all__ = ["Gathered", "SkyTile", "at_hand", "gather"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def gather(cfg: IngestConfig, selection: Selection, quarantine: Quarantine, quie
     from euclidfm.ingest.remote import mirror, remote_bands
 
     cache, options = Path(cfg.cache or "sky"), cfg.storage_options
-    with fetching(quiet) as progress:
+    with _fetching(quiet) as progress:
         mirror(cfg.source, cache, cfg.tiles, (), options, progress)
     tiles = [
         SkyTile(replace(t, bands=remote_bands(cfg.source, t.tile, cfg.bands, cache, options)))
@@ -85,8 +85,31 @@ def gather(cfg: IngestConfig, selection: Selection, quarantine: Quarantine, quie
     return Gathered(tiles, cache, targets)
 
 
+def at_hand(
+    cfg: IngestConfig, files: Sequence[TileFiles], objects: Sequence[int], quiet: bool = True
+) -> list[TileFiles]:
+    """The tiles with their remote mosaics copied where many objects are wanted.
+
+    Parameters
+    ----------
+    cfg : IngestConfig
+    files : sequence of TileFiles
+    objects : sequence of int
+        Selected objects of each tile.
+    quiet : bool
+        Draw no progress bars.
+    """
+    if not any(isinstance(b.image, RemoteFile) for f in files for b in f.bands.values()):
+        return list(files)
+    from euclidfm.ingest.remote import choose
+
+    cache = Path(cfg.cache or "sky")
+    with _fetching(quiet) as progress:
+        return [choose(f, n, cache, cfg.fetch, progress) for f, n in zip(files, objects, strict=True)]
+
+
 @contextmanager
-def fetching(quiet: bool, unit: str = "MB") -> Iterator[Progress]:
+def _fetching(quiet: bool, unit: str = "MB") -> Iterator[Progress]:
     """A progress bar of what is fetched, or none."""
     with nullcontext(silent) if quiet else bar("fetch", unit) as progress:
         yield progress
@@ -110,7 +133,7 @@ def _from_services(
     if targets is None:
         msg = "the source irsa needs a list of positions: --coordinates list.csv with columns ra and dec"
         raise InputError(msg)
-    with fetching(quiet, "positions") as progress:
+    with _fetching(quiet, "positions") as progress:
         rows = catalogue_near(cfg.irsa, targets, *catalogue_columns(cfg, selection.columns), progress)
     ra, dec = rows["right_ascension"], rows["declination"]
     if not len(ra):
@@ -119,7 +142,7 @@ def _from_services(
         raise InputError(msg)
     if not cfg.bands:
         return [SkyTile(TileFiles(tile=-1, catalogue=cfg.irsa.tap), rows)]
-    with fetching(quiet, "positions") as progress:
+    with _fetching(quiet, "positions") as progress:
         found = mosaics_near(cfg.irsa, ra, dec, cfg.bands, cfg.storage_options, progress)
     if not found:
         msg = f"{cfg.irsa.sia} lists no mosaic of {', '.join(cfg.bands)} at the positions of {targets.path}"
@@ -170,8 +193,9 @@ def _from_merged(cfg: IngestConfig, selection: Selection, targets: Targets | Non
         raise InputError(msg)
     out = []
     for n, rows in parts.items():
-        files = TileFiles(tile=n, catalogue=hats.root, bands=_bands(cfg, n))
-        centre, radius = _footprint(files)
+        bands = _bands(cfg, n)
+        files = TileFiles(tile=n, catalogue=hats.root, bands=bands if cfg.bands else {})
+        centre, radius = _footprint(bands)
         if targets is None:
             around = None if centre is None else hats.covering(*centre, radius)
             rows = hats.read(*columns, partitions=around, tiles=(n,))
@@ -197,16 +221,18 @@ def _near(rows: Table, targets: Targets) -> Table:
 
 
 def _bands(cfg: IngestConfig, tile: int) -> dict[str, BandFiles]:
+    """Mosaics of a tile; of one band if no images are wanted, since its header says where the tile is."""
     if not is_remote(cfg.source):
         return find_mosaics(Path(cfg.source), tile)
     from euclidfm.ingest.remote import remote_bands
 
-    return remote_bands(cfg.source, tile, cfg.bands, Path(cfg.cache or "sky"), cfg.storage_options)
+    wanted = cfg.bands or ("VIS",)
+    return remote_bands(cfg.source, tile, wanted, Path(cfg.cache or "sky"), cfg.storage_options)
 
 
-def _footprint(files: TileFiles) -> tuple[tuple[np.ndarray, np.ndarray] | None, float]:
+def _footprint(bands: dict[str, BandFiles]) -> tuple[tuple[np.ndarray, np.ndarray] | None, float]:
     """Centre (degrees) of a tile and the distance to its corners (arcsec), by a mosaic's header."""
-    for band in files.bands.values():
+    for band in bands.values():
         plane = open_plane(band.image)
         wcs = read_wcs(band.image, plane.header)
         ny, nx = plane.shape

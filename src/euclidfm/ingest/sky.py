@@ -15,13 +15,12 @@ from euclidfm.ingest.catalogue import TileObjects, read_tile, whole_sky
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.coordinates import keep_near, keep_nearest
 from euclidfm.ingest.cutouts import Scratch, blocks, corners, cut_band, sky_order
-from euclidfm.ingest.gather import fetching, gather
+from euclidfm.ingest.gather import at_hand, gather
 from euclidfm.ingest.labels import FLAGS
 from euclidfm.ingest.mosaics import BandMosaic, check_same_grid, open_band
 from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.regrid import needs_reproject
-from euclidfm.ingest.remote import choose
 from euclidfm.ingest.selection import Funnel, Selection
 from euclidfm.ingest.tables import Table
 from euclidfm.ingest.tiles import TileFiles
@@ -77,7 +76,7 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
             "selection"
         )
         raise InputError(msg)
-    files = _at_hand(cfg, files, objects, quiet)
+    files = at_hand(cfg, files, [len(o) for o in objects], quiet)
     info = StoreInfo(
         image_bands=cfg.bands,
         image_size=cfg.size,
@@ -104,19 +103,6 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
         report=report,
         files=[str(p) for p in (*read, *_catalogues(files))],
     )
-
-
-def _at_hand(
-    cfg: IngestConfig, files: list[TileFiles], objects: list[TileObjects], quiet: bool
-) -> list[TileFiles]:
-    """The tiles with their remote mosaics copied where many objects are wanted."""
-    if not any(isinstance(b.image, RemoteFile) for f in files for b in f.bands.values()):
-        return files
-    with fetching(quiet) as progress:
-        return [
-            choose(f, len(o), Path(cfg.cache or "sky"), cfg.fetch, progress)
-            for f, o in zip(files, objects, strict=True)
-        ]
 
 
 def _catalogues(files: list[TileFiles]) -> list[Path]:
