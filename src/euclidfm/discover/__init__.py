@@ -8,6 +8,7 @@ from euclidfm.discover.outliers import outlier_scores
 from euclidfm.discover.projection import project_map, project_pca
 from euclidfm.discover.quality import image_quality, store_quality
 from euclidfm.discover.search import SimilarityIndex, neighbours
+from euclidfm.discover.surprise import surprise_scores
 
 __all__ = [
     "ActiveConfig",
@@ -29,4 +30,5 @@ __all__ = [
     "similarity_purity",
     "simulate_user",
     "store_quality",
+    "surprise_scores",
 ]
