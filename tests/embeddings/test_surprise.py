@@ -79,7 +79,7 @@ def test_the_table_and_its_scores(trained, tmp_path):
     scores = surprise_scores(table)
     vis = np.array(table["surprise_VIS"].to_pylist())
     np.testing.assert_allclose(scores["surprise_VIS"], np.sort(vis, axis=1)[:, -2:].mean(axis=1), rtol=1e-5)
-    assert 0 <= scores["surprise"].min() and scores["surprise"].max() <= 1
+    assert scores["surprise"].min() >= 0 and scores["surprise"].max() <= 1
     again = surprise_table(model, store, split="test", batch=50, draws=2)
     assert again.equals(table)
     only = surprise_table(model, store, modalities=("SED",), split="test", draws=1)

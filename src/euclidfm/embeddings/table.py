@@ -72,7 +72,7 @@ class EmbeddingTable:
         )
 
     def updated(self, newer: EmbeddingTable) -> EmbeddingTable:
-        """This catalogue with the galaxies of another: new ones added, known ones replaced in place.
+        """The catalogue with the galaxies of another: new ones added, known ones replaced in place.
 
         A galaxy is known by its release (if the catalogues tell it) and object_id.
 
