@@ -112,8 +112,10 @@ class ApproximateIndex:
         units = np.ascontiguousarray(units, np.float32)
         if self._live is not None:
             where = self._live if where is None else where & self._live
+        if where is None and len(self.ids) <= 4 * k:  # a graph does not reach everything
+            where = np.ones(len(self.ids), bool)
         chosen = None if where is None else np.flatnonzero(where)
-        if chosen is not None and len(chosen) <= _SCAN:
+        if chosen is not None and len(chosen) <= max(_SCAN, 4 * k):
             similarity, rows = self._scan(units, k, chosen)
         else:
             similarity, rows = _query(self._index, units, k, self._effort, chosen)
