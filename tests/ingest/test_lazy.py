@@ -72,6 +72,7 @@ def test_many_objects_are_worth_a_copy(tmp_path):
         assert len(list((tmp_path / "store-sky").rglob("*MOSAIC*"))) == 3
 
 
+@pytest.mark.slow
 def test_several_processes_read_pieces(sky, tmp_path):
     write_sky(sky.path, tile=sky.tile + 1, centre=(57.1, -50.0), spectra=False)
     with serving("http", sky.path) as server:
