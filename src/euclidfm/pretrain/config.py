@@ -23,6 +23,9 @@ class PretrainConfig:
     """Galaxies a step, over all processes."""
     accumulate: int = 1
     """Parts in which a process works through its share of a batch, one after the other, to save memory."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under ``torchrun``: whole weights on each process, or (``fsdp``) a share of weights, gradients and
+    moments, for models that are too large for one device."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """AdamW for all (Loshchilov & Hutter 2019), or Muon for the blocks' matrices (Jordan et al. 2024)."""
     lr: float = 1e-3
