@@ -139,17 +139,23 @@ class _Filling:
         for m, span in self.layout.spans.items():  # what is read of wanted tokens comes as they are made
             content[:, span] = content[:, span].masked_fill(self.wanted[m][..., None], 0.0)
         x = model.inputs(content, self.tokens, self.layout)
+        turn = model.turns(self.tokens, self.layout)
+
+        def turn_of(positions: slice) -> Tensor | None:
+            return None if turn is None else turn[:, positions]
+
         seen = None
         if model.config.attention == "prefix":
             seen = torch.ones(len(x), 1, self.first, self.first, dtype=torch.bool, device=x.device)
-        state = model.transformer(x[:, : self.first], seen, cache)[:, -1]
+        before = slice(0, self.first)
+        state = model.transformer(x[:, before], seen, cache, turn_of(before))[:, -1]
         for p in range(self.first, self.length):
             read = x[:, p]
             for m, rows, i in self._at(p):
                 self._fill(m, rows, i, model.predict[m](state[rows]))
                 read = read.index_add(0, rows, model.read[m](self.tokens[m].features[rows, i]))
             if p + 1 < self.length:
-                state = model.transformer(read[:, None], None, cache)[:, 0]
+                state = model.transformer(read[:, None], None, cache, turn_of(slice(p, p + 1)))[:, 0]
 
     def run_plainly(self) -> None:
         """Read the whole chain again for each position."""

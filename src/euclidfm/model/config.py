@@ -118,8 +118,12 @@ class ModelConfig:
         if self.predict == "masked" and self.attention == "prefix":
             msg = "a masked model reads in both directions always: leave attention at causal"
             raise InputError(msg)
-        if self.vectors and self.tokens.places == "fourier" and any(v.coordinates != 3 for v in self.vectors):
-            msg = "Fourier places need 3 coordinates of a vector modality; set places: learned for others"
+        if self.tokens.places != "learned" and any(v.coordinates != 3 for v in self.vectors):
+            msg = "Fourier and rotary places need 3 coordinates of a vector modality; set places: learned"
+            raise InputError(msg)
+        head = self.width // self.heads
+        if self.tokens.places == "rotary" and (head % 2 or head < 6):
+            msg = f"rotary places need heads of an even width of at least 6, got {head}: take fewer heads"
             raise InputError(msg)
         if len(set(self.modalities)) != len(self.modalities):
             msg = f"modality names must differ, got {', '.join(self.modalities)}"

@@ -144,11 +144,11 @@ class FoundationModel(Network):
         if both_ways is None:
             both_ways = self.masked or self.config.attention == "prefix"
         seen = layout.both_ways(layout.lengths) if both_ways else None
-        x = self.inputs(self.content(tokens), tokens, layout)
+        x, turn = self.inputs(self.content(tokens), tokens, layout), self.turns(tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
         out = {}
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
-            x = block(x, seen)
+            x = block(x, seen, turn=turn)
             if number in layers:
                 by_slot = x.float().gather(1, at)
                 out[number] = {

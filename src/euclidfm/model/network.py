@@ -19,7 +19,7 @@ from euclidfm.model.chain import Chain, chain
 from euclidfm.model.config import ModelConfig
 from euclidfm.model.heads import predictor, reader
 from euclidfm.model.objective import Tails
-from euclidfm.model.place import LearnedPlace, Place
+from euclidfm.model.place import Kind, LearnedPlace, Place, Rotary
 from euclidfm.model.tokens import Tokens, token_sizes
 from euclidfm.model.transformer import Transformer
 
@@ -51,7 +51,8 @@ class Network(nn.Module):
         self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02) if how.begin else None
         self.end = nn.Parameter(torch.randn(d) * 0.02) if tell_next else None
         self.here = self._place()
-        self.next = self._place() if tell_next else None
+        self.next = self._place(coming=True) if tell_next else None
+        self.rotary = Rotary(d // config.heads, how.begin) if how.places == "rotary" else None
         self.hidden = nn.Parameter(torch.randn(d) * 0.02) if self.masked else None
         self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio, config.blocks)
         if config.objective == "likelihood":
@@ -60,10 +61,12 @@ class Network(nn.Module):
             self.tails = nn.ModuleDict({n: Tails(sizes[n][1], bands.get(n, 1), config.dof) for n in names})
         self.register_buffer("typical", torch.zeros(config.depth, len(names), d))
 
-    def _place(self) -> nn.Module:
+    def _place(self, coming: bool = False) -> nn.Module:
         c = self.config
         if c.tokens.places == "learned":
             return LearnedPlace(c.modalities, c.vectors, c.width, c.tokens)
+        if c.tokens.places == "rotary" and not coming:
+            return Kind(len(c.modalities), c.width, begin=c.tokens.begin)
         return Place(len(c.modalities), c.width, begin=c.tokens.begin)
 
     @property
@@ -109,6 +112,13 @@ class Network(nn.Module):
         # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
         return x + F.embedding(torch.where(has_next, after, len(here)), places)
 
+    def turns(self, tokens: Tokens, layout: Chain) -> Tensor | None:
+        """Rotations of each position, (B, T, 2, D/2H), of a model with rotary places."""
+        if self.rotary is None:
+            return None
+        turn: Tensor = self.rotary({n: t.coords for n, t in tokens.items()}, layout.slots)
+        return turn
+
     def forward(
         self,
         tokens: Tokens,
@@ -140,7 +150,8 @@ class Network(nn.Module):
         if self.masked:
             prefix = layout.lengths
         seen = None if prefix is None else layout.both_ways(prefix)
-        hidden_states = self.transformer(self.inputs(self.content(tokens, hidden), tokens, layout), seen)
+        x = self.inputs(self.content(tokens, hidden), tokens, layout)
+        hidden_states = self.transformer(x, seen, turn=self.turns(tokens, layout))
         where = layout.positions if self.masked else layout.positions - 1
         where = where.clamp(0, hidden_states.shape[1] - 1)
         out = {}

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from euclidfm.model.options import BlockConfig
 
-__all__ = ["Block", "Cache", "Transformer", "causal_attention"]
+__all__ = ["Block", "Cache", "Transformer", "causal_attention", "rotate"]
 
 _SHORT = 256
 
@@ -28,6 +28,18 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     future = torch.full((t, t), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + future
     return torch.matmul(scores.softmax(dim=-1), v)
+
+
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Rotate pairs of numbers of each head, (..., H, D/H), by the angles of a place.
+
+    The pairs are i and i + D/2H; `turn` (..., 2, D/2H) holds the cosines, then the sines (rotary positions,
+    Su et al. 2021, arXiv:2104.09864). The product of a query and a key then depends on where they are only
+    by the difference of their angles.
+    """
+    cos, sin = turn[..., None, 0, :], turn[..., None, 1, :]
+    a, b = x.float().chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class Cache:
@@ -63,16 +75,25 @@ class Block(nn.Module):
         self.up = nn.Linear(width, gates * hidden, bias=config.bias)
         self.down = nn.Linear(hidden, width, bias=config.bias)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        seen: Tensor | None = None,
+        cache: Cache | None = None,
+        turn: Tensor | None = None,
+    ) -> Tensor:
         """(B, T, D) to (B, T, D); causal, or as `seen` (B, 1, T, T) says.
 
         With a cache, x holds the positions after those that the cache has; several at once only at
-        the start.
+        the start. With `turn` (B, T, 2, D/2H) queries and keys are rotated by their places.
         """
         b, t, d = x.shape
         qkv = self.qkv(self.norm_attention(x)).view(b, t, 3, self.heads, d // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
-        q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
+        q, k, v = qkv.unbind(2)  # (B, T, H, D/H) each
+        q, k = self.norm_q(q), self.norm_k(k)
+        if turn is not None:
+            q, k = rotate(q, turn), rotate(k, turn)
+        q, k, v = (a.to(v.dtype).transpose(1, 2) for a in (q, k, v))
         if cache is not None:
             k, v = cache.extend(self, k, v)
         if seen is not None:
@@ -107,10 +128,16 @@ class Transformer(nn.Module):
             for layer in (block.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        seen: Tensor | None = None,
+        cache: Cache | None = None,
+        turn: Tensor | None = None,
+    ) -> Tensor:
         """(B, T, D) to (B, T, D)."""
         for block in self.blocks:
-            x = block(x, seen, cache)
+            x = block(x, seen, cache, turn)
         return self.norm(x)
 
 
