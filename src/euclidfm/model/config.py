@@ -10,12 +10,16 @@ import numpy as np
 
 from euclidfm.errors import InputError
 from euclidfm.model.options import BlockConfig, ImageModality, TokenConfig, VectorModality
+from euclidfm.model.scalars import fit_scalars
 from euclidfm.store import GalaxyStore
 
-__all__ = ["SED", "SIZES", "ImageModality", "ModelConfig", "fit_scaling"]
+__all__ = ["SCALARS", "SED", "SIZES", "ImageModality", "ModelConfig", "fit_scaling"]
 
 SED = "SED"
 """Name of the photometry modality: one token a band."""
+
+SCALARS = "SCALARS"
+"""Name of the modality of scalar columns: one token a column."""
 
 SIZES: dict[str, dict[str, int]] = {
     "1M": {"width": 128, "depth": 5, "heads": 4},
@@ -45,11 +49,13 @@ class ModelConfig:
     )
     """Image modalities, in the order of the chain."""
     sed: bool = True
-    """Whether the chain ends with SED tokens."""
+    """Whether the chain has SED tokens, after the images."""
+    scalars: tuple[str, ...] = ()
+    """Columns of the store (a size, an ellipticity, E(B-V)) that are tokens too, one each, after the SED."""
     vectors: tuple[VectorModality, ...] = ()
     """Modalities whose tokens the caller makes; a store holds none."""
     order: tuple[str, ...] = ()
-    """Modalities in the default order of the chain; default images, SED, others."""
+    """Modalities in the default order of the chain; default images, SED, scalars, others."""
     crop: int = 64
     """Side in pixels of the central part of the cutouts that the model sees."""
     pixel_arcsec: float = 0.1
@@ -95,9 +101,13 @@ class ModelConfig:
     """Fitted: mean asinh flux over all bands."""
     sed_spread: float = 1.0
     """Fitted: standard deviation of the asinh flux over all bands."""
+    scalar_center: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: mean of each scalar."""
+    scalar_spread: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: standard deviation of each scalar."""
 
     def __post_init__(self) -> None:
-        if not self.images and not self.sed and not self.vectors:
+        if not self.images and not self.sed and not self.vectors and not self.scalars:
             msg = "a model needs at least one modality: give image modalities or sed: true"
             raise InputError(msg)
         if self.width % self.heads:
@@ -107,10 +117,12 @@ class ModelConfig:
             if self.crop % m.patch:
                 msg = f"crop {self.crop} px must be a multiple of the {m.name} patch of {m.patch} px"
                 raise InputError(msg)
-        names = [*(m.name for m in self.images), *((SED,) if self.sed else ())]
-        names += [v.name for v in self.vectors]
+        names = list(self._plain_order)
         if self.order and sorted(self.order) != sorted(names):
             msg = f"order ({', '.join(self.order)}) must name each modality once: {', '.join(names)}"
+            raise InputError(msg)
+        if len(set(self.scalars)) != len(self.scalars):
+            msg = f"each scalar can be named once, got {', '.join(self.scalars)}"
             raise InputError(msg)
         if self.dof and self.dof < 2:
             msg = f"dof {self.dof} must be at least 2, or 0 for a learned one"
@@ -132,12 +144,16 @@ class ModelConfig:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities in the default order of the chain."""
-        plain = (
+        return self.order or self._plain_order
+
+    @property
+    def _plain_order(self) -> tuple[str, ...]:
+        return (
             *(m.name for m in self.images),
             *((SED,) if self.sed else ()),
+            *((SCALARS,) if self.scalars else ()),
             *(v.name for v in self.vectors),
         )
-        return self.order or plain
 
     @property
     def image_bands(self) -> tuple[str, ...]:
@@ -168,7 +184,7 @@ class ModelConfig:
             raise InputError(msg)
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
         d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
-        d["order"] = tuple(d.get("order", ()))
+        d["order"], d["scalars"] = tuple(d.get("order", ())), tuple(d.get("scalars", ()))
         d["blocks"] = BlockConfig(**d.get("blocks", {}))
         d["tokens"] = TokenConfig(**d.get("tokens", {}))
         return cls(**d)
@@ -192,12 +208,12 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
     Raises
     ------
     InputError
-        If the store has none of the model's modalities, or its cutouts are too small.
+        If the store has none of the model's modalities, lacks a scalar, or its cutouts are too small.
     """
     info = store.info
     images = tuple(m for m in config.images if any(b in info.image_bands for b in m.bands))
     sed = config.sed and bool(info.sed_bands)
-    if not images and not sed:
+    if not images and not sed and not config.scalars:
         have = ", ".join(info.image_bands) or "no images"
         msg = f"store {store.path} has {have} and no SED: none of the modalities {config.modalities}"
         raise InputError(msg)
@@ -208,6 +224,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         )
         raise InputError(msg)
     keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
+    keep |= {SCALARS} if config.scalars else set()
+    scalar_center, scalar_spread = fit_scalars(config.scalars, store, rows)
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in info.image_bands}
     noise = {b: _median(index, f"noise_{b}", 0.01) for b in sorted(bands)}
@@ -231,6 +249,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         sed_softening_ujy=softening,
         sed_center=center,
         sed_spread=max(spread, 1e-3),
+        scalar_center=scalar_center,
+        scalar_spread=scalar_spread,
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.model.chain import Chain, chain
-from euclidfm.model.config import ModelConfig
+from euclidfm.model.config import SCALARS, ModelConfig
 from euclidfm.model.heads import predictor, reader
 from euclidfm.model.objective import Tails
 from euclidfm.model.place import Kind, LearnedPlace, Place, Rotary
@@ -65,9 +65,10 @@ class Network(nn.Module):
         c = self.config
         if c.tokens.places == "learned":
             return LearnedPlace(c.modalities, c.vectors, c.width, c.tokens)
+        named = {SCALARS: len(c.scalars)} if c.scalars else {}
         if c.tokens.places == "rotary" and not coming:
-            return Kind(len(c.modalities), c.width, begin=c.tokens.begin)
-        return Place(len(c.modalities), c.width, begin=c.tokens.begin)
+            return Kind(len(c.modalities), c.width, begin=c.tokens.begin, named=named)
+        return Place(len(c.modalities), c.width, begin=c.tokens.begin, named=named)
 
     @property
     def device(self) -> torch.device:

@@ -6,6 +6,8 @@ then the tokens of each modality.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -21,11 +23,19 @@ class Place(nn.Module):
 
     wave: Tensor
 
-    def __init__(self, modalities: int, width: int, frequencies: int = 8, begin: bool = True) -> None:
+    def __init__(
+        self,
+        modalities: int,
+        width: int,
+        frequencies: int = 8,
+        begin: bool = True,
+        named: Mapping[str, int] | None = None,
+    ) -> None:
         super().__init__()
         self.begin = nn.Parameter(torch.randn(modalities, width) * 0.02) if begin else None
         self.modality = nn.Parameter(torch.randn(modalities, width) * 0.02)
         self.project = nn.Linear(6 * frequencies, width)
+        self.names = _names(named, width)
         # periods from 0.8 arcsec to 100 arcsec, and from 0.2 to 25 in ln(wavelength)
         octaves = 2.0 ** torch.arange(frequencies)
         scale = torch.tensor([0.8, 0.8, 0.2])
@@ -34,24 +44,35 @@ class Place(nn.Module):
     def forward(self, coords: dict[str, Tensor]) -> Tensor:
         """(S, D) from the (n, 3) coordinates of each modality."""
         parts: list[Tensor] = [] if self.begin is None else [self.begin[: len(coords)]]
-        for i, c in enumerate(coords.values()):
+        for i, (name, c) in enumerate(coords.items()):
             phase = (c[:, :, None] * self.wave).flatten(1)
-            parts.append(self.project(torch.cat([phase.sin(), phase.cos()], -1)) + self.modality[i])
+            place = self.project(torch.cat([phase.sin(), phase.cos()], -1)) + self.modality[i]
+            parts.append(place + self.names[name] if name in self.names else place)
         return torch.cat(parts)
+
+
+def _names(named: Mapping[str, int] | None, width: int) -> nn.ParameterDict:
+    """A vector for each token of modalities whose tokens have a name and no place (scalars)."""
+    return nn.ParameterDict({m: nn.Parameter(torch.randn(n, width) * 0.02) for m, n in (named or {}).items()})
 
 
 class Kind(nn.Module):
     """A vector for each modality alone; where a token is the attention is told (`Rotary`)."""
 
-    def __init__(self, modalities: int, width: int, begin: bool = True) -> None:
+    def __init__(
+        self, modalities: int, width: int, begin: bool = True, named: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
         self.begin = nn.Parameter(torch.randn(modalities, width) * 0.02) if begin else None
         self.modality = nn.Parameter(torch.randn(modalities, width) * 0.02)
+        self.names = _names(named, width)
 
     def forward(self, coords: dict[str, Tensor]) -> Tensor:
         """(S, D) from the (n, 3) coordinates of each modality."""
         parts: list[Tensor] = [] if self.begin is None else [self.begin[: len(coords)]]
-        parts += [self.modality[i].expand(len(c), -1) for i, c in enumerate(coords.values())]
+        for i, (name, c) in enumerate(coords.items()):
+            kind = self.modality[i].expand(len(c), -1)
+            parts.append(kind + self.names[name] if name in self.names else kind)
         return torch.cat(parts)
 
 

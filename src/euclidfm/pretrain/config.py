@@ -49,7 +49,7 @@ class PretrainConfig:
     drop_modality: float = 0.15
     """Chance that a modality is withheld from a galaxy."""
     drop_band: float = 0.1
-    """Chance that an SED band is withheld from a galaxy."""
+    """Chance that an SED band, or a scalar, is withheld from a galaxy."""
     turn: bool = True
     """Turn and mirror images at random."""
     shuffle_patches: float = 0.0

@@ -110,7 +110,13 @@ def _pretrain(
     while step < config.steps:
         galaxies = next(batches)
         chances = draw(
-            config.seed, step, config.batch, len(scaled.modalities), len(waves), slots(scaled, len(waves))
+            config.seed,
+            step,
+            config.batch,
+            len(scaled.modalities),
+            len(waves),
+            slots(scaled, len(waves)),
+            len(scaled.scalars),
         )
         chances = chances.share(world.rank, world.size, len(galaxies))
         tokens = tokenize(scaled, galaxies, waves, chances.turn.numpy() if config.turn else None)

@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens
-from euclidfm.model.config import SED
+from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.tokens import take
 from euclidfm.pretrain.augment import Chances, hide, prefixes, ranks
 from euclidfm.pretrain.config import PretrainConfig
@@ -96,6 +96,7 @@ def _slices(size: int, parts: int) -> Iterator[tuple[slice, bool]]:
 def slots(model: ModelConfig, bands: int) -> int:
     """Tokens of a galaxy that has everything."""
     sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images} | {SED: bands}
+    sizes[SCALARS] = len(model.scalars)
     return sum(sizes.get(name, 0) for name in model.modalities)
 
 

@@ -43,7 +43,8 @@ def generation_sheet(
             columns.append(("measured", measured, b))
         columns.append(("generated", made, b))
     sed = bool(made.sed_bands)
-    widths = [1.0] * len(columns) + [2.6] * sed
+    scalars = [c for c in made.columns if f"{c}_err" in made.columns]
+    widths = [1.0] * len(columns) + [2.6] * sed + [3.0] * bool(scalars)
     n = len(made)
     width, height = inches * sum(widths) + 0.6, n * inches + 0.85
     fig = Figure(figsize=(width, height))
@@ -60,6 +61,8 @@ def generation_sheet(
             _stamp(axis, galaxies, measured, band, i)
         if sed:
             _sed(fig.add_subplot(grid[i, len(columns)]), measured, made, i, last=i == n - 1)
+        if scalars:
+            _scalars(fig.add_subplot(grid[i, len(columns) + sed]), measured, made, i, scalars)
     fig.savefig(out_png, dpi=150, facecolor="white")
 
 
@@ -76,6 +79,18 @@ def _stamp(axis: Any, galaxies: Galaxies, measured: Galaxies, band: str, row: in
         axis.text(0.5, 0.5, f"no {band}", transform=axis.transAxes, fontsize=6, ha="center")
     else:
         axis.imshow(picture, origin="lower", interpolation="nearest")
+
+
+def _scalars(axis: Any, measured: Galaxies, made: Galaxies, row: int, names: list[str]) -> None:
+    axis.set_axis_off()
+    if row == 0:
+        axis.set_title("generated (measured)", fontsize=7)
+    lines = []
+    for name in names:
+        value, error = made.columns[name][row], made.columns[f"{name}_err"][row]
+        was = measured.columns[name][row] if name in measured.columns else np.nan
+        lines.append(f"{name} {value:.3g}{f' ± {error:.2g}' if np.isfinite(error) else ''} ({was:.3g})")
+    axis.text(0.3, 0.5, "\n".join(lines), transform=axis.transAxes, fontsize=5, va="center")
 
 
 def _sed(axis: Any, measured: Galaxies, made: Galaxies, row: int, last: bool) -> None:
