@@ -73,7 +73,11 @@ class ModelConfig:
     tokens: TokenConfig = field(default_factory=TokenConfig)
     """How tokens are ordered, read, placed and predicted."""
     objective: Literal["huber", "likelihood"] = "huber"
-    """Huber loss of predicted values, or a Student-t likelihood of them (gives a calibrated surprise)."""
+    """Huber loss of predicted values, or a likelihood of them (gives a calibrated surprise)."""
+    likelihood: Literal["student_t", "mixture"] = "student_t"
+    """Distribution of each value: a Student-t, or a mixture of them, which may have several peaks."""
+    components: int = 4
+    """Student-t distributions in a mixture."""
     dof: float = 0.0
     """Degrees of freedom of the likelihood, at least 2; 0: learned, one number for each band."""
     predict: Literal["next", "masked"] = "next"
@@ -124,6 +128,9 @@ class ModelConfig:
         if len(set(self.scalars)) != len(self.scalars):
             msg = f"each scalar can be named once, got {', '.join(self.scalars)}"
             raise InputError(msg)
+        if self.likelihood == "mixture" and (self.objective != "likelihood" or self.components < 2):
+            msg = "a mixture needs objective: likelihood and components of at least 2"
+            raise InputError(msg)
         if self.dof and self.dof < 2:
             msg = f"dof {self.dof} must be at least 2, or 0 for a learned one"
             raise InputError(msg)
@@ -154,6 +161,13 @@ class ModelConfig:
             *((SCALARS,) if self.scalars else ()),
             *(v.name for v in self.vectors),
         )
+
+    @property
+    def numbers(self) -> int:
+        """What the model says of each predicted value: 1, location and scale, or a mixture's."""
+        if self.objective != "likelihood":
+            return 1
+        return 3 * self.components if self.likelihood == "mixture" else 2
 
     @property
     def image_bands(self) -> tuple[str, ...]:

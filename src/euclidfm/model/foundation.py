@@ -19,6 +19,7 @@ from euclidfm.errors import InputError
 from euclidfm.files import read_json, write_json
 from euclidfm.model.chain import every
 from euclidfm.model.config import ModelConfig
+from euclidfm.model.mixture import Mixture, mixture
 from euclidfm.model.network import Network
 from euclidfm.model.objective import StudentT, split
 from euclidfm.model.tokens import Tokens
@@ -40,9 +41,14 @@ class FoundationModel(Network):
     >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
-    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT]:
+    def distribution(self, modality: str, raw: Tensor) -> StudentT | Mixture:
+        """What a predictor's numbers (B, n, 2 P or 3 P K) say of a modality's values."""
+        say = mixture if self.config.likelihood == "mixture" else split
+        return say(raw, self.tails[modality]())
+
+    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT | Mixture]:
         """What a model with the likelihood objective predicts for the measured values of tokens."""
-        return {m: split(p, self.tails[m]()).with_error(tokens[m].error) for m, p in predictions.items()}
+        return {m: self.distribution(m, p).with_error(tokens[m].error) for m, p in predictions.items()}
 
     def loss_sums(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, tuple[Tensor, Tensor]]:
         """Loss of each modality: the weighted sum over its values, and the sum of weights.

@@ -40,12 +40,11 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
         d, names, how = config.width, config.modalities, config.tokens
-        numbers = 2 if config.objective == "likelihood" else 1
         self.read = nn.ModuleDict()
         self.predict = nn.ModuleDict()
         for name, (features, values) in token_sizes(config).items():
             self.read[name] = reader(how.reader, features, d, how.bias)
-            self.predict[name] = predictor(how.predictor, d, numbers * values, how.bias)
+            self.predict[name] = predictor(how.predictor, d, config.numbers * values, how.bias)
         self.masked = config.predict == "masked"
         tell_next = how.tell_next and not self.masked
         self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02) if how.begin else None
@@ -145,7 +144,7 @@ class Network(nn.Module):
         dict of modality to (B, n, P) Tensor
             Prediction of each token, in the modality's own order; scaled units. Predictions of
             absent tokens, and of those that `asked` leaves out, are meaningless. With the likelihood
-            objective (B, n, 2 P): see `distributions`.
+            objective (B, n, 2 P), with mixtures (B, n, 3 P K): see `distributions`.
         """
         layout = self.layout(tokens, order, shuffle)
         if self.masked:

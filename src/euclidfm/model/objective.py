@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["StudentT", "Tails", "split"]
+__all__ = ["SMALLEST_SCALE", "StudentT", "Tails", "split"]
 
-_SMALLEST_SCALE = 1e-3
+SMALLEST_SCALE = 1e-3
+"""Smallest scale that a model can say, in scaled units."""
 _SMALLEST_DOF = 2.0
 
 
@@ -50,6 +51,10 @@ class StudentT:
         constant = torch.lgamma(half) - torch.lgamma(0.5 * self.dof) - 0.5 * (self.dof * math.pi).log()
         z = (y - self.location) / self.scale
         return constant - self.scale.log() - half * torch.log1p(z.square() / self.dof)
+
+    def draw(self, uniform: Tensor, student: Tensor) -> Tensor:
+        """(B, n, P) draws from those of a standard Student-t; the uniform numbers are for mixtures."""
+        return self.location + self.scale * student
 
 
 class Tails(nn.Module):
@@ -82,4 +87,4 @@ class Tails(nn.Module):
 def split(raw: Tensor, dof: Tensor) -> StudentT:
     """The distribution that a predictor's (B, n, 2 P) numbers say, with (P,) degrees of freedom."""
     location, width = raw.float().chunk(2, dim=-1)
-    return StudentT(location, F.softplus(width) + _SMALLEST_SCALE, dof)
+    return StudentT(location, F.softplus(width) + SMALLEST_SCALE, dof)
