@@ -152,11 +152,13 @@ class FoundationModel(Network):
         seen = layout.both_ways(layout.lengths) if both_ways else None
         x, turn = self.inputs(self.content(tokens), tokens, layout), self.turns(tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
-        out = {}
+        packing, out = self.packing(layout, seen), {}
+        if packing is not None:
+            x, turn = packing.pack(x), None if turn is None else packing.pack(turn)
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
-            x = block(x, seen, turn=turn)
+            x = block(x, seen, None, turn, packing)
             if number in layers:
-                by_slot = x.float().gather(1, at)
+                by_slot = (x if packing is None else packing.unpack(x)).float().gather(1, at)
                 out[number] = {
                     name: (by_slot[:, span] * layout.valid[:, span, None]).sum(1)
                     / layout.valid[:, span, None].sum(1)  # 0 / 0 is NaN: absent

@@ -19,6 +19,7 @@ from euclidfm.model.chain import Chain, chain
 from euclidfm.model.config import SCALARS, ModelConfig
 from euclidfm.model.heads import predictor, reader
 from euclidfm.model.objective import Tails
+from euclidfm.model.packing import Packing, pack
 from euclidfm.model.place import Kind, LearnedPlace, Place, Rotary
 from euclidfm.model.tokens import Tokens, token_sizes
 from euclidfm.model.transformer import Transformer
@@ -35,6 +36,8 @@ class Network(nn.Module):
     """
 
     typical: Tensor
+    packed = True
+    """Whether batches with much padding are read without it (`euclidfm.model.packing`)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -112,6 +115,10 @@ class Network(nn.Module):
         # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
         return x + F.embedding(torch.where(has_next, after, len(here)), places)
 
+    def packing(self, layout: Chain, seen: Tensor | None) -> Packing | None:
+        """How to read a batch without its padding; None if it has hardly any."""
+        return pack(layout.lengths, layout.slots.shape[1], seen) if self.packed else None
+
     def turns(self, tokens: Tokens, layout: Chain) -> Tensor | None:
         """Rotations of each position, (B, T, 2, D/2H), of a model with rotary places."""
         if self.rotary is None:
@@ -151,7 +158,8 @@ class Network(nn.Module):
             prefix = layout.lengths
         seen = None if prefix is None else layout.both_ways(prefix)
         x = self.inputs(self.content(tokens, hidden), tokens, layout)
-        hidden_states = self.transformer(x, seen, turn=self.turns(tokens, layout))
+        packing = self.packing(layout, seen)
+        hidden_states = self.transformer(x, seen, turn=self.turns(tokens, layout), packing=packing)
         where = layout.positions if self.masked else layout.positions - 1
         where = where.clamp(0, hidden_states.shape[1] - 1)
         out = {}
