@@ -22,7 +22,7 @@ HAVE = {
     "all": ("VIS", "NISP", "SED"),
     "no NISP": ("VIS", "SED"),
     "SED alone": ("SED",),
-    "VIS alone": ("VIS",),
+    "one": ("VIS",),
 }
 SHARES = {"all": 0.4, "no NISP": 0.1, "SED alone": 0.4, "one": 0.1}
 
@@ -48,7 +48,7 @@ def mixed(n: int, complete: bool, size: int = 64) -> Galaxies:
 
 
 def waste(model: FoundationModel, batches: list[Tokens]) -> dict[str, float]:
-    """Share of positions that no token fills: padded to the longest; packed, in linear layers and attention."""
+    """Share of positions that no token fills: padded; and packed, in linear layers and in attention."""
     padded = exist = side = 0
     for tokens in batches:
         layout = model.layout(tokens)

@@ -22,7 +22,7 @@ from euclidfm.progress import Progress, silent
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 from euclidfm.survey import BANDS, resolve_bands
 
-__all__ = ["GenerateConfig", "generate", "write"]
+__all__ = ["GenerateConfig", "cropped", "generate", "physical", "write"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +91,8 @@ def generate(
     rows = rows[: config.limit] if config.limit else rows
     done = 0
     for galaxies in store.batches(rows, config.batch, bands):
-        measured = _cropped(galaxies, model.config, hide_half=False)
-        galaxies = _cropped(galaxies, model.config, config.hide_half)
+        measured = cropped(galaxies, model.config, hide_half=False)
+        galaxies = cropped(galaxies, model.config, config.hide_half)
         if SED in to and not galaxies.sed_bands:
             galaxies = _with_bands(galaxies, _sed_names((), model.config))
         tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
@@ -105,7 +105,7 @@ def generate(
         yield (
             measured,
             replace(galaxies, images=images, masks=masks),
-            _physical(model.config, galaxies, completed, to),
+            physical(model.config, galaxies, completed, to),
         )
         done += len(galaxies)
         progress(done, len(rows))
@@ -182,7 +182,7 @@ def _sed_names(have: tuple[str, ...], model: ModelConfig) -> tuple[str, ...]:
     return have or tuple(b for b in model.sed_softening_ujy if b in BANDS)
 
 
-def _cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
+def cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
     """Copies of the cutouts' centres, lower halves masked with `hide_half`."""
     images, masks = {}, {}
     for b, image in galaxies.images.items():
@@ -201,7 +201,7 @@ def _with_bands(galaxies: Galaxies, names: tuple[str, ...]) -> Galaxies:
     return replace(galaxies, sed_bands=names, flux=empty, fluxerr=empty.copy())
 
 
-def _physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
+def physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
     """Tokens back to µJy; a given token of a completed modality stays as it was."""
     images: dict[str, np.ndarray] = {}
     masks: dict[str, np.ndarray] = {}

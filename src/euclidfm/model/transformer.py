@@ -112,6 +112,8 @@ class Block(nn.Module):
         """Queries, keys and values, (..., H, D/H) each, of tokens (..., D)."""
         qkv = self.qkv(self.norm_attention(x)).view(*x.shape[:-1], 3, self.heads, x.shape[-1] // self.heads)
         q, k, v = qkv.unbind(-3)
+        if q.dtype.itemsize < 4:  # under autocast: norms have their weights, and a fused kernel, in float32
+            q, k = q.float(), k.float()
         q, k = self.norm_q(q), self.norm_k(k)
         if turn is not None:
             q, k = rotate(q, turn), rotate(k, turn)

@@ -66,8 +66,15 @@ class PretrainConfig:
     """Checkpoints to keep."""
     keep_best: bool = True
     """Also keep the model of the lowest validation loss, in ``best/`` of the run."""
+    compile: bool = False
+    """Compile the blocks with torch.compile (a minute at the start; on a CPU it needs a C++ compiler)."""
+    sample_every: int = 0
+    """Steps between pictures of what the model foresees of some validation galaxies, in ``samples/`` of the
+    run; 0: none."""
     tensorboard: bool = False
     """Also log for TensorBoard (the package must be there), in ``tensorboard/`` of the run."""
+    wandb: bool = False
+    """Also log to Weights & Biases (the package must be there); WANDB_MODE=offline keeps it in the run."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +95,9 @@ class PretrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 msg = f"{name} must be between 0 and 1, got {getattr(self, name)}"
                 raise InputError(msg)
+        if self.sample_every < 0:
+            msg = f"sample_every must be at least 0, got {self.sample_every}"
+            raise InputError(msg)
         if self.lr <= 0:
             msg = f"lr must be above 0, got {self.lr}"
             raise InputError(msg)

@@ -13,7 +13,7 @@ from euclidfm.pretrain.world import World
 
 __all__ = ["claim"]
 
-_FREE = {"parallel"}
+_FREE = {"parallel", "compile", "sample_every", "tensorboard", "wandb"}
 """Settings that a run may change when it goes on: they do not change its result but for rounding."""
 
 

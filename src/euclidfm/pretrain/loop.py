@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import fit_scaling
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.augment import draw, drop_at_random
+from euclidfm.pretrain.compiled import compile_blocks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.folder import claim
 from euclidfm.pretrain.guards import check_finite, memory_guard
@@ -39,9 +41,15 @@ __all__ = ["PretrainConfig", "pretrain"]
 
 log = logging.getLogger(__name__)
 
+Picture = Callable[[FoundationModel, Path], None]
+
 
 def pretrain(
-    config: PretrainConfig, store_path: str | Path, out: str | Path, progress: Progress = silent
+    config: PretrainConfig,
+    store_path: str | Path,
+    out: str | Path,
+    progress: Progress = silent,
+    picture: Picture | None = None,
 ) -> FoundationModel:
     """Pre-train a model on the training split of a store.
 
@@ -53,6 +61,9 @@ def pretrain(
         Run folder; if it holds checkpoints of the same config, training continues.
     progress : callable, optional
         ``progress(done, total, what)`` in galaxies.
+    picture : callable, optional
+        ``picture(model, path)`` draws what a model foresees, every ``config.sample_every`` steps
+        (`euclidfm.model_verbs.training_pictures` makes one).
 
     Returns
     -------
@@ -64,15 +75,23 @@ def pretrain(
     InputError
         If the store lacks what the model needs, or `out` belongs to another run.
     """
+    if config.sample_every and picture is None:
+        msg = "sample_every needs something that draws: give pretrain a picture, or set it to 0"
+        raise InputError(msg)
     world = World.join()
     try:
-        return _pretrain(config, GalaxyStore.open(store_path), Path(out), world, progress)
+        return _pretrain(config, GalaxyStore.open(store_path), Path(out), world, progress, picture)
     finally:
         world.leave()
 
 
 def _pretrain(
-    config: PretrainConfig, store: GalaxyStore, out: Path, world: World, progress: Progress
+    config: PretrainConfig,
+    store: GalaxyStore,
+    out: Path,
+    world: World,
+    progress: Progress,
+    picture: Picture | None,
 ) -> FoundationModel:
     rows = store.rows("train")
     if not len(rows):
@@ -96,9 +115,16 @@ def _pretrain(
     meta = checkpoint.load_newest(out / "checkpoints", model, every_optimizer, average)
     step = int(meta["step"]) if meta else 0
     agree(world, step)
+    if config.compile:
+        compile_blocks(model)
     stepper = Stepper(model, world)
     records = RunLog(
-        out / "log.csv", step, list(scaled.modalities), write=world.rank == 0, tensorboard=config.tensorboard
+        out / "log.csv",
+        step,
+        list(scaled.modalities),
+        write=world.rank == 0,
+        tensorboard=config.tensorboard,
+        wandb=resolved if config.wandb else None,
     )
     bands = tuple(b for b in scaled.image_bands if b in store.info.image_bands)
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
@@ -153,11 +179,17 @@ def _pretrain(
                             best.save(out / "best", {"store": str(store.path), "steps": step})
             records.add(rows_out)
             progress(seen, config.steps * min(len(rows), config.batch), f"loss {float(loss):.3f}")
+        if picture is not None and config.sample_every and (step % config.sample_every == 0 or last):
+            with average.used():
+                shown = whole_model(model, keep=world.rank == 0)
+                if shown is not None:
+                    (out / "samples").mkdir(exist_ok=True)
+                    picture(shown, out / "samples" / f"step-{step:08d}.png")
         if (world.rank == 0 or sharded) and (step % config.checkpoint_every == 0 or last):
             records.flush()
             about, where, write = {"store": str(store.path)}, out / "checkpoints", world.rank == 0
             checkpoint.save(where, step, model, every_optimizer, about, config.keep, average.weights, write)
-    records.flush()
+    records.close()
     average.put()
     with unsharded(model.eval()):
         model.fit_typical(plain_tokens(store, scaled, rows[:512], world.device))
