@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from euclidfm.embeddings import surprise_of
 from euclidfm.errors import InputError
 from euclidfm.generate import complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
@@ -62,6 +63,8 @@ def test_density_integrates_to_one_and_is_the_sum_of_its_parts():
     w, loc, scale = (v.flatten().numpy() for v in (m.log_weights.exp(), m.locations, m.scales))
     for y in (-3.0, 0.2, 8.0):
         assert density(y) == pytest.approx(float((w * stats.t.pdf(y, 4.0, loc, scale)).sum()), rel=1e-5)
+    nats = integrate.quad(lambda y: -density(y) * np.log(density(y)), -200, 200, limit=500, points=[-1, 1])[0]
+    assert float(m.entropy()) == pytest.approx(nats, abs=0.01)
     wide = m.with_error(torch.full((1, 1, 1), 3.0))
     np.testing.assert_allclose(wide.scales.flatten(), np.hypot(scale, 3.0), rtol=1e-6)
 
@@ -74,6 +77,7 @@ def test_a_mixture_of_equals_is_a_student_t():
     torch.testing.assert_close(m.log_density(y), t.log_density(y))
     torch.testing.assert_close(m.location, t.location)
     torch.testing.assert_close(m.scale, t.scale)
+    torch.testing.assert_close(m.entropy(), t.entropy(), rtol=0, atol=5e-3)
 
 
 def test_calibration_where_there_are_two_peaks():
@@ -116,6 +120,9 @@ def test_surprise_is_minus_the_log_density(config, store):
         told = model.distributions(model(tokens), tokens)["SED"]
     assert isinstance(told, Mixture) and told.locations.shape == (4, 9, 1, 3)
     torch.testing.assert_close(nats[0], -told.log_density(tokens["SED"].target)[0, :, 0])
+    maps = surprise_of(model, galaxies, draws=2)
+    assert np.isnan(list(maps[2].sed.values())[3])
+    assert np.isfinite(list(maps[0].sed.values())).all()
 
 
 def test_draws_are_of_the_distribution(config, store):
