@@ -99,7 +99,7 @@ class Block(nn.Module):
         q, k, v = self.ask(x, turn)
         if packing is not None:
             return self.answer(x, packing.attend(q, k, v, _attention))
-        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
+        q, k, v = (a.transpose(1, 2).contiguous() for a in (q, k, v))  # else each product copies
         if cache is not None:
             k, v = cache.extend(self, k, v)
         if k.shape[2] > x.shape[1]:  # one new position sees all before it
