@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from euclidfm.files import record_run
 from euclidfm.progress import bar
+
+if TYPE_CHECKING:
+    from euclidfm.model import FoundationModel
 
 __all__ = [
     "GENERATE",
@@ -16,6 +21,7 @@ __all__ = [
     "apply_preset",
     "generate",
     "import_astropt",
+    "training_pictures",
 ]
 
 
@@ -53,6 +59,34 @@ def _flat(nested: dict[str, Any], before: str = "") -> dict[str, Any]:
     for key, value in nested.items():
         out |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
     return out
+
+
+# pretrain --sample_every ---------------------------------------------------------------------
+
+
+def training_pictures(store_path: str | Path, count: int = 6) -> Callable[[FoundationModel, Path], None]:
+    """What draws the pictures of a training: validation galaxies, and what the model foresees of them.
+
+    Parameters
+    ----------
+    store_path : path
+    count : int
+        Galaxies on a picture: the first ones of the validation split (else of the store).
+    """
+    from euclidfm.generate import foreseen
+    from euclidfm.report.generated import generation_sheet
+    from euclidfm.store import GalaxyStore
+
+    store = GalaxyStore.open(store_path)
+    held_out = store.rows("validation")
+    rows = (held_out if len(held_out) else store.rows())[:count]
+
+    def picture(model: FoundationModel, path: Path) -> None:
+        measured, told = foreseen(model, store, rows)
+        nothing = replace(measured, images={}, masks={})
+        generation_sheet(nothing, measured, told, path, name="foreseen")
+
+    return picture
 
 
 # import-astropt ------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import numpy as np
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, tokenize
+from euclidfm.model.config import SCALARS
 from euclidfm.model.tokens import withhold
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
@@ -66,7 +67,8 @@ def embed(
     if bands and info.image_size < model.config.crop:
         msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {model.config.crop}"
         raise InputError(msg)
-    if not bands and not (model.config.sed and "SED" in keep and info.sed_bands):
+    scalars = set(model.config.scalars) & set(info.names()) if SCALARS in keep else set()
+    if not bands and not scalars and not (model.config.sed and "SED" in keep and info.sed_bands):
         msg = f"store {store.path} has none of the modalities {', '.join(keep)} of the model"
         raise InputError(msg)
     have = store.index.column_names

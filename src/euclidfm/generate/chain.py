@@ -20,7 +20,6 @@ from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, Tokens
 from euclidfm.model.chain import Chain
 from euclidfm.model.config import SED
-from euclidfm.model.objective import split
 from euclidfm.model.tokens import image_features, sed_features
 from euclidfm.model.transformer import Cache
 
@@ -59,7 +58,8 @@ def complete(
     wanted : dict of modality to (B, n) bool Tensor
         Tokens to generate, none of them given; a modality left out is not generated.
     temperature : float
-        0: the location of each token's distribution; 1: a draw from it, between: a narrower draw.
+        0: the location (mean) of each token's distribution; 1: a draw from it; between: a draw brought
+        nearer to the location.
     seeds : sequence of B int, optional
         Seed of each galaxy's draws, so that they do not depend on its company; default 0, 1, ...
     cache : bool
@@ -139,17 +139,23 @@ class _Filling:
         for m, span in self.layout.spans.items():  # what is read of wanted tokens comes as they are made
             content[:, span] = content[:, span].masked_fill(self.wanted[m][..., None], 0.0)
         x = model.inputs(content, self.tokens, self.layout)
+        turn = model.turns(self.tokens, self.layout)
+
+        def turn_of(positions: slice) -> Tensor | None:
+            return None if turn is None else turn[:, positions]
+
         seen = None
         if model.config.attention == "prefix":
             seen = torch.ones(len(x), 1, self.first, self.first, dtype=torch.bool, device=x.device)
-        state = model.transformer(x[:, : self.first], seen, cache)[:, -1]
+        before = slice(0, self.first)
+        state = model.transformer(x[:, before], seen, cache, turn_of(before))[:, -1]
         for p in range(self.first, self.length):
             read = x[:, p]
             for m, rows, i in self._at(p):
                 self._fill(m, rows, i, model.predict[m](state[rows]))
                 read = read.index_add(0, rows, model.read[m](self.tokens[m].features[rows, i]))
             if p + 1 < self.length:
-                state = model.transformer(read[:, None], None, cache)[:, 0]
+                state = model.transformer(read[:, None], None, cache, turn_of(slice(p, p + 1)))[:, 0]
 
     def run_plainly(self) -> None:
         """Read the whole chain again for each position."""
@@ -175,23 +181,28 @@ class _Filling:
         return out
 
     def _fill(self, m: str, rows: Tensor, i: Tensor, raw: Tensor) -> None:
-        """Turn a prediction (R, P or 2 P) into the token i of each of R galaxies."""
+        """Turn a prediction (R, P, 2 P or 3 P K) into the token i of each of R galaxies."""
         value = raw
         if self.model.config.objective == "likelihood":
-            t = split(raw, self.model.tails[m]())
+            t = self.model.distribution(m, raw)
             self.scale[m][rows, i] = t.scale
             value = t.location
             if self.temperature:
-                width = t.with_error(self._typical_error(t.location)).scale if m == SED else t.scale
-                value = value + self.temperature * width * self._draws(rows, t.dof)
+                wide = t.with_error(self._typical_error(value)) if m == SED else t
+                value = value + self.temperature * (wide.draw(*self._draws(rows, t.dof)) - value)
         self.tokens[m].target[rows, i] = value.float()
         self.tokens[m].weight[rows, i] = 1.0
         self.tokens[m].features[rows, i] = self._features(m, rows, i, value.float())
 
-    def _draws(self, rows: Tensor, dof: Tensor) -> Tensor:
+    def _draws(self, rows: Tensor, dof: Tensor) -> tuple[Tensor, Tensor]:
+        """Uniform numbers (only a mixture has a use for them) and Student-t draws, (R, P) each."""
         nu = dof.detach().cpu().numpy()
-        draws = np.stack([self.chance[r].standard_t(nu) for r in rows.tolist()])
-        return torch.from_numpy(draws.astype(np.float32)).to(dof.device)
+        student = np.stack([self.chance[r].standard_t(nu) for r in rows.tolist()])
+        uniform = np.zeros_like(student)
+        if self.model.config.likelihood == "mixture":
+            uniform = np.stack([self.chance[r].random(len(nu)) for r in rows.tolist()])
+        one, two = (torch.from_numpy(a.astype(np.float32)).to(dof.device) for a in (uniform, student))
+        return one, two
 
     def _typical_error(self, value: Tensor) -> Tensor:
         """Error of an SED point at the survey's median depth, which is twice a band's softening b.

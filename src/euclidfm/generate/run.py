@@ -14,14 +14,15 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.generate.chain import Completed, complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import SED
+from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.patches import patch_order, unpatch
+from euclidfm.model.scalars import from_scaled
 from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, withhold
 from euclidfm.progress import Progress, silent
-from euclidfm.store import Galaxies, GalaxyStore, StoreInfo, StoreWriter
+from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 from euclidfm.survey import BANDS, resolve_bands
 
-__all__ = ["GenerateConfig", "generate", "write"]
+__all__ = ["GenerateConfig", "cropped", "generate", "physical", "write"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +66,9 @@ def generate(
     given : Galaxies
         The images that the model saw.
     made : Galaxies
-        The generated modalities. ``noise`` and ``fluxerr`` hold the model's own scale (the median over the
-        pixels) in µJy: how well it knew the galaxy; NaN for a model without likelihood.
+        The generated modalities; scalars in ``columns``, each with ``_err`` beside. ``noise``, ``fluxerr``
+        and ``_err`` hold the model's own scale (the median over the pixels), µJy of images and fluxes: how
+        well it knew the galaxy; NaN for a model without likelihood.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def generate(
         If the model lacks a modality, or its scaling threw the brightness away.
     """
     to, given = _names(model.config, config)
-    if model.config.image_scaling != "asinh" and any(m != SED for m in to):
+    if model.config.image_scaling != "asinh" and any(m not in (SED, SCALARS) for m in to):
         msg = (
             f"the model's scaling {model.config.image_scaling!r} threw fluxes away, so no images can be made"
         )
@@ -89,8 +91,8 @@ def generate(
     rows = rows[: config.limit] if config.limit else rows
     done = 0
     for galaxies in store.batches(rows, config.batch, bands):
-        measured = _cropped(galaxies, model.config, hide_half=False)
-        galaxies = _cropped(galaxies, model.config, config.hide_half)
+        measured = cropped(galaxies, model.config, hide_half=False)
+        galaxies = cropped(galaxies, model.config, config.hide_half)
         if SED in to and not galaxies.sed_bands:
             galaxies = _with_bands(galaxies, _sed_names((), model.config))
         tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
@@ -103,7 +105,7 @@ def generate(
         yield (
             measured,
             replace(galaxies, images=images, masks=masks),
-            _physical(model.config, galaxies, completed, to),
+            physical(model.config, galaxies, completed, to),
         )
         done += len(galaxies)
         progress(done, len(rows))
@@ -130,6 +132,7 @@ def write(
         image_size=model.config.crop if bands else 0,
         pixel_arcsec=model.config.pixel_arcsec,
         sed_bands=tuple(resolve_bands(sed, {b.name: b.wavelength_nm for b in store.info.sed_bands})),
+        columns=_scalar_columns(store, model.config) if SCALARS in to else (),
         release=store.info.release,
         provenance={"generated_by": model.identity(), "from": str(store.path), "config": config},
     )
@@ -162,12 +165,24 @@ def _names(model: ModelConfig, config: GenerateConfig) -> tuple[tuple[str, ...],
     return to, given or tuple(m for m in model.modalities if m not in to)
 
 
+def _scalar_columns(store: GalaxyStore, model: ModelConfig) -> tuple[Column, ...]:
+    """Descriptions of generated scalars; metadata, so that nobody takes them for labels."""
+    units = {c.name: c.unit for c in store.info.columns}
+    out = []
+    for n in model.scalars:
+        out += [
+            Column(name=n, role="meta", unit=units.get(n, ""), description=f"{n}, generated where missing"),
+            Column(name=f"{n}_err", role="meta", unit=units.get(n, ""), description="the model's own scale"),
+        ]
+    return tuple(out)
+
+
 def _sed_names(have: tuple[str, ...], model: ModelConfig) -> tuple[str, ...]:
     """SED bands to generate: the store's, or those that the model was trained on."""
     return have or tuple(b for b in model.sed_softening_ujy if b in BANDS)
 
 
-def _cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
+def cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
     """Copies of the cutouts' centres, lower halves masked with `hide_half`."""
     images, masks = {}, {}
     for b, image in galaxies.images.items():
@@ -186,7 +201,7 @@ def _with_bands(galaxies: Galaxies, names: tuple[str, ...]) -> Galaxies:
     return replace(galaxies, sed_bands=names, flux=empty, fluxerr=empty.copy())
 
 
-def _physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
+def physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
     """Tokens back to µJy; a given token of a completed modality stays as it was."""
     images: dict[str, np.ndarray] = {}
     masks: dict[str, np.ndarray] = {}
@@ -207,8 +222,23 @@ def _physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple
         flux=flux,
         fluxerr=error,
         sed_bands=names,
-        columns={},
+        columns=_scalars(model, galaxies, done) if SCALARS in to else {},
     )
+
+
+def _scalars(model: ModelConfig, galaxies: Galaxies, done: Completed) -> dict[str, np.ndarray]:
+    """Columns in their own units: measured where they were given; errors only of those generated."""
+    value = done.tokens[SCALARS].target[..., 0].cpu().numpy()
+    scale = done.scale[SCALARS][..., 0].cpu().numpy()
+    made = done.made[SCALARS].cpu().numpy()
+    out: dict[str, np.ndarray] = {}
+    for i, name in enumerate(model.scalars):
+        new = from_scaled(name, model.scalar_center, model.scalar_spread, value[:, i])
+        old = np.asarray(galaxies.columns.get(name, new), np.float64)
+        out[name] = np.where(made[:, i], new, old)
+        width = scale[:, i] * model.scalar_spread.get(name, 1.0)
+        out[f"{name}_err"] = np.where(made[:, i], width, np.nan).astype(np.float64)
+    return out
 
 
 def _image(

@@ -10,12 +10,16 @@ import numpy as np
 
 from euclidfm.errors import InputError
 from euclidfm.model.options import BlockConfig, ImageModality, TokenConfig, VectorModality
+from euclidfm.model.scalars import fit_scalars
 from euclidfm.store import GalaxyStore
 
-__all__ = ["SED", "SIZES", "ImageModality", "ModelConfig", "fit_scaling"]
+__all__ = ["SCALARS", "SED", "SIZES", "ImageModality", "ModelConfig", "fit_scaling"]
 
 SED = "SED"
 """Name of the photometry modality: one token a band."""
+
+SCALARS = "SCALARS"
+"""Name of the modality of scalar columns: one token a column."""
 
 SIZES: dict[str, dict[str, int]] = {
     "1M": {"width": 128, "depth": 5, "heads": 4},
@@ -45,11 +49,13 @@ class ModelConfig:
     )
     """Image modalities, in the order of the chain."""
     sed: bool = True
-    """Whether the chain ends with SED tokens."""
+    """Whether the chain has SED tokens, after the images."""
+    scalars: tuple[str, ...] = ()
+    """Columns of the store (a size, an ellipticity, E(B-V)) that are tokens too, one each, after the SED."""
     vectors: tuple[VectorModality, ...] = ()
     """Modalities whose tokens the caller makes; a store holds none."""
     order: tuple[str, ...] = ()
-    """Modalities in the default order of the chain; default images, SED, others."""
+    """Modalities in the default order of the chain; default images, SED, scalars, others."""
     crop: int = 64
     """Side in pixels of the central part of the cutouts that the model sees."""
     pixel_arcsec: float = 0.1
@@ -67,7 +73,11 @@ class ModelConfig:
     tokens: TokenConfig = field(default_factory=TokenConfig)
     """How tokens are ordered, read, placed and predicted."""
     objective: Literal["huber", "likelihood"] = "huber"
-    """Huber loss of predicted values, or a Student-t likelihood of them (gives a calibrated surprise)."""
+    """Huber loss of predicted values, or a likelihood of them (gives a calibrated surprise)."""
+    likelihood: Literal["student_t", "mixture"] = "student_t"
+    """Distribution of each value: a Student-t, or a mixture of them, which may have several peaks."""
+    components: int = 4
+    """Student-t distributions in a mixture."""
     dof: float = 0.0
     """Degrees of freedom of the likelihood, at least 2; 0: learned, one number for each band."""
     predict: Literal["next", "masked"] = "next"
@@ -95,9 +105,13 @@ class ModelConfig:
     """Fitted: mean asinh flux over all bands."""
     sed_spread: float = 1.0
     """Fitted: standard deviation of the asinh flux over all bands."""
+    scalar_center: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: mean of each scalar."""
+    scalar_spread: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: standard deviation of each scalar."""
 
     def __post_init__(self) -> None:
-        if not self.images and not self.sed and not self.vectors:
+        if not self.images and not self.sed and not self.vectors and not self.scalars:
             msg = "a model needs at least one modality: give image modalities or sed: true"
             raise InputError(msg)
         if self.width % self.heads:
@@ -107,10 +121,15 @@ class ModelConfig:
             if self.crop % m.patch:
                 msg = f"crop {self.crop} px must be a multiple of the {m.name} patch of {m.patch} px"
                 raise InputError(msg)
-        names = [*(m.name for m in self.images), *((SED,) if self.sed else ())]
-        names += [v.name for v in self.vectors]
+        names = list(self._plain_order)
         if self.order and sorted(self.order) != sorted(names):
             msg = f"order ({', '.join(self.order)}) must name each modality once: {', '.join(names)}"
+            raise InputError(msg)
+        if len(set(self.scalars)) != len(self.scalars):
+            msg = f"each scalar can be named once, got {', '.join(self.scalars)}"
+            raise InputError(msg)
+        if self.likelihood == "mixture" and (self.objective != "likelihood" or self.components < 2):
+            msg = "a mixture needs objective: likelihood and components of at least 2"
             raise InputError(msg)
         if self.dof and self.dof < 2:
             msg = f"dof {self.dof} must be at least 2, or 0 for a learned one"
@@ -118,8 +137,12 @@ class ModelConfig:
         if self.predict == "masked" and self.attention == "prefix":
             msg = "a masked model reads in both directions always: leave attention at causal"
             raise InputError(msg)
-        if self.vectors and self.tokens.places == "fourier" and any(v.coordinates != 3 for v in self.vectors):
-            msg = "Fourier places need 3 coordinates of a vector modality; set places: learned for others"
+        if self.tokens.places != "learned" and any(v.coordinates != 3 for v in self.vectors):
+            msg = "Fourier and rotary places need 3 coordinates of a vector modality; set places: learned"
+            raise InputError(msg)
+        head = self.width // self.heads
+        if self.tokens.places == "rotary" and (head % 2 or head < 6):
+            msg = f"rotary places need heads of an even width of at least 6, got {head}: take fewer heads"
             raise InputError(msg)
         if len(set(self.modalities)) != len(self.modalities):
             msg = f"modality names must differ, got {', '.join(self.modalities)}"
@@ -128,12 +151,23 @@ class ModelConfig:
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities in the default order of the chain."""
-        plain = (
+        return self.order or self._plain_order
+
+    @property
+    def _plain_order(self) -> tuple[str, ...]:
+        return (
             *(m.name for m in self.images),
             *((SED,) if self.sed else ()),
+            *((SCALARS,) if self.scalars else ()),
             *(v.name for v in self.vectors),
         )
-        return self.order or plain
+
+    @property
+    def numbers(self) -> int:
+        """What the model says of each predicted value: 1, location and scale, or a mixture's."""
+        if self.objective != "likelihood":
+            return 1
+        return 3 * self.components if self.likelihood == "mixture" else 2
 
     @property
     def image_bands(self) -> tuple[str, ...]:
@@ -164,7 +198,7 @@ class ModelConfig:
             raise InputError(msg)
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
         d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
-        d["order"] = tuple(d.get("order", ()))
+        d["order"], d["scalars"] = tuple(d.get("order", ())), tuple(d.get("scalars", ()))
         d["blocks"] = BlockConfig(**d.get("blocks", {}))
         d["tokens"] = TokenConfig(**d.get("tokens", {}))
         return cls(**d)
@@ -188,12 +222,12 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
     Raises
     ------
     InputError
-        If the store has none of the model's modalities, or its cutouts are too small.
+        If the store has none of the model's modalities, lacks a scalar, or its cutouts are too small.
     """
     info = store.info
     images = tuple(m for m in config.images if any(b in info.image_bands for b in m.bands))
     sed = config.sed and bool(info.sed_bands)
-    if not images and not sed:
+    if not images and not sed and not config.scalars:
         have = ", ".join(info.image_bands) or "no images"
         msg = f"store {store.path} has {have} and no SED: none of the modalities {config.modalities}"
         raise InputError(msg)
@@ -204,6 +238,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         )
         raise InputError(msg)
     keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
+    keep |= {SCALARS} if config.scalars else set()
+    scalar_center, scalar_spread = fit_scalars(config.scalars, store, rows)
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in info.image_bands}
     noise = {b: _median(index, f"noise_{b}", 0.01) for b in sorted(bands)}
@@ -227,6 +263,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         sed_softening_ujy=softening,
         sed_center=center,
         sed_spread=max(spread, 1e-3),
+        scalar_center=scalar_center,
+        scalar_spread=scalar_spread,
     )
 
 

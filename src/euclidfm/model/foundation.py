@@ -19,6 +19,7 @@ from euclidfm.errors import InputError
 from euclidfm.files import read_json, write_json
 from euclidfm.model.chain import every
 from euclidfm.model.config import ModelConfig
+from euclidfm.model.mixture import Mixture, mixture
 from euclidfm.model.network import Network
 from euclidfm.model.objective import StudentT, split
 from euclidfm.model.tokens import Tokens
@@ -40,9 +41,14 @@ class FoundationModel(Network):
     >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
-    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT]:
+    def distribution(self, modality: str, raw: Tensor) -> StudentT | Mixture:
+        """What a predictor's numbers (B, n, 2 P or 3 P K) say of a modality's values."""
+        say = mixture if self.config.likelihood == "mixture" else split
+        return say(raw, self.tails[modality]())
+
+    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT | Mixture]:
         """What a model with the likelihood objective predicts for the measured values of tokens."""
-        return {m: split(p, self.tails[m]()).with_error(tokens[m].error) for m, p in predictions.items()}
+        return {m: self.distribution(m, p).with_error(tokens[m].error) for m, p in predictions.items()}
 
     def loss_sums(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, tuple[Tensor, Tensor]]:
         """Loss of each modality: the weighted sum over its values, and the sum of weights.
@@ -144,13 +150,15 @@ class FoundationModel(Network):
         if both_ways is None:
             both_ways = self.masked or self.config.attention == "prefix"
         seen = layout.both_ways(layout.lengths) if both_ways else None
-        x = self.inputs(self.content(tokens), tokens, layout)
+        x, turn = self.inputs(self.content(tokens), tokens, layout), self.turns(tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
-        out = {}
+        packing, out = self.packing(layout, seen), {}
+        if packing is not None:
+            x, turn = packing.pack(x), None if turn is None else packing.pack(turn)
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
-            x = block(x, seen)
+            x = block(x, seen, None, turn, packing)
             if number in layers:
-                by_slot = x.float().gather(1, at)
+                by_slot = (x if packing is None else packing.unpack(x)).float().gather(1, at)
                 out[number] = {
                     name: (by_slot[:, span] * layout.valid[:, span, None]).sum(1)
                     / layout.valid[:, span, None].sum(1)  # 0 / 0 is NaN: absent

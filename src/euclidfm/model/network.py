@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.model.chain import Chain, chain
-from euclidfm.model.config import ModelConfig
+from euclidfm.model.config import SCALARS, ModelConfig
 from euclidfm.model.heads import predictor, reader
 from euclidfm.model.objective import Tails
-from euclidfm.model.place import LearnedPlace, Place
+from euclidfm.model.packing import Packing, pack
+from euclidfm.model.place import Kind, LearnedPlace, Place, Rotary
 from euclidfm.model.tokens import Tokens, token_sizes
 from euclidfm.model.transformer import Transformer
 
@@ -35,23 +36,25 @@ class Network(nn.Module):
     """
 
     typical: Tensor
+    packed = True
+    """Whether batches with much padding are read without it (`euclidfm.model.packing`)."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         d, names, how = config.width, config.modalities, config.tokens
-        numbers = 2 if config.objective == "likelihood" else 1
         self.read = nn.ModuleDict()
         self.predict = nn.ModuleDict()
         for name, (features, values) in token_sizes(config).items():
             self.read[name] = reader(how.reader, features, d, how.bias)
-            self.predict[name] = predictor(how.predictor, d, numbers * values, how.bias)
+            self.predict[name] = predictor(how.predictor, d, config.numbers * values, how.bias)
         self.masked = config.predict == "masked"
         tell_next = how.tell_next and not self.masked
         self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02) if how.begin else None
         self.end = nn.Parameter(torch.randn(d) * 0.02) if tell_next else None
         self.here = self._place()
-        self.next = self._place() if tell_next else None
+        self.next = self._place(coming=True) if tell_next else None
+        self.rotary = Rotary(d // config.heads, how.begin) if how.places == "rotary" else None
         self.hidden = nn.Parameter(torch.randn(d) * 0.02) if self.masked else None
         self.transformer = Transformer(d, config.depth, config.heads, config.mlp_ratio, config.blocks)
         if config.objective == "likelihood":
@@ -60,11 +63,14 @@ class Network(nn.Module):
             self.tails = nn.ModuleDict({n: Tails(sizes[n][1], bands.get(n, 1), config.dof) for n in names})
         self.register_buffer("typical", torch.zeros(config.depth, len(names), d))
 
-    def _place(self) -> nn.Module:
+    def _place(self, coming: bool = False) -> nn.Module:
         c = self.config
         if c.tokens.places == "learned":
             return LearnedPlace(c.modalities, c.vectors, c.width, c.tokens)
-        return Place(len(c.modalities), c.width, begin=c.tokens.begin)
+        named = {SCALARS: len(c.scalars)} if c.scalars else {}
+        if c.tokens.places == "rotary" and not coming:
+            return Kind(len(c.modalities), c.width, begin=c.tokens.begin, named=named)
+        return Place(len(c.modalities), c.width, begin=c.tokens.begin, named=named)
 
     @property
     def device(self) -> torch.device:
@@ -109,6 +115,17 @@ class Network(nn.Module):
         # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
         return x + F.embedding(torch.where(has_next, after, len(here)), places)
 
+    def packing(self, layout: Chain, seen: Tensor | None) -> Packing | None:
+        """How to read a batch without its padding; None if it has hardly any."""
+        return pack(layout.lengths, layout.slots.shape[1], seen) if self.packed else None
+
+    def turns(self, tokens: Tokens, layout: Chain) -> Tensor | None:
+        """Rotations of each position, (B, T, 2, D/2H), of a model with rotary places."""
+        if self.rotary is None:
+            return None
+        turn: Tensor = self.rotary({n: t.coords for n, t in tokens.items()}, layout.slots)
+        return turn
+
     def forward(
         self,
         tokens: Tokens,
@@ -134,13 +151,15 @@ class Network(nn.Module):
         dict of modality to (B, n, P) Tensor
             Prediction of each token, in the modality's own order; scaled units. Predictions of
             absent tokens, and of those that `asked` leaves out, are meaningless. With the likelihood
-            objective (B, n, 2 P): see `distributions`.
+            objective (B, n, 2 P), with mixtures (B, n, 3 P K): see `distributions`.
         """
         layout = self.layout(tokens, order, shuffle)
         if self.masked:
             prefix = layout.lengths
         seen = None if prefix is None else layout.both_ways(prefix)
-        hidden_states = self.transformer(self.inputs(self.content(tokens, hidden), tokens, layout), seen)
+        x = self.inputs(self.content(tokens, hidden), tokens, layout)
+        packing = self.packing(layout, seen)
+        hidden_states = self.transformer(x, seen, turn=self.turns(tokens, layout), packing=packing)
         where = layout.positions if self.masked else layout.positions - 1
         where = where.clamp(0, hidden_states.shape[1] - 1)
         out = {}

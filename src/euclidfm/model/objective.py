@@ -21,9 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["StudentT", "Tails", "split"]
+__all__ = ["SMALLEST_SCALE", "StudentT", "Tails", "split"]
 
-_SMALLEST_SCALE = 1e-3
+SMALLEST_SCALE = 1e-3
+"""Smallest scale that a model can say, in scaled units."""
 _SMALLEST_DOF = 2.0
 
 
@@ -62,6 +63,10 @@ class StudentT:
         beta = torch.lgamma(0.5 * nu) + math.lgamma(0.5) - torch.lgamma(half)
         return spread + 0.5 * nu.log() + beta + self.scale.log()
 
+    def draw(self, uniform: Tensor, student: Tensor) -> Tensor:
+        """(B, n, P) draws from those of a standard Student-t; the uniform numbers are for mixtures."""
+        return self.location + self.scale * student
+
 
 class Tails(nn.Module):
     """Degrees of freedom of a modality's values: fixed, or one learned number a band.
@@ -93,4 +98,4 @@ class Tails(nn.Module):
 def split(raw: Tensor, dof: Tensor) -> StudentT:
     """The distribution that a predictor's (B, n, 2 P) numbers say, with (P,) degrees of freedom."""
     location, width = raw.float().chunk(2, dim=-1)
-    return StudentT(location, F.softplus(width) + _SMALLEST_SCALE, dof)
+    return StudentT(location, F.softplus(width) + SMALLEST_SCALE, dof)

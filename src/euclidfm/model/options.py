@@ -54,8 +54,9 @@ class TokenConfig:
     """Tell each position the place of the token that it has to predict."""
     tell_quality: bool = True
     """Let the model read masks, depths and errors beside the values."""
-    places: Literal["fourier", "learned"] = "fourier"
-    """Sky offset and wavelength as Fourier features, or a learned vector for each rank."""
+    places: Literal["fourier", "learned", "rotary"] = "fourier"
+    """Sky offset and wavelength as Fourier features added to the stream; a learned vector for each rank; or
+    rotations of queries and keys by sky offset and wavelength (that of a token to come is added still)."""
     longest: int = 1024
     """Tokens of a modality that learned places are made for."""
     patch_order: Literal["rings", "spiral", "raster"] = "rings"

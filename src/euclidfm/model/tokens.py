@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from euclidfm.model.config import SED, ImageModality, ModelConfig
+from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
 from euclidfm.model.patches import cut, patch_order, turned
+from euclidfm.model.scalars import scaled as scaled_scalars
 from euclidfm.store import Galaxies
 from euclidfm.survey import BANDS
 
@@ -77,6 +78,8 @@ def token_sizes(config: ModelConfig) -> dict[str, tuple[int, int]]:
         sizes[m.name] = (2 * values + len(m.bands) if quality else values, values)
     if config.sed:
         sizes[SED] = (3 if quality else 1, 1)
+    if config.scalars:
+        sizes[SCALARS] = (1, 1)
     for v in config.vectors:
         sizes[v.name] = (v.size, v.size)
     return {name: sizes[name] for name in config.modalities}
@@ -94,7 +97,7 @@ def tokenize(
     ----------
     config : ModelConfig
     galaxies : Galaxies
-        May lack any band, image or SED point.
+        May lack any band, image, SED point or scalar.
     wavelengths_nm : dict, optional
         Wavelength of SED bands; default the survey table's.
     turn : (B,) array of int, optional
@@ -106,6 +109,11 @@ def tokenize(
         tokens[m.name] = _image_tokens(config, m, galaxies, turn)
     if config.sed:
         tokens[SED] = _sed_tokens(config, galaxies, wavelengths_nm or {})
+    if config.scalars:
+        values = scaled_scalars(config.scalars, config.scalar_center, config.scalar_spread, galaxies)
+        tokens[SCALARS] = vector_tokens(
+            torch.from_numpy(values[..., None]), torch.zeros(len(config.scalars), 3)
+        )
     for v in config.vectors:
         tokens[v.name] = vector_tokens(torch.zeros(len(galaxies), 0, v.size), torch.zeros(0, v.coordinates))
     return {name: tokens[name] for name in config.modalities}

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.model.options import BlockConfig
+from euclidfm.model.packing import Packing
 
-__all__ = ["Block", "Cache", "Transformer", "causal_attention"]
+__all__ = ["Block", "Cache", "Transformer", "causal_attention", "rotate"]
 
 _SHORT = 256
 
@@ -28,6 +29,24 @@ def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     future = torch.full((t, t), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
     scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + future
     return torch.matmul(scores.softmax(dim=-1), v)
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+    if seen is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+    return causal_attention(q, k, v)
+
+
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
+    """Rotate pairs of numbers of each head, (..., H, D/H), by the angles of a place.
+
+    The pairs are i and i + D/2H; `turn` (..., 2, D/2H) holds the cosines, then the sines (rotary positions,
+    Su et al. 2021, arXiv:2104.09864). The product of a query and a key then depends on where they are only
+    by the difference of their angles.
+    """
+    cos, sin = turn[..., None, 0, :], turn[..., None, 1, :]
+    a, b = x.float().chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
 class Cache:
@@ -63,25 +82,46 @@ class Block(nn.Module):
         self.up = nn.Linear(width, gates * hidden, bias=config.bias)
         self.down = nn.Linear(hidden, width, bias=config.bias)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        seen: Tensor | None = None,
+        cache: Cache | None = None,
+        turn: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
         """(B, T, D) to (B, T, D); causal, or as `seen` (B, 1, T, T) says.
 
         With a cache, x holds the positions after those that the cache has; several at once only at
-        the start.
+        the start. With `turn` (B, T, 2, D/2H) queries and keys are rotated by their places. With a
+        packing x is (N, D), `turn` (N, 2, D/2H), and the packing knows what is seen.
         """
-        b, t, d = x.shape
-        qkv = self.qkv(self.norm_attention(x)).view(b, t, 3, self.heads, d // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, T, D/H) each
-        q, k = self.norm_q(q).to(v.dtype), self.norm_k(k).to(v.dtype)
+        q, k, v = self.ask(x, turn)
+        if packing is not None:
+            return self.answer(x, packing.attend(q, k, v, _attention))
+        q, k, v = (a.transpose(1, 2).contiguous() for a in (q, k, v))  # else each product copies
         if cache is not None:
             k, v = cache.extend(self, k, v)
-        if seen is not None:
+        if k.shape[2] > x.shape[1]:  # one new position sees all before it
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        elif k.shape[2] > t:  # one new position sees all before it
-            mixed = F.scaled_dot_product_attention(q, k, v)
         else:
-            mixed = causal_attention(q, k, v)
-        x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
+            mixed = _attention(q, k, v, seen)
+        return self.answer(x, mixed.transpose(1, 2))
+
+    def ask(self, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (..., H, D/H) each, of tokens (..., D)."""
+        qkv = self.qkv(self.norm_attention(x)).view(*x.shape[:-1], 3, self.heads, x.shape[-1] // self.heads)
+        q, k, v = qkv.unbind(-3)
+        if q.dtype.itemsize < 4:  # under autocast: norms have their weights, and a fused kernel, in float32
+            q, k = q.float(), k.float()
+        q, k = self.norm_q(q), self.norm_k(k)
+        if turn is not None:
+            q, k = rotate(q, turn), rotate(k, turn)
+        return q.to(v.dtype), k.to(v.dtype), v
+
+    def answer(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The stream (..., D) after what the heads saw, (..., H, D/H), and the feed-forward layer."""
+        x = x + self.out(mixed.reshape(x.shape))
         return x + self.down(self._activate(self.up(self.norm_mlp(x))))
 
     def _activate(self, x: Tensor) -> Tensor:
@@ -107,11 +147,21 @@ class Transformer(nn.Module):
             for layer in (block.out, block.down):
                 nn.init.normal_(layer.weight, std=0.02 / (2 * depth) ** 0.5)
 
-    def forward(self, x: Tensor, seen: Tensor | None = None, cache: Cache | None = None) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+    def forward(
+        self,
+        x: Tensor,
+        seen: Tensor | None = None,
+        cache: Cache | None = None,
+        turn: Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """(B, T, D) to (B, T, D), see `Block`; with a packing zeros where there is no token."""
+        if packing is not None:
+            x, turn = packing.pack(x), None if turn is None else packing.pack(turn)
         for block in self.blocks:
-            x = block(x, seen, cache)
-        return self.norm(x)
+            x = block(x, seen, cache, turn, packing)
+        x = self.norm(x)
+        return x if packing is None else packing.unpack(x)
 
 
 def _norm(width: int, config: BlockConfig) -> nn.Module:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from euclidfm.model import Tokens
-from euclidfm.model.config import SED
+from euclidfm.model.config import SCALARS, SED
 
 __all__ = ["Chances", "draw", "drop_at_random", "hide", "prefixes", "ranks"]
 
@@ -39,6 +39,10 @@ class Chances:
     """(B,) uniform; patches are read in random order where below its chance."""
     patch_order: Tensor
     """(B, S) uniform for each token; ranks of patches that are shuffled."""
+    scalar: Tensor
+    """(B, L) uniform for each of L scalars; one is withheld where below the chance of a band."""
+    scalar_order: Tensor
+    """(B, L) rank of each scalar within its modality."""
 
     def share(self, rank: int, world: int, count: int) -> Chances:
         """The rows of one process: `count` galaxies."""
@@ -49,7 +53,9 @@ class Chances:
         return Chances(**{k: v.to(device) for k, v in self.__dict__.items()})
 
 
-def draw(seed: int, step: int, batch: int, modalities: int, bands: int, tokens: int = 0) -> Chances:
+def draw(
+    seed: int, step: int, batch: int, modalities: int, bands: int, tokens: int = 0, scalars: int = 0
+) -> Chances:
     """Draw the chances of a step for the global batch; those of single tokens for `tokens` of them."""
     generator = torch.Generator().manual_seed(_mix(seed, step))
 
@@ -66,17 +72,21 @@ def draw(seed: int, step: int, batch: int, modalities: int, bands: int, tokens: 
         token=uniform(tokens),
         patches=uniform(1)[:, 0],
         patch_order=uniform(tokens),
+        scalar=uniform(scalars),
+        scalar_order=uniform(scalars).argsort(1),
     )
 
 
 def ranks(tokens: Tokens, chances: Chances, patches: float) -> dict[str, Tensor]:
-    """Rank of each token within its modality: SED bands at random, patches with chance `patches`."""
+    """Rank of each token in its modality: SED bands and scalars at random, patches with chance `patches`."""
     out, start = {}, 0
     shuffled = chances.patches < patches
     for name, t in tokens.items():
         n = t.valid.shape[1]
         if name == SED:
             out[name] = chances.band_order
+        elif name == SCALARS:
+            out[name] = chances.scalar_order
         elif patches:
             luck = chances.patch_order[:, start : start + n].argsort(1).argsort(1)
             out[name] = torch.where(shuffled[:, None], luck, torch.arange(n, device=luck.device))
@@ -106,7 +116,7 @@ def _mix(seed: int, step: int) -> int:
 
 
 def drop_at_random(tokens: Tokens, chances: Chances, modality: float, band: float) -> Tokens:
-    """Withhold whole modalities and single SED bands from each galaxy.
+    """Withhold whole modalities, single SED bands and scalars from each galaxy.
 
     Parameters
     ----------
@@ -115,7 +125,7 @@ def drop_at_random(tokens: Tokens, chances: Chances, modality: float, band: floa
     modality : float
         Chance that a modality is withheld; a galaxy keeps at least one that it has.
     band : float
-        Chance that an SED band is withheld; an SED keeps at least one band that it has.
+        Chance that an SED band, or a scalar, is withheld; each modality keeps at least one that it has.
     """
     names = list(tokens)
     has = torch.stack([tokens[n].valid.any(dim=1) for n in names], dim=1)  # (B, M)
@@ -126,6 +136,8 @@ def drop_at_random(tokens: Tokens, chances: Chances, modality: float, band: floa
         stay = keep[:, i : i + 1].expand_as(t.valid)
         if name == SED:
             stay = stay & _keep(t.valid, chances.band, band)
+        elif name == SCALARS:
+            stay = stay & _keep(t.valid, chances.scalar, band)
         out[name] = replace(t, valid=t.valid & stay, weight=t.weight * stay[..., None])
     return out
 

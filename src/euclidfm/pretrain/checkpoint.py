@@ -1,9 +1,14 @@
-"""Checkpoints: atomic, the last few kept, a damaged newest one falls back to the one before."""
+"""Checkpoints: whole and atomic, the last few kept, a damaged newest one falls back to the one before.
+
+Where weights are shared out among processes they are gathered one by one, so that a checkpoint does not
+depend on how many processes wrote it, nor on how.
+"""
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ from torch import Tensor
 
 from euclidfm.files import read_json, write_json
 from euclidfm.pretrain.optimizers import Average
+from euclidfm.pretrain.parallel import like, whole
 
 __all__ = ["load_newest", "save"]
 
@@ -28,29 +34,50 @@ def save(
     meta: dict[str, Any],
     keep: int,
     average: dict[str, Tensor] | None = None,
+    write: bool = True,
 ) -> None:
-    """Write ``folder/step-N`` aside and rename it; remove all but the newest `keep`."""
+    """Write ``folder/step-N`` aside and rename it; remove all but the newest `keep`.
+
+    With weights that are shared out all processes must call it, and one of them with `write`.
+    """
+    weights = _gather(model.state_dict(), write)
+    moments = _gather(_moments(optimizers), write)
+    averages = _gather(average or {}, write)
+    if not write:
+        return
     aside = folder / f".partial-{step}"
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, aside / "model.safetensors"
-    )
-    tensors: dict[str, Tensor] = {}
-    for number, optimizer in enumerate(optimizers):
-        for index, entries in optimizer.state_dict()["state"].items():
-            for key, value in entries.items():
-                name = f"{_prefix(number)}{index}.{key}"
-                tensors[name] = torch.as_tensor(value).detach().cpu().contiguous()
-    if average:
-        save_file({k: v.cpu().contiguous() for k, v in average.items()}, aside / "average.safetensors")
-    save_file(tensors, aside / "optimizer.safetensors")
+    save_file(weights, aside / "model.safetensors")
+    if averages:
+        save_file(averages, aside / "average.safetensors")
+    save_file(moments, aside / "optimizer.safetensors")
     write_json(aside / "meta.json", meta | {"step": step})
     target = folder / f"step-{step:08d}"
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
+
+
+def _gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Whole tensors on the CPU, for the process that keeps them."""
+    out = {}
+    for name, value in tensors.items():
+        full = whole(value)
+        if keep:
+            out[name] = full.cpu().contiguous()
+    return out
+
+
+def _moments(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """State of the optimisers by number, parameter and name."""
+    tensors: dict[str, Tensor] = {}
+    for number, optimizer in enumerate(optimizers):
+        for index, entries in optimizer.state_dict()["state"].items():
+            for key, value in entries.items():
+                tensors[f"{_prefix(number)}{index}.{key}"] = torch.as_tensor(value)
+    return tensors
 
 
 def _prefix(number: int) -> str:
@@ -74,17 +101,20 @@ def load_newest(
         except (SafetensorError, OSError, ValueError) as e:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path, e)
             continue
-        model.load_state_dict(weights)
+        now = model.state_dict()
+        model.load_state_dict({k: like(v, now[k]) if k in now else v for k, v in weights.items()})
         for number, optimizer in enumerate(optimizers):
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
             state = optimizer.state_dict()
             state["state"] = {}
             for name, value in moments.items():
                 mine, _, rest = name.rpartition("/")
                 if mine == _prefix(number).rstrip("/"):
                     index, key = rest.split(".", 1)
-                    state["state"].setdefault(int(index), {})[key] = value
+                    share = like(value, parameters[int(index)])
+                    state["state"].setdefault(int(index), {})[key] = share
             optimizer.load_state_dict(state)
         if average and averages:
-            average.load(averages)
+            average.load({k: like(v, average.weights[k]) for k, v in averages.items()})
         return meta
     return None

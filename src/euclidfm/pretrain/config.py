@@ -23,6 +23,9 @@ class PretrainConfig:
     """Galaxies a step, over all processes."""
     accumulate: int = 1
     """Parts in which a process works through its share of a batch, one after the other, to save memory."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Under ``torchrun``: whole weights on each process, or (``fsdp``) a share of weights, gradients and
+    moments, for models that are too large for one device."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """AdamW for all (Loshchilov & Hutter 2019), or Muon for the blocks' matrices (Jordan et al. 2024)."""
     lr: float = 1e-3
@@ -46,7 +49,7 @@ class PretrainConfig:
     drop_modality: float = 0.15
     """Chance that a modality is withheld from a galaxy."""
     drop_band: float = 0.1
-    """Chance that an SED band is withheld from a galaxy."""
+    """Chance that an SED band, or a scalar, is withheld from a galaxy."""
     turn: bool = True
     """Turn and mirror images at random."""
     shuffle_patches: float = 0.0
@@ -63,8 +66,15 @@ class PretrainConfig:
     """Checkpoints to keep."""
     keep_best: bool = True
     """Also keep the model of the lowest validation loss, in ``best/`` of the run."""
+    compile: bool = False
+    """Compile the blocks with torch.compile (a minute at the start; on a CPU it needs a C++ compiler)."""
+    sample_every: int = 0
+    """Steps between pictures of what the model foresees of some validation galaxies, in ``samples/`` of the
+    run; 0: none."""
     tensorboard: bool = False
     """Also log for TensorBoard (the package must be there), in ``tensorboard/`` of the run."""
+    wandb: bool = False
+    """Also log to Weights & Biases (the package must be there); WANDB_MODE=offline keeps it in the run."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -85,6 +95,9 @@ class PretrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 msg = f"{name} must be between 0 and 1, got {getattr(self, name)}"
                 raise InputError(msg)
+        if self.sample_every < 0:
+            msg = f"sample_every must be at least 0, got {self.sample_every}"
+            raise InputError(msg)
         if self.lr <= 0:
             msg = f"lr must be above 0, got {self.lr}"
             raise InputError(msg)

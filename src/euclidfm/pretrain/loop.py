@@ -1,34 +1,37 @@
 """The training loop.
 
 Every random choice is a function of (seed, step), so that a run that was killed continues
-exactly as if it had not been. Started by ``torchrun``, it trains with one process a device (DDP);
-the processes share each global batch, and the loss is normalised over all of them, so the result
-does not depend on their number but for rounding.
+exactly as if it had not been. Started by ``torchrun``, it trains with one process a device (DDP or
+FSDP); the processes share each global batch, and the loss is normalised over all of them, so the
+result does not depend on their number but for rounding.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
+from torch import distributed as dist
 
 from euclidfm.errors import InputError
-from euclidfm.files import plain, read_json, versions, write_json, write_yaml
-from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.model.chain import every
+from euclidfm.files import versions, write_json
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import fit_scaling
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.augment import draw, drop_at_random
+from euclidfm.pretrain.compiled import compile_blocks
 from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.pretrain.folder import claim
 from euclidfm.pretrain.guards import check_finite, memory_guard
 from euclidfm.pretrain.optimizers import Average, learning_rate, optimizers
+from euclidfm.pretrain.parallel import agree, shard, unsharded, whole, whole_model
 from euclidfm.pretrain.runlog import RunLog
-from euclidfm.pretrain.step import Stepper, autocast, choose_precision, slots
+from euclidfm.pretrain.step import Stepper, choose_precision, slots
+from euclidfm.pretrain.validate import plain_tokens, validate
 from euclidfm.pretrain.world import World
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
@@ -38,9 +41,15 @@ __all__ = ["PretrainConfig", "pretrain"]
 
 log = logging.getLogger(__name__)
 
+Picture = Callable[[FoundationModel, Path], None]
+
 
 def pretrain(
-    config: PretrainConfig, store_path: str | Path, out: str | Path, progress: Progress = silent
+    config: PretrainConfig,
+    store_path: str | Path,
+    out: str | Path,
+    progress: Progress = silent,
+    picture: Picture | None = None,
 ) -> FoundationModel:
     """Pre-train a model on the training split of a store.
 
@@ -52,6 +61,9 @@ def pretrain(
         Run folder; if it holds checkpoints of the same config, training continues.
     progress : callable, optional
         ``progress(done, total, what)`` in galaxies.
+    picture : callable, optional
+        ``picture(model, path)`` draws what a model foresees, every ``config.sample_every`` steps
+        (`euclidfm.model_verbs.training_pictures` makes one).
 
     Returns
     -------
@@ -63,15 +75,23 @@ def pretrain(
     InputError
         If the store lacks what the model needs, or `out` belongs to another run.
     """
+    if config.sample_every and picture is None:
+        msg = "sample_every needs something that draws: give pretrain a picture, or set it to 0"
+        raise InputError(msg)
     world = World.join()
     try:
-        return _pretrain(config, GalaxyStore.open(store_path), Path(out), world, progress)
+        return _pretrain(config, GalaxyStore.open(store_path), Path(out), world, progress, picture)
     finally:
         world.leave()
 
 
 def _pretrain(
-    config: PretrainConfig, store: GalaxyStore, out: Path, world: World, progress: Progress
+    config: PretrainConfig,
+    store: GalaxyStore,
+    out: Path,
+    world: World,
+    progress: Progress,
+    picture: Picture | None,
 ) -> FoundationModel:
     rows = store.rows("train")
     if not len(rows):
@@ -82,27 +102,47 @@ def _pretrain(
     if absent:
         log.warning("store %s has no %s: the model is made without", store.path, ", ".join(absent))
     resolved = asdict(config) | {"model": asdict(scaled), "store": str(store.path)}
-    _claim(out, resolved, world)
+    claim(out, resolved, world)
     torch.manual_seed(config.seed)
-    model = FoundationModel(scaled).to(world.device)
+    model = FoundationModel(scaled)
+    parameters = model.parameter_count()
+    sharded = config.parallel == "fsdp" and world.size > 1
+    if sharded:
+        shard(model, world)
+    else:
+        model.to(world.device)
     every_optimizer, average = optimizers(model, config), Average(model, config.ema)
     meta = checkpoint.load_newest(out / "checkpoints", model, every_optimizer, average)
     step = int(meta["step"]) if meta else 0
+    agree(world, step)
+    if config.compile:
+        compile_blocks(model)
     stepper = Stepper(model, world)
     records = RunLog(
-        out / "log.csv", step, list(scaled.modalities), write=world.rank == 0, tensorboard=config.tensorboard
+        out / "log.csv",
+        step,
+        list(scaled.modalities),
+        write=world.rank == 0,
+        tensorboard=config.tensorboard,
+        wandb=resolved if config.wandb else None,
     )
     bands = tuple(b for b in scaled.image_bands if b in store.info.image_bands)
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
-    held_out = _plain_tokens(store, scaled, store.rows("validation")[:512], bands, waves, world.device)
+    held_out = plain_tokens(store, scaled, store.rows("validation")[:512], world.device)
     precision = choose_precision(config, world.device)
     begun = time.monotonic()
     batches = stream.forever(step)
     while step < config.steps:
         galaxies = next(batches)
         chances = draw(
-            config.seed, step, config.batch, len(scaled.modalities), len(waves), slots(scaled, len(waves))
+            config.seed,
+            step,
+            config.batch,
+            len(scaled.modalities),
+            len(waves),
+            slots(scaled, len(waves)),
+            len(scaled.scalars),
         )
         chances = chances.share(world.rank, world.size, len(galaxies))
         tokens = tokenize(scaled, galaxies, waves, chances.turn.numpy() if config.turn else None)
@@ -112,7 +152,7 @@ def _pretrain(
             group["lr"] = rate
         with memory_guard(config, step, out):
             loss, parts = stepper.backward(config, tokens, chances, precision)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip))
         check_finite(norm, loss, step, out)
         for o in every_optimizer:
             o.step()
@@ -128,89 +168,52 @@ def _pretrain(
             if held_out and (step % config.validate_every == 0 or last):
                 lowest = records.lowest("val_loss")
                 with average.used():
-                    rows_out |= _validate(model, held_out, config, precision)
-                    if config.keep_best and world.rank == 0 and rows_out["val_loss"] < lowest:
-                        model.fit_typical(
-                            _plain_tokens(store, scaled, rows[:512], bands, waves, world.device)
-                        )
-                        model.save(out / "best", {"store": str(store.path), "steps": step})
+                    with unsharded(model):
+                        rows_out |= validate(model, held_out, config, precision)
+                    better = config.keep_best and rows_out["val_loss"] < lowest
+                    if _all_do(better, world) if sharded else better and world.rank == 0:
+                        with unsharded(model):
+                            model.fit_typical(plain_tokens(store, scaled, rows[:512], world.device))
+                        best = whole_model(model, keep=world.rank == 0)
+                        if best is not None:
+                            best.save(out / "best", {"store": str(store.path), "steps": step})
             records.add(rows_out)
             progress(seen, config.steps * min(len(rows), config.batch), f"loss {float(loss):.3f}")
-        if world.rank == 0 and (step % config.checkpoint_every == 0 or last):
+        if picture is not None and config.sample_every and (step % config.sample_every == 0 or last):
+            with average.used():
+                shown = whole_model(model, keep=world.rank == 0)
+                if shown is not None:
+                    (out / "samples").mkdir(exist_ok=True)
+                    picture(shown, out / "samples" / f"step-{step:08d}.png")
+        if (world.rank == 0 or sharded) and (step % config.checkpoint_every == 0 or last):
             records.flush()
-            about = {"store": str(store.path)}
-            checkpoint.save(
-                out / "checkpoints", step, model, every_optimizer, about, config.keep, average.weights
-            )
-    records.flush()
+            about, where, write = {"store": str(store.path)}, out / "checkpoints", world.rank == 0
+            checkpoint.save(where, step, model, every_optimizer, about, config.keep, average.weights, write)
+    records.close()
     average.put()
-    model.eval().fit_typical(_plain_tokens(store, scaled, rows[:512], bands, waves, world.device))
+    with unsharded(model.eval()):
+        model.fit_typical(plain_tokens(store, scaled, rows[:512], world.device))
+    trained = whole_model(model)
+    assert trained is not None
     if world.rank == 0:
         spent = time.monotonic() - begun
         run = {
             "steps": step,
             "galaxies": min(len(rows), config.batch) * step,
             "seconds": spent,
-            "parameters": model.parameter_count(),
+            "parameters": parameters,
             "processes": world.size,
             "precision": str(precision),
             "versions": versions(),
             "seed": config.seed,
         }
         write_json(out / "run.json", run)
-        model.save(out, {"store": str(store.path), "release": store.info.release, "steps": step})
-    return model
+        trained.save(out, {"store": str(store.path), "release": store.info.release, "steps": step})
+    return trained
 
 
-def _plain_tokens(
-    store: GalaxyStore,
-    config: ModelConfig,
-    rows: np.ndarray,
-    bands: tuple[str, ...],
-    waves: dict[str, float],
-    device: torch.device,
-) -> list[Tokens]:
-    """Tokens of some galaxies, in batches, nothing withheld or turned."""
-    batches = store.batches(rows, 128, bands)
-    return [{m: t.to(device) for m, t in tokenize(config, g, waves).items()} for g in batches]
-
-
-@torch.no_grad()
-def _validate(
-    model: FoundationModel, held_out: list[Tokens], config: PretrainConfig, precision: torch.dtype
-) -> dict[str, float]:
-    """Validation loss in the default order, with nothing withheld."""
-    sums = {m: torch.zeros(2) for m in model.config.modalities}
-    for tokens in held_out:
-        how: dict[str, Any] = {"hidden": every(tokens, 0, 2)} if model.masked else {}
-        with autocast(model.device, precision):
-            predictions = model(tokens, **how)
-        for m, pair in model.loss_sums(predictions, model.asked(tokens, **how)).items():
-            sums[m] += torch.stack(pair).cpu()
-    means = {m: float(s[0] / s[1].clamp(min=1e-6)) for m, s in sums.items()}
-    total = sum(config.model.loss_weights.get(m, 1.0) * v for m, v in means.items())
-    return {"val_loss": total} | {f"val_{m}": v for m, v in means.items()}
-
-
-def _claim(out: Path, resolved: dict[str, Any], world: World) -> None:
-    """Make the run folder ours: a new one, or one of the same config."""
-    card = out / "config.json"
-    if card.exists():
-        before = _with_defaults(read_json(card))
-        changed = [k for k, v in plain(resolved).items() if before.get(k) != v]
-        if changed:
-            msg = (
-                f"{out} holds a run with other settings ({', '.join(changed)}); "
-                f"choose another folder or remove it"
-            )
-            raise InputError(msg)
-    elif world.rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        write_yaml(out / "config.yaml", resolved)
-        write_json(card, resolved)
-
-
-def _with_defaults(card: dict[str, Any]) -> dict[str, Any]:
-    """A run's config with the defaults of the settings that came after it."""
-    model = plain(ModelConfig()) | card.get("model", {})
-    return plain(PretrainConfig()) | card | {"model": model}
+def _all_do(decision: bool, world: World) -> bool:
+    """What the first process decides."""
+    told = torch.tensor(int(decision), device=world.device)
+    dist.broadcast(told, 0)
+    return bool(told)

@@ -14,24 +14,27 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens
-from euclidfm.model.config import SED
+from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.tokens import take
 from euclidfm.pretrain.augment import Chances, hide, prefixes, ranks
 from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.pretrain.parallel import quiet
 from euclidfm.pretrain.world import World
 
 __all__ = ["Stepper", "autocast", "choose_precision", "slots"]
 
 
 class Stepper:
-    """Losses and gradients; under DDP through the wrapper, so that gradients are shared."""
+    """Losses and gradients; under DDP through the wrapper, so that gradients are shared (FSDP needs none)."""
 
     def __init__(self, model: FoundationModel, world: World) -> None:
         self.model, self.world = model, world
-        self.wrapped: torch.nn.Module = DistributedDataParallel(model) if world.size > 1 else model
+        plain = world.size == 1 or isinstance(model, FSDPModule)
+        self.wrapped: torch.nn.Module = model if plain else DistributedDataParallel(model)
 
     def backward(
         self, config: PretrainConfig, tokens: Tokens, chances: Chances, precision: torch.dtype
@@ -48,7 +51,7 @@ class Stepper:
         parts = dict.fromkeys(tokens, total)
         size = next(iter(tokens.values())).valid.shape[0]
         for rows, last in _slices(size, config.accumulate):
-            with self._quiet(last):
+            with quiet(self.wrapped, last):
                 with autocast(device, precision):
                     predictions = self.wrapped(take(tokens, rows), **_take(how, rows))
                 sums = self.model.loss_sums(predictions, take(asked, rows))
@@ -57,19 +60,13 @@ class Stepper:
                     mean = value / count.clamp(min=1e-6)
                     parts[name] = parts[name] + mean.detach()
                     share = share + config.model.loss_weights.get(name, 1.0) * mean
-                # DDP averages gradients over processes; the counts are already global
+                # DDP and FSDP average gradients over processes; the counts are already global
                 torch.autograd.backward(share * world.size)
             total = total + share.detach()
         reported = torch.stack([total, *parts.values()])
         if world.size > 1:
             dist.all_reduce(reported)
         return reported[0], dict(zip(parts, reported[1:].tolist(), strict=True))
-
-    def _quiet(self, last: bool) -> Any:
-        """Share gradients with the other processes after the last part only."""
-        if isinstance(self.wrapped, DistributedDataParallel) and not last:
-            return self.wrapped.no_sync()
-        return nullcontext()
 
 
 def _reading(config: PretrainConfig, tokens: Tokens, chances: Chances) -> dict[str, Any]:
@@ -99,6 +96,7 @@ def _slices(size: int, parts: int) -> Iterator[tuple[slice, bool]]:
 def slots(model: ModelConfig, bands: int) -> int:
     """Tokens of a galaxy that has everything."""
     sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images} | {SED: bands}
+    sizes[SCALARS] = len(model.scalars)
     return sum(sizes.get(name, 0) for name in model.modalities)
 
 

@@ -27,6 +27,8 @@ class World:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         device = torch.device("cuda", local) if cuda else torch.device("cpu")
         if size > 1:
+            if cuda:
+                torch.cuda.set_device(device)
             dist.init_process_group("nccl" if cuda else "gloo")
             return cls(dist.get_rank(), dist.get_world_size(), device)
         return cls(0, 1, device)

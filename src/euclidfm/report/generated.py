@@ -19,7 +19,12 @@ __all__ = ["generation_sheet"]
 
 
 def generation_sheet(
-    given: Galaxies, measured: Galaxies, made: Galaxies, out_png: str | Path, inches: float = 1.15
+    given: Galaxies,
+    measured: Galaxies,
+    made: Galaxies,
+    out_png: str | Path,
+    inches: float = 1.15,
+    name: str = "generated",
 ) -> None:
     """Write a PNG: for each galaxy the given images, then measured and generated side by side, and its SED.
 
@@ -34,6 +39,8 @@ def generation_sheet(
     out_png : path
     inches : float
         Side of one cutout.
+    name : str
+        What the model's galaxies are called.
     """
     from matplotlib.figure import Figure
 
@@ -41,9 +48,10 @@ def generation_sheet(
     for b in made.images:
         if b in measured.images and measured.has_image(b).any():
             columns.append(("measured", measured, b))
-        columns.append(("generated", made, b))
+        columns.append((name, made, b))
     sed = bool(made.sed_bands)
-    widths = [1.0] * len(columns) + [2.6] * sed
+    scalars = [c for c in made.columns if f"{c}_err" in made.columns]
+    widths = [1.0] * len(columns) + [2.6] * sed + [3.0] * bool(scalars)
     n = len(made)
     width, height = inches * sum(widths) + 0.6, n * inches + 0.85
     fig = Figure(figsize=(width, height))
@@ -59,7 +67,9 @@ def generation_sheet(
                 axis.set_title(f"{what}\n{band}", fontsize=7)
             _stamp(axis, galaxies, measured, band, i)
         if sed:
-            _sed(fig.add_subplot(grid[i, len(columns)]), measured, made, i, last=i == n - 1)
+            _sed(fig.add_subplot(grid[i, len(columns)]), measured, made, i, name, last=i == n - 1)
+        if scalars:
+            _scalars(fig.add_subplot(grid[i, len(columns) + sed]), measured, made, i, name, scalars)
     fig.savefig(out_png, dpi=150, facecolor="white")
 
 
@@ -78,10 +88,22 @@ def _stamp(axis: Any, galaxies: Galaxies, measured: Galaxies, band: str, row: in
         axis.imshow(picture, origin="lower", interpolation="nearest")
 
 
-def _sed(axis: Any, measured: Galaxies, made: Galaxies, row: int, last: bool) -> None:
+def _scalars(axis: Any, measured: Galaxies, made: Galaxies, row: int, title: str, names: list[str]) -> None:
+    axis.set_axis_off()
+    if row == 0:
+        axis.set_title(f"{title} (measured)", fontsize=7)
+    lines = []
+    for name in names:
+        value, error = made.columns[name][row], made.columns[f"{name}_err"][row]
+        was = measured.columns[name][row] if name in measured.columns else np.nan
+        lines.append(f"{name} {value:.3g}{f' ± {error:.2g}' if np.isfinite(error) else ''} ({was:.3g})")
+    axis.text(0.3, 0.5, "\n".join(lines), transform=axis.transAxes, fontsize=5, va="center")
+
+
+def _sed(axis: Any, measured: Galaxies, made: Galaxies, row: int, name: str, last: bool) -> None:
     for galaxies, colour, marker, label in (
         (measured, MUTED, "o", "measured"),
-        (made, COLOURS["vermilion"], "s", "generated"),
+        (made, COLOURS["vermilion"], "s", name),
     ):
         wave = [BANDS[b].wavelength_nm if b in BANDS else np.nan for b in galaxies.sed_bands]
         flux, error = galaxies.flux[row], np.nan_to_num(galaxies.fluxerr[row])
