@@ -41,7 +41,7 @@ NO_TORCH = {
     "files",
     "info",
 }
-FREE = {"demo", "cli", "verbs", "model_verbs", "__init__"}
+FREE = {"demo", "cli", "verbs", "model_verbs", "discover_verbs", "__init__"}
 
 
 def imports(file: Path) -> set[str]:

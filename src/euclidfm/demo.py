@@ -13,8 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from euclidfm.errors import InputError
 from euclidfm.files import plain, read_json, record_run, write_json, write_table
 from euclidfm.progress import bar
@@ -23,11 +21,8 @@ __all__ = ["DemoConfig", "run_demo", "science_table", "write_report"]
 
 log = logging.getLogger(__name__)
 
-RARITIES = ("ring", "merger", "lens")
-"""What outlier ranking is asked to bring up; known from the mock sky's truth."""
-
-MOST_MASKED = 0.02
-"""Objects with a larger share of masked pixels (tile edges, lost columns) are not ranked as outliers."""
+_DRAWN = 18
+"""Outliers that are shown with a map of the model's surprise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +161,12 @@ def _pretrain(config: DemoConfig, out: Path) -> None:
         ImageModality(name="NISP", bands=("Y", "J", "H"), patch=16),
     )
     model = ModelConfig(
-        images=images, width=config.width, depth=config.depth, heads=config.width // 32, crop=config.size
+        images=images,
+        width=config.width,
+        depth=config.depth,
+        heads=config.width // 32,
+        crop=config.size,
+        objective="likelihood",
     )
     settings = PretrainConfig(
         model=model, steps=config.steps, batch=config.batch, lr=2e-3, seed=config.seed, validate_every=100
@@ -241,29 +241,46 @@ def _science(config: DemoConfig, out: Path) -> None:
 
 
 def _discovery(config: DemoConfig, out: Path) -> None:
-    from euclidfm.discover import outlier_recall, outlier_scores, similarity_purity
+    from euclidfm.discover import (
+        StudyConfig,
+        discovery_study,
+        store_quality,
+        surprise_scores,
+    )
+    from euclidfm.embeddings import surprise_of, surprise_table
+    from euclidfm.model import FoundationModel
     from euclidfm.store import GalaxyStore
 
-    store = GalaxyStore.open(out / "store")
-    purity, recall = [], []
-    for inputs, emb in _read_embeddings(out).items():
-        emb = emb.take(emb.split == "test")
-        kind = emb.column_of(store.index, "subtype").astype(str)
-        purity += [{**r, "inputs": inputs} for r in similarity_purity(emb, kind, k=(10,), seed=config.seed)]
-        whole = emb.column_of(store.index, "flag_masked_fraction") < MOST_MASKED
-        scores = outlier_scores(emb.take(whole), seed=config.seed)
-        recall += _recall_of(outlier_recall, scores, kind[whole], inputs, config.seed)
-        if not (out / "outliers.parquet").exists():
-            write_table(scores, out / "outliers.parquet")
-    write_json(out / "science" / "search.json", purity)
-    write_json(out / "science" / "outliers.json", recall)
-
-
-def _recall_of(measure: Any, scores: Any, kind: np.ndarray, inputs: str, seed: int) -> list[Any]:
-    rare = np.isin(kind, RARITIES)
-    if not rare.any():
-        return []
-    return list(measure(scores, rare, top=0.01, seed=seed, kind="+".join(RARITIES), inputs=inputs))
+    store, model = GalaxyStore.open(out / "store"), FoundationModel.load(out / "run")
+    tables = _read_embeddings(out)
+    surprise = {}
+    with bar("surprise") as progress:
+        for inputs in tables:
+            table = surprise_table(
+                model,
+                store,
+                modalities=tuple(inputs.split("+")),
+                draws=2,
+                seed=config.seed,
+                progress=progress,
+            )
+            surprise[inputs] = surprise_scores(table)
+    study = discovery_study(
+        tables,
+        store.index,
+        StudyConfig(seed=config.seed),
+        surprise=surprise,
+        quality=store_quality(store),
+    )
+    scores = study.pop("scores")
+    write_table(scores, out / "outliers.parquet")
+    top = scores.sort_by("rank")["object_id"].to_pylist()[:_DRAWN]
+    maps = surprise_of(model, store.read([store.row_of(i) for i in top]), seed=config.seed)
+    drawn = {m.object_id: m.patches["VIS"].ravel() for m in maps if "VIS" in m.patches}
+    write_json(out / "science" / "surprise.json", drawn)
+    write_json(out / "science" / "search.json", study["search"])
+    write_json(out / "science" / "outliers.json", study["outliers"])
+    write_json(out / "science" / "active.json", study["active"])
 
 
 def _real(config: DemoConfig, out: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from euclidfm import model_verbs
+from euclidfm import discover_verbs, model_verbs
 from euclidfm.errors import InputError
 from euclidfm.files import record_run
 from euclidfm.progress import bar
@@ -167,18 +167,32 @@ def _add_embed(parser: _Parser) -> None:
     parser.add_argument("--modalities", type=list[str] | None, default=None, help="only these; default all")
     parser.add_argument("--split", type=str | None, default=None, help="only train, validation or test")
     parser.add_argument("--layer", type=int | None, default=None, help="block to read; default the model's")
+    parser.add_argument(
+        "--columns", type=list[str] | None, default=None, help="columns to take along; default the flags"
+    )
+    parser.add_argument(
+        "--append", type=bool, default=False, help="add to the embeddings in --out, replacing known galaxies"
+    )
 
 
 def _embed(args: Namespace) -> None:
-    from euclidfm.embeddings import embed
+    from euclidfm.embeddings import EmbeddingTable, embed
     from euclidfm.model import FoundationModel
     from euclidfm.store import GalaxyStore
 
     model, store = FoundationModel.load(args.run), GalaxyStore.open(args.store)
     with bar("embed") as progress:
         emb = embed(
-            model, store, modalities=args.modalities, split=args.split, layer=args.layer, progress=progress
+            model,
+            store,
+            modalities=args.modalities,
+            split=args.split,
+            layer=args.layer,
+            columns=args.columns,
+            progress=progress,
         )
+    if args.append and Path(args.out).exists():
+        emb = EmbeddingTable.read(args.out).updated(emb)
     emb.write(args.out)
     _say(f"{args.out}: {emb}")
 
@@ -216,83 +230,6 @@ def _probe(args: Namespace) -> None:
     for r in records:
         _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
     _say(f"{out}: probe, predictions.parquet, metrics.json")
-
-
-# search --------------------------------------------------------------------------------------
-
-
-def _add_search(parser: _Parser) -> None:
-    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
-    parser.add_argument("--like", type=list[int], default=[], help="object_id of one or more examples")
-    parser.add_argument("--unlike", type=list[int], default=[], help="object_id of counter-examples")
-    parser.add_argument(
-        "--ra", type=float | None, default=None, help="degrees: the nearest object is the example"
-    )
-    parser.add_argument("--dec", type=float | None, default=None, help="degrees")
-    parser.add_argument("--k", type=int, default=10, help="neighbours to list")
-    parser.add_argument("--space", type=str, default="joint", help="joint, or a modality: VIS, NISP, SED")
-    parser.add_argument("--out", type=str | None, default=None, help="table: .csv, .fits or .parquet")
-    parser.add_argument("--store", type=str | None, default=None, help="store with the cutouts for --sheet")
-    parser.add_argument("--sheet", type=str | None, default=None, help="PNG of the neighbours' cutouts")
-
-
-def _search(args: Namespace) -> None:
-    from euclidfm.discover import SimilarityIndex
-    from euclidfm.embeddings import EmbeddingTable
-    from euclidfm.files import write_table
-
-    index = SimilarityIndex(EmbeddingTable.read(args.embeddings), space=args.space)
-    position = args.ra is not None and args.dec is not None
-    if not args.like and not position:
-        msg = "give an example: --like OBJECT_ID or --ra and --dec in degrees"
-        raise InputError(msg)
-    if args.like:
-        table = index.search(positives=args.like, negatives=args.unlike, k=args.k)
-    else:
-        table = index.search(ra=args.ra, dec=args.dec, k=args.k)
-    if args.out:
-        write_table(table, args.out)
-    _print_table(table, ("rank", "object_id", "ra", "dec", "similarity"))
-    if args.sheet:
-        if not args.store:
-            msg = "--sheet needs --store, the store that holds the cutouts"
-            raise InputError(msg)
-        from euclidfm.report.stamps import contact_sheet
-        from euclidfm.store import GalaxyStore
-
-        store = GalaxyStore.open(args.store)
-        ids = [int(i) for i in (*args.like, *table.column("object_id").to_pylist())]
-        titles = [f"example {i}" for i in args.like]
-        titles += [f"{r}: {i}" for r, i in enumerate(ids[len(args.like) :], 1)]
-        contact_sheet(store.read([store.row_of(i) for i in ids]), titles, args.sheet)
-        _say(args.sheet)
-
-
-def _print_table(table: Any, columns: tuple[str, ...]) -> None:
-    _say("  ".join(f"{c:>20}" for c in columns))
-    for row in table.select(list(columns)).to_pylist():
-        _say("  ".join(f"{v:>20.6f}" if isinstance(v, float) else f"{v:>20}" for v in row.values()))
-
-
-# outliers ------------------------------------------------------------------------------------
-
-
-def _add_outliers(parser: _Parser) -> None:
-    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
-    parser.add_argument("--out", type=str, required=True, help="Parquet file for the scores of all objects")
-    parser.add_argument("--top", type=int, default=10, help="how many to print")
-    parser.add_argument("--seed", type=int, default=0)
-
-
-def _outliers(args: Namespace) -> None:
-    from euclidfm.discover import outlier_scores
-    from euclidfm.embeddings import EmbeddingTable
-    from euclidfm.files import write_table
-
-    scores = outlier_scores(EmbeddingTable.read(args.embeddings), seed=args.seed)
-    write_table(scores, args.out)
-    _print_table(scores.sort_by("rank").slice(0, args.top), ("rank", "object_id", "score"))
-    _say(f"{args.out}: scores of {scores.num_rows} objects")
 
 
 # report --------------------------------------------------------------------------------------
@@ -423,26 +360,9 @@ example: euclidfm probe embeddings.parquet --store store/ --task photoz --out sc
         _add_probe,
         _probe,
     ),
-    "search": _Verb(
-        """Find the galaxies most like one or more examples.
-
-Input: embeddings; examples by object_id or sky position. Output: a table on the screen (and in --out), and
-with --sheet a PNG of the cutouts.
-
-example: euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
-example: euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png""",
-        _add_search,
-        _search,
-    ),
-    "outliers": _Verb(
-        """Rank galaxies by how unusual their embeddings are.
-
-Input: embeddings. Output: a Parquet table with each object's score, rank and the score of each method.
-
-example: euclidfm outliers embeddings.parquet --out outliers.parquet --top 20""",
-        _add_outliers,
-        _outliers,
-    ),
+    "search": _Verb(discover_verbs.SEARCH, discover_verbs.add_search, discover_verbs.search),
+    "index": _Verb(discover_verbs.INDEX, discover_verbs.add_index, discover_verbs.index),
+    "outliers": _Verb(discover_verbs.OUTLIERS, discover_verbs.add_outliers, discover_verbs.outliers),
     "report": _Verb(
         """Write report.html and report.json from a folder of results.
 

@@ -1,22 +1,31 @@
 """Discovery in the space of embeddings: what is alike, what is unusual, a map of it all."""
 
 from euclidfm.discover.active import ActiveConfig, add_rating, read_ratings, rerank, simulate_user
-from euclidfm.discover.approximate import ApproximateConfig, ApproximateIndex, build_approximate
+from euclidfm.discover.approximate import (
+    ApproximateConfig,
+    ApproximateIndex,
+    build_approximate,
+    update_approximate,
+)
 from euclidfm.discover.artefacts import artefact_score, screened
 from euclidfm.discover.evaluate import outlier_recall, similarity_purity
 from euclidfm.discover.outliers import outlier_scores
 from euclidfm.discover.projection import project_map, project_pca
 from euclidfm.discover.quality import image_quality, store_quality
 from euclidfm.discover.search import SimilarityIndex, neighbours
+from euclidfm.discover.study import StudyConfig, discovery_study
+from euclidfm.discover.surprise import surprise_scores
 
 __all__ = [
     "ActiveConfig",
     "ApproximateConfig",
     "ApproximateIndex",
     "SimilarityIndex",
+    "StudyConfig",
     "add_rating",
     "artefact_score",
     "build_approximate",
+    "discovery_study",
     "image_quality",
     "neighbours",
     "outlier_recall",
@@ -29,4 +38,6 @@ __all__ = [
     "similarity_purity",
     "simulate_user",
     "store_quality",
+    "surprise_scores",
+    "update_approximate",
 ]

@@ -11,6 +11,7 @@ A folder::
       index.faiss    the graph and the vectors
       scaling.npz    mean and factors of the embedding's numbers
       ids.npy        (N,) int64, object_id of each row
+      marks.npy      (N,) uint64, a hash of each row's vector; 0 where the row was replaced
       index.json     space, sizes, settings, recall against exact search
 """
 
@@ -28,7 +29,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, write_json
 
-__all__ = ["ApproximateConfig", "ApproximateIndex", "build_approximate"]
+__all__ = ["ApproximateConfig", "ApproximateIndex", "build_approximate", "update_approximate"]
 
 
 _SCAN = 50_000
@@ -67,6 +68,8 @@ class ApproximateIndex:
         self._index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
         self._effort = int(self.info["effort"])
         self.ids = np.load(folder / "ids.npy", mmap_mode="r")
+        self.marks = np.load(folder / "marks.npy", mmap_mode="r")
+        self._live = None if self.info["replaced"] == 0 else np.asarray(self.marks) != 0
         with np.load(folder / "scaling.npz") as parts:
             self.scaling = Scaling(parts["mean"], parts["matrix"])
 
@@ -80,7 +83,7 @@ class ApproximateIndex:
         return cls(folder)
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.ids) - int(self.info["replaced"])
 
     def search(
         self, vectors: np.ndarray, k: int = 10, where: np.ndarray | None = None
@@ -100,9 +103,19 @@ class ApproximateIndex:
         object_id : (Q, k) int64, 0 where fewer than k were found
         similarity : (Q, k) float32, approximate cosine; -inf there
         """
-        units = np.ascontiguousarray(self.scaling.unit(np.atleast_2d(vectors)), np.float32)
+        return self.search_units(self.scaling.unit(np.atleast_2d(vectors)), k, where)
+
+    def search_units(
+        self, units: np.ndarray, k: int = 10, where: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `search`, for scaled directions of length one."""
+        units = np.ascontiguousarray(units, np.float32)
+        if self._live is not None:
+            where = self._live if where is None else where & self._live
+        if where is None and len(self.ids) <= 4 * k:  # a graph does not reach everything
+            where = np.ones(len(self.ids), bool)
         chosen = None if where is None else np.flatnonzero(where)
-        if chosen is not None and len(chosen) <= _SCAN:
+        if chosen is not None and len(chosen) <= max(_SCAN, 4 * k):
             similarity, rows = self._scan(units, k, chosen)
         else:
             similarity, rows = _query(self._index, units, k, self._effort, chosen)
@@ -155,20 +168,81 @@ def build_approximate(
     index.train(units[:: max(1, len(units) // 100_000)])
     index.add(units)
     faiss.omp_set_num_threads(threads)
-    effort, recall = _choose_effort(index, units, config)
+    ids, marks = emb.object_id[usable], _marks(vectors[usable])
+    facts = {"space": space, "width": units.shape[1], "config": asdict(config), "model": emb.info}
+    facts["effort"], facts["recall@10"] = _choose_effort(index, units, config)
+    _write(folder, index, scaling, ids, marks, facts)
+    return ApproximateIndex.open(folder)
+
+
+def update_approximate(emb: EmbeddingTable, folder: str | Path) -> ApproximateIndex:
+    """Bring an index up to date with a catalogue: new galaxies are added, changed ones replaced.
+
+    A replaced vector stays in the file, unseen; when a fifth of the rows are such, or the scaling was
+    measured on less than half of the galaxies, all is built anew. The recall is measured again.
+
+    Parameters
+    ----------
+    emb : EmbeddingTable
+        The whole catalogue; galaxies that it no longer holds leave the index.
+    folder : path
+
+    Raises
+    ------
+    InputError
+        If there is no index, or it is of another model's embeddings.
+    """
+    folder, old = Path(folder), ApproximateIndex.open(folder)
+    if old.info["model"].get("model") != emb.info.get("model"):
+        msg = f"{folder} is an index of another model's embeddings; build a new one with --overwrite true"
+        raise InputError(msg)
+    config, space = ApproximateConfig(**old.info["config"]), str(old.info["space"])
+    vectors = vectors_of(emb, space)
+    usable = np.flatnonzero(finite_rows(vectors))
+    ids, marks = emb.object_id[usable], _marks(vectors[usable])
+    kept = np.isin(_pairs(old.ids, old.marks), _pairs(ids, marks)) & (np.asarray(old.marks) != 0)
+    fresh = usable[~np.isin(_pairs(ids, marks), _pairs(old.ids, old.marks))]
+    if len(kept) - kept.sum() > 0.2 * len(kept) or len(usable) > 2 * len(kept):
+        return build_approximate(emb, folder, config, space=space, overwrite=True)
+    index: Any = _faiss().read_index(str(folder / "index.faiss"))
+    index.add(np.ascontiguousarray(old.scaling.unit(vectors[fresh]), np.float32))
+    all_ids = np.concatenate([old.ids, emb.object_id[fresh]])
+    all_marks = np.concatenate([np.where(kept, old.marks, 0), _marks(vectors[fresh])]).astype(np.uint64)
+    facts = {k: old.info[k] for k in ("space", "width", "config", "effort")} | {"model": emb.info}
+    live = np.flatnonzero(all_marks)
+    place = dict(zip(emb.object_id[usable].tolist(), usable.tolist(), strict=True))
+    units = old.scaling.unit(vectors[[place[i] for i in all_ids[live].tolist()]])
+    facts["effort"], facts["recall@10"] = _choose_effort(index, units, config, live)
+    _write(folder, index, old.scaling, all_ids, all_marks, facts)
+    return ApproximateIndex.open(folder)
+
+
+def _write(
+    folder: Path, index: Any, scaling: Scaling, ids: np.ndarray, marks: np.ndarray, facts: dict[str, Any]
+) -> None:
+    """Write an index beside its place, then put it there."""
     aside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
-    faiss.write_index(index, str(aside / "index.faiss"))
+    _faiss().write_index(index, str(aside / "index.faiss"))
     np.savez(aside / "scaling.npz", mean=scaling.mean, matrix=scaling.matrix)
-    np.save(aside / "ids.npy", emb.object_id[usable])
-    facts = {"space": space, "rows": len(units), "width": units.shape[1], "effort": effort}
-    write_json(
-        aside / "index.json", facts | {"recall@10": recall, "config": asdict(config), "model": emb.info}
-    )
+    np.save(aside / "ids.npy", ids)
+    np.save(aside / "marks.npy", marks)
+    write_json(aside / "index.json", facts | {"rows": len(ids), "replaced": int((marks == 0).sum())})
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
-    return ApproximateIndex.open(folder)
+
+
+def _marks(vectors: np.ndarray) -> np.ndarray:
+    """(N,) uint64, never 0: a hash of each vector, to see which have changed."""
+    bits = np.ascontiguousarray(vectors, np.float32).view(np.uint32).astype(np.uint64)
+    odd = np.random.default_rng(0).integers(1, 2**63, bits.shape[1], dtype=np.uint64) | np.uint64(1)
+    return np.maximum((bits * odd).sum(axis=1, dtype=np.uint64), np.uint64(1))
+
+
+def _pairs(ids: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Identity of a galaxy's vector: its id and the hash, in one number."""
+    return np.asarray(ids).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ np.asarray(marks)
 
 
 def _query(
@@ -181,14 +255,21 @@ def _query(
     return similarity, rows
 
 
-def _choose_effort(index: Any, units: np.ndarray, config: ApproximateConfig) -> tuple[int, float]:
-    """Least effort that reaches the wanted recall@10 (or the given one), and the recall measured."""
+def _choose_effort(
+    index: Any, units: np.ndarray, config: ApproximateConfig, live: np.ndarray | None = None
+) -> tuple[int, float]:
+    """Least effort that reaches the wanted recall@10 (or the given one), and the recall measured.
+
+    `live`: rows of the index that the units are; None for all.
+    """
     rng = np.random.default_rng(config.seed)
     queries = units[np.sort(rng.permutation(len(units))[: config.checks])]
     exact = _exact(units, queries, 11)
+    exact = exact if live is None else live[exact]
+    chosen = None if live is None else live
     effort = config.effort or 16
     while True:
-        _, found = _query(index, queries, 11, effort)
+        _, found = _query(index, queries, 11, effort, chosen)
         hits = [len(set(f) & set(e)) for f, e in zip(found.tolist(), exact.tolist(), strict=True)]
         recall = (float(np.mean(hits)) - 1.0) / max(exact.shape[1] - 1, 1)  # the query finds itself
         if config.effort or recall >= config.recall or effort >= _MOST_EFFORT:

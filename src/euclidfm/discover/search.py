@@ -1,18 +1,22 @@
 """Similarity search: the galaxies whose embeddings point the same way.
 
 Similarity is the cosine between scaled embeddings (`euclidfm.discover.space`). The
-search is exact: a matrix product, by numpy or by FAISS.
+search is exact, a matrix product by numpy or by FAISS; or it asks an index on disk
+(`euclidfm.discover.approximate`) for candidates and puts these in exact order.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from astropy.coordinates import angular_separation
 
+from euclidfm.discover.approximate import ApproximateIndex
 from euclidfm.discover.space import ScalingName, finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
@@ -23,6 +27,8 @@ Engine = Literal["auto", "numpy", "faiss"]
 
 _BLOCK = 1024
 _FAISS_FROM = 50_000
+_MORE = 4
+"""Candidates that an index is asked for, over what is wanted; they are then ranked exactly."""
 
 
 class SimilarityIndex:
@@ -37,6 +43,13 @@ class SimilarityIndex:
         See `euclidfm.discover.space`.
     engine : {"auto", "numpy", "faiss"}
         ``auto`` takes FAISS from 50 000 galaxies on, where it is installed.
+    approximate : ApproximateIndex, optional
+        An index of the same embeddings, for millions of galaxies; `scaling` is then the index's.
+
+    Raises
+    ------
+    InputError
+        If the index is of another space or of another model's embeddings.
 
     Examples
     --------
@@ -51,18 +64,33 @@ class SimilarityIndex:
         space: str = "joint",
         scaling: ScalingName = "standard",
         engine: Engine = "auto",
+        approximate: ApproximateIndex | None = None,
     ) -> None:
         self.emb = emb
         self.space = space
-        vectors = vectors_of(emb, space)
-        self.usable = finite_rows(vectors)
+        self.approximate = approximate
+        self.vectors = vectors_of(emb, space)
+        self.usable = finite_rows(self.vectors)
         """(N,) bool: galaxies that have an embedding in this space."""
-        self.scaling = fit_scaling(vectors, scaling)
-        self.units = self.scaling.unit(np.where(self.usable[:, None], vectors, 0.0))
-        """(N, P) float32: what is searched."""
-        self.units[~self.usable] = 0.0
+        if approximate is None:
+            self.scaling = fit_scaling(self.vectors, scaling)
+        else:
+            _same_space(approximate, emb, space)
+            self.scaling = approximate.scaling
         self.engine = engine if engine != "auto" else ("faiss" if len(emb) >= _FAISS_FROM else "numpy")
-        self._flat = _faiss_index(self.units, required=engine == "faiss") if self.engine == "faiss" else None
+        exact = approximate is None and self.engine == "faiss"
+        self._flat = _faiss_index(self.units, required=engine == "faiss") if exact else None
+
+    @cached_property
+    def units(self) -> np.ndarray:
+        """(N, P) float32: scaled vectors of length one, zero where there is no embedding."""
+        return self._units(np.arange(len(self.emb)))
+
+    def _units(self, rows: np.ndarray) -> np.ndarray:
+        usable = self.usable[rows]
+        units = self.scaling.unit(np.where(usable[:, None], self.vectors[rows], 0.0))
+        units[~usable] = 0.0
+        return np.asarray(units)
 
     def __len__(self) -> int:
         return int(self.usable.sum())
@@ -123,10 +151,10 @@ class SimilarityIndex:
         if vector is not None:
             towards = self._unit_of(vector)
         else:
-            towards = self.units[examples].mean(axis=0)
+            towards = self._units(np.array(examples)).mean(axis=0)
             query["positives"] = [int(i) for i in positives]
         if away:
-            towards = towards - negative_weight * self.units[away].mean(axis=0)
+            towards = towards - negative_weight * self._units(np.array(away)).mean(axis=0)
             query["negatives"] = [int(i) for i in negatives]
         allowed = self._allowed(where)
         allowed[examples + away] = False
@@ -188,7 +216,9 @@ class SimilarityIndex:
         if ra is None or dec is None:
             msg = "a position needs both ra and dec, in degrees"
             raise InputError(msg)
-        separation = np.where(self.usable, _separation_arcsec(self.emb.ra, self.emb.dec, ra, dec), np.inf)
+        here = np.radians([self.emb.ra, self.emb.dec])
+        separation = np.degrees(angular_separation(*here, *np.radians([ra, dec]))) * 3600.0
+        separation = np.where(self.usable, separation, np.inf)
         row = int(np.argmin(separation))
         if separation[row] > within:
             nearest = f"the nearest is {separation[row]:.1f} arcsec away"
@@ -210,17 +240,31 @@ class SimilarityIndex:
         k = min(k, len(candidates))
         if k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if self._flat is not None:
+        if self.approximate is not None:
+            candidates = self._candidates(self.approximate, towards, k, allowed)
+        elif self._flat is not None:
             import faiss
 
             chosen: Any = faiss.SearchParameters  # its signature is made at run time
             chosen = chosen(sel=faiss.IDSelectorBatch(candidates))
             similarity, rows = self._flat.search(towards[None].astype(np.float32), k, params=chosen)
             return rows[0], similarity[0]
-        cosines = self.units[candidates] @ towards
+        cosines = (self.units[candidates] if self.approximate is None else self._units(candidates)) @ towards
+        k = min(k, len(candidates))
+        if k < 1:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
         best = np.sort(np.argpartition(-cosines, k - 1)[:k])
         best = best[np.argsort(-cosines[best], kind="stable")]
         return candidates[best], cosines[best]
+
+    def _candidates(
+        self, index: ApproximateIndex, towards: np.ndarray, k: int, allowed: np.ndarray
+    ) -> np.ndarray:
+        """Rows, in order, of more galaxies than wanted, from the index."""
+        where = None if allowed[self.usable].all() else np.isin(index.ids, self.emb.object_id[allowed])
+        ids, similarity = index.search_units(towards[None], _MORE * k, where)
+        found = np.isin(self.emb.object_id, ids[0][np.isfinite(similarity[0])])
+        return np.flatnonzero(found & allowed)
 
     def _table(self, rows: np.ndarray, similarity: np.ndarray, query: dict[str, Any]) -> pa.Table:
         table = pa.table(
@@ -241,11 +285,14 @@ def neighbours(emb: EmbeddingTable, *, space: str = "joint", **query: Any) -> pa
     return SimilarityIndex(emb, space=space).search(**query)
 
 
-def _separation_arcsec(ra: np.ndarray, dec: np.ndarray, ra0: float, dec0: float) -> np.ndarray:
-    """Great-circle separation (haversine), arcsec."""
-    a, d, a0, d0 = np.radians(ra), np.radians(dec), np.radians(ra0), np.radians(dec0)
-    h = np.sin((d - d0) / 2) ** 2 + np.cos(d) * np.cos(d0) * np.sin((a - a0) / 2) ** 2
-    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(h))) * 3600.0)
+def _same_space(index: ApproximateIndex, emb: EmbeddingTable, space: str) -> None:
+    """Refuse an index of something else."""
+    if index.info["space"] != space or index.info["model"].get("model") != emb.info.get("model"):
+        msg = (
+            f"the index is of space {index.info['space']!r} and model {index.info['model'].get('model')}, "
+            f"the search of {space!r} and {emb.info.get('model')}; build it again with `euclidfm index`"
+        )
+        raise InputError(msg)
 
 
 def _faiss_index(units: np.ndarray, required: bool) -> Any:

@@ -1,4 +1,7 @@
-"""Embeddings: vectors of galaxies, as a catalogue (`EmbeddingTable`) and how to make one (`embed`)."""
+"""Embeddings: vectors of galaxies, as a catalogue (`EmbeddingTable`) and how to make one (`embed`).
+
+Also how much the model was surprised by each token (`surprise_of`, `surprise_table`).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ from euclidfm.embeddings.table import EmbeddingTable
 
 if TYPE_CHECKING:
     from euclidfm.embeddings.extract import embed as embed
+    from euclidfm.embeddings.surprise import SurpriseMap as SurpriseMap
+    from euclidfm.embeddings.surprise import surprise_of as surprise_of
+    from euclidfm.embeddings.surprise import surprise_table as surprise_table
 
-__all__ = ["EmbeddingTable", "embed"]
+__all__ = ["EmbeddingTable", "SurpriseMap", "embed", "surprise_of", "surprise_table"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "embed":  # the only part that needs torch
+    if name == "embed":  # the parts that need torch
         from euclidfm.embeddings.extract import embed
 
         return embed
+    if name in ("SurpriseMap", "surprise_of", "surprise_table"):
+        from euclidfm.embeddings import surprise
+
+        return getattr(surprise, name)
     msg = f"module 'euclidfm.embeddings' has no attribute {name!r}"
     raise AttributeError(msg)

@@ -23,6 +23,7 @@ def embed(
     modalities: Sequence[str] | None = None,
     split: str | None = None,
     layer: int | None = None,
+    columns: Sequence[str] | None = None,
     batch: int = 128,
     progress: Progress = silent,
 ) -> EmbeddingTable:
@@ -38,6 +39,8 @@ def embed(
         Only this split; default all.
     layer : int, optional
         Block whose output is used; default the model's.
+    columns : sequence of str, optional
+        Columns of the store to take along; default its flags. The release always comes.
     batch : int
         Galaxies at a time.
     progress : callable, optional
@@ -50,7 +53,8 @@ def embed(
     Raises
     ------
     InputError
-        If a modality is not one of the model's, or the model and the store share none.
+        If a modality is not one of the model's, the model and the store share none, or the store lacks
+        a column.
     """
     keep = tuple(modalities or model.config.modalities)
     for m in keep:
@@ -65,6 +69,12 @@ def embed(
     if not bands and not (model.config.sed and "SED" in keep and info.sed_bands):
         msg = f"store {store.path} has none of the modalities {', '.join(keep)} of the model"
         raise InputError(msg)
+    have = store.index.column_names
+    taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
+    for n in taken:
+        if n not in have:
+            msg = f"store {store.path} has no column {n!r} to take along; it has {', '.join(have)}"
+            raise InputError(msg)
     rows = store.rows(split)
     waves = {b.name: b.wavelength_nm for b in info.sed_bands}
     joint: list[np.ndarray] = []
@@ -91,6 +101,8 @@ def embed(
             "modalities": list(keep),
             "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
         },
+        columns={"release": np.full(len(index), info.release, dtype=object)}
+        | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
     )
 
 

@@ -41,6 +41,9 @@ class EmbeddingTable:
         Embedding of each modality; a row of NaN where the galaxy lacks it.
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
+    columns : dict of str to (N,) array
+        What else is known of each galaxy: ``release`` (an object_id is unique within one), flags,
+        magnitudes, labels.
     """
 
     object_id: np.ndarray
@@ -50,6 +53,7 @@ class EmbeddingTable:
     vectors: np.ndarray
     by_modality: dict[str, np.ndarray] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -64,7 +68,56 @@ class EmbeddingTable:
             **{k: getattr(self, k)[rows] for k in ("object_id", "ra", "dec", "split", "vectors")},
             by_modality={m: v[rows] for m, v in self.by_modality.items()},
             info=self.info,
+            columns={n: v[rows] for n, v in self.columns.items()},
         )
+
+    def updated(self, newer: EmbeddingTable) -> EmbeddingTable:
+        """The catalogue with the galaxies of another: new ones added, known ones replaced in place.
+
+        A galaxy is known by its release (if the catalogues tell it) and object_id.
+
+        Raises
+        ------
+        InputError
+            If the two were not made by the same model in the same way, or have other columns.
+        """
+        for what in ("model", "layer", "modalities"):
+            if self.info.get(what) != newer.info.get(what):
+                msg = (
+                    f"the embeddings differ in {what} ({self.info.get(what)} and {newer.info.get(what)}): "
+                    "embed the new galaxies as the old ones were, or write another file"
+                )
+                raise InputError(msg)
+        if set(self.columns) != set(newer.columns) or set(self.by_modality) != set(newer.by_modality):
+            msg = "the embeddings do not have the same columns; embed both stores with the same --columns"
+            raise InputError(msg)
+        place = {key: row for row, key in enumerate(self._keys())}
+        row = np.array([place.get(key, -1) for key in newer._keys()], np.int64)
+        known, fresh = row >= 0, newer.take(row < 0)
+
+        def joined(old: np.ndarray, new: np.ndarray, added: np.ndarray) -> np.ndarray:
+            out = np.concatenate([old, added])
+            out[row[known]] = new[known]
+            return out
+
+        plain_columns = ("object_id", "ra", "dec", "split", "vectors")
+        return EmbeddingTable(
+            **{k: joined(getattr(self, k), getattr(newer, k), getattr(fresh, k)) for k in plain_columns},
+            by_modality={
+                m: joined(v, newer.by_modality[m], fresh.by_modality[m]) for m, v in self.by_modality.items()
+            },
+            info=self.info | {"store": f"{self.info.get('store')} + {newer.info.get('store')}"},
+            columns={
+                n: joined(v.astype(object), newer.columns[n].astype(object), fresh.columns[n].astype(object))
+                if v.dtype.kind in "OUS"
+                else joined(v, newer.columns[n], fresh.columns[n])
+                for n, v in self.columns.items()
+            },
+        )
+
+    def _keys(self) -> list[tuple[str, int]]:
+        release = self.columns.get("release", np.full(len(self), "", dtype=object))
+        return list(zip(release.astype(str).tolist(), self.object_id.tolist(), strict=True))
 
     def column_of(self, labels: Any, name: str) -> np.ndarray:
         """A label for each galaxy of this table, joined by `object_id`.
@@ -106,7 +159,7 @@ class EmbeddingTable:
         return out
 
     def to_arrow(self) -> pa.Table:
-        """Arrow table with columns object_id, ra, dec, split, vector, vector_<modality>."""
+        """Arrow table: object_id, ra, dec, split, vector, the other columns, vector_<modality>."""
         data: dict[str, pa.Array] = {
             "object_id": pa.array(self.object_id, pa.int64()),
             "ra": pa.array(self.ra, pa.float64()),
@@ -114,6 +167,7 @@ class EmbeddingTable:
             "split": pa.array([str(s) for s in self.split], pa.string()),
             "vector": _list_column(self.vectors),
         }
+        data |= {n: pa.array(v.tolist() if v.dtype.kind in "OUS" else v) for n, v in self.columns.items()}
         data |= {f"vector_{m}": _list_column(v) for m, v in self.by_modality.items()}
         return pa.table(data).replace_schema_metadata({"euclidfm": json.dumps(plain(self.info))})
 
@@ -122,6 +176,7 @@ class EmbeddingTable:
         from astropy.table import Table
 
         columns = {"object_id": self.object_id, "ra": self.ra, "dec": self.dec, "split": self.split}
+        columns |= {n: v.astype(str) if v.dtype == object else v for n, v in self.columns.items()}
         columns |= {"vector": self.vectors} | {f"vector_{m}": v for m, v in self.by_modality.items()}
         return Table(columns, meta=dict(self.info))
 
@@ -157,11 +212,14 @@ class EmbeddingTable:
             msg = f"{path} has no column 'vector'; it is not an embedding catalogue of `euclidfm embed`"
             raise InputError(msg)
         names = [n for n in table.column_names if n.startswith("vector_")]
+        own = ("object_id", "ra", "dec", "split")
+        more = [n for n in table.column_names if n not in (*own, "vector", *names)]
         return cls(
-            **{k: table.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
+            **{k: table.column(k).to_numpy() for k in own},
             vectors=_matrix(table, "vector"),
             by_modality={n.removeprefix("vector_"): _matrix(table, n) for n in names},
             info=json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}")),
+            columns={n: table.column(n).to_numpy() for n in more},
         )
 
 

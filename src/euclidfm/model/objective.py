@@ -51,6 +51,17 @@ class StudentT:
         z = (y - self.location) / self.scale
         return constant - self.scale.log() - half * torch.log1p(z.square() / self.dof)
 
+    def entropy(self) -> Tensor:
+        """(B, n, P) mean of -ln p over what the distribution itself would draw, in nats.
+
+        Differential entropy of Student's t (Lazo & Rathie 1978).
+        """
+        nu = self.dof
+        half = 0.5 * (nu + 1)
+        spread = half * (torch.digamma(half) - torch.digamma(0.5 * nu))
+        beta = torch.lgamma(0.5 * nu) + math.lgamma(0.5) - torch.lgamma(half)
+        return spread + 0.5 * nu.log() + beta + self.scale.log()
+
 
 class Tails(nn.Module):
     """Degrees of freedom of a modality's values: fixed, or one learned number a band.

@@ -83,10 +83,13 @@ class ReportInputs:
             "real_store": ("real/store", "real-store"),
             "real_embeddings": ("real/embeddings.parquet", "real-embeddings.parquet"),
         }
-        found = {
+        found: dict[str, Any] = {
             name: next((folder / p for p in options if (folder / p).exists()), None)
             for name, options in places.items()
         }
+        maps = folder / "science" / "surprise.json"
+        if maps.exists():
+            found["surprise"] = {int(i): np.array(v, float) for i, v in read_json(maps).items()}
         return cls(**(found | more))
 
 

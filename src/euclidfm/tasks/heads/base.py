@@ -21,7 +21,7 @@ def one_thread() -> AbstractContextManager:
     The matrices are small and many: on busy machines, threads that wait for each other cost up
     to a hundred times the work itself (measured); on idle ones they would gain little.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="blas")
 
