@@ -125,12 +125,11 @@ class ColumnSet:
 
     def of_row(self, row: int) -> dict[str, Any]:
         """All values of one galaxy that has them."""
-        at, out = np.array([row]), {}
+        out: dict[str, Any] = {}
         for name in self._home:
             source = self._home[name]
             if source.rows[row] >= 0:
                 value = source.table.column(name)[int(source.rows[row])].as_py()
                 if value is not None and value == value and value != "":
                     out[name] = value
-        del at
         return out
