@@ -18,7 +18,12 @@ from euclidfm.explore.surprise import Surprise
 
 __all__ = ["create_app"]
 
-MEDIA = {"html": "text/html; charset=utf-8", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+MEDIA = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
 
 
 def create_app(run: RunData, host: str = "127.0.0.1", token: str | None = None) -> Guard:
@@ -43,8 +48,9 @@ def create_app(run: RunData, host: str = "127.0.0.1", token: str | None = None) 
         return JSONResponse({"detail": str(e)}, 422)
 
     _page_routes(app)
-    _table_routes(app, run)
-    _galaxy_routes(app, run)
+    surprise = Surprise(run)
+    _table_routes(app, run, surprise)
+    _galaxy_routes(app, run, surprise)
     _selection_routes(app, run)
     return Guard(app, host, token)
 
@@ -56,7 +62,9 @@ def _page_routes(app: FastAPI) -> None:
     def serve(name: str) -> Response:
         if name not in files:
             raise HTTPException(404, "no such part of the page")
-        return Response(files[name], media_type=MEDIA.get(name.rpartition(".")[2], "application/octet-stream"))
+        return Response(
+            files[name], media_type=MEDIA.get(name.rpartition(".")[2], "application/octet-stream")
+        )
 
     @app.get("/")
     def _index() -> Response:
@@ -67,9 +75,8 @@ def _page_routes(app: FastAPI) -> None:
         return serve(name)
 
 
-def _table_routes(app: FastAPI, run: RunData) -> None:
+def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
     planes = {"map": run.map, "sky": run.sky}
-    surprise = Surprise(run)
 
     @app.get("/api/run")
     def _run() -> dict[str, Any]:
@@ -107,9 +114,7 @@ def _table_routes(app: FastAPI, run: RunData) -> None:
         return galaxy.find(run, q)
 
 
-def _galaxy_routes(app: FastAPI, run: RunData) -> None:
-    surprise = Surprise(run)
-
+def _galaxy_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
     @app.get("/api/row/{row}")
     def _row(row: int) -> dict[str, Any]:
         if not 0 <= row < len(run):
@@ -138,6 +143,10 @@ def _galaxy_routes(app: FastAPI, run: RunData) -> None:
             return _png(galaxy.png(galaxy.picture(run, row, name, stretch, softening)))
         except KeyError:
             raise HTTPException(404, "this galaxy has no such picture") from None
+
+    @app.get("/api/galaxy/{object_id}/thumbnail.png")
+    def _thumbnail(object_id: int) -> Response:
+        return _png(galaxy.png(galaxy.thumbnail(run, _row_of(run, object_id))))
 
     @app.get("/api/galaxy/{object_id}/surprise/{name}.png")
     def _surprise(object_id: int, name: str) -> Response:
@@ -174,9 +183,7 @@ def _selection_routes(app: FastAPI, run: RunData) -> None:
         rows = _rows(await request.body())
         folder = run.folder / "explore"
         return {
-            "sent": await run_in_threadpool(
-                lambda: export.send(export.selected(run, rows), receiver, folder)
-            )
+            "sent": await run_in_threadpool(lambda: export.send(export.selected(run, rows), receiver, folder))
         }
 
 

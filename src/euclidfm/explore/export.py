@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,9 @@ def selected(run: RunData, rows: np.ndarray) -> Any:
     from astropy.table import Table
 
     if not len(rows) or rows.max() >= len(run):
-        msg = f"a selection is one to {len(run)} row numbers below {len(run)}; select galaxies on the map first"
+        msg = (
+            f"a selection is one to {len(run)} row numbers below {len(run)}; select galaxies on the map first"
+        )
         raise InputError(msg)
     columns = {"object_id": run.ids[rows]}
     columns |= {name: run.columns.values(name, rows) for name in run.columns.names}
@@ -71,14 +75,13 @@ def send(table: Any, receiver: str, folder: Path) -> list[str]:
     InputError
         If no hub runs, or the program is not connected to it.
     """
-    from astropy.samp import SAMPHubError, SAMPIntegratedClient
-    from astropy.samp.errors import SAMPProxyError
-
-    client = SAMPIntegratedClient(name="euclidfm explore", description="selections of euclidfm explore")
+    samp = _samp()
+    client = samp.SAMPIntegratedClient(name="euclidfm explore", description="selections of euclidfm explore")
     try:
         client.connect()
-    except (SAMPHubError, SAMPProxyError, OSError) as e:
-        msg = f"no SAMP hub was found ({type(e).__name__}); start TOPCAT or Aladin on this machine, then send again"
+    except (samp.SAMPHubError, samp.errors.SAMPProxyError, OSError) as e:
+        reason = type(e).__name__
+        msg = f"no SAMP hub was found ({reason}); start TOPCAT or Aladin on this machine, then send again"
         raise InputError(msg) from None
     try:
         there = {
@@ -99,3 +102,20 @@ def send(table: Any, receiver: str, folder: Path) -> list[str]:
         return sorted(chosen.values())
     finally:
         client.disconnect()
+
+
+def _samp() -> Any:
+    """The SAMP client of astropy, which from version 8 on points to the same one in pyvo."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import_module("astropy.samp.errors")
+            return import_module("astropy.samp")
+        except ImportError:
+            pass
+    try:
+        import_module("pyvo.samp.errors")
+        return import_module("pyvo.samp")
+    except ImportError:
+        msg = "this astropy has no SAMP any more; install its successor with `pip install pyvo`"
+        raise InputError(msg) from None

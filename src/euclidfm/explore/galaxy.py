@@ -13,7 +13,7 @@ from euclidfm.explore.run import RunData
 from euclidfm.files import plain
 from euclidfm.report.stamps import composite, grey
 
-__all__ = ["describe", "find", "neighbours", "picture", "png"]
+__all__ = ["describe", "find", "neighbours", "picture", "png", "thumbnail"]
 
 COLOUR = "colour"
 """Name of the picture of VIS, Y and H together."""
@@ -71,6 +71,19 @@ def picture(run: RunData, row: int, name: str, stretch: float, softening: float)
             raise KeyError(name)
         return shown
     return grey(images[name], masks[name], noise[name], stretch=stretch, softening=softening)
+
+
+def thumbnail(run: RunData, row: int) -> np.ndarray:
+    """The galaxy in colour, else in the first band that it has, else nothing but black."""
+    names = (COLOUR, *(run.store.info.image_bands if run.store is not None else ()))
+    for name in names:
+        galaxy = run.galaxy(row)
+        if galaxy is not None and (name == COLOUR or galaxy.has_image(name)[0]):
+            try:
+                return picture(run, row, name, 1.0, 3.0)
+            except KeyError:
+                continue
+    return np.zeros((8, 8, 3), np.uint8)
 
 
 def png(shown: np.ndarray) -> bytes:
@@ -142,5 +155,7 @@ def _position(text: str) -> tuple[float, float]:
         return float(at.ra.deg), float(at.dec.deg)
     except (ValueError, TypeError):
         shown = text[:60]
-        msg = f"{shown!r} is neither an object_id nor a position such as `57.05 -50.02` or `3:48:12 -50:01:12`"
+        msg = (
+            f"{shown!r} is neither an object_id nor a position such as `57.05 -50.02` or `3:48:12 -50:01:12`"
+        )
         raise InputError(msg) from None

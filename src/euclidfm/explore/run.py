@@ -21,6 +21,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.explore.maps import MapKind, map_of, sky_plane
 from euclidfm.explore.table import ColumnSet, Source, match
+from euclidfm.files import read_json
 from euclidfm.progress import Progress, silent
 from euclidfm.store import Galaxies, GalaxyStore
 
@@ -97,20 +98,21 @@ class RunData:
         f = self.folder
         emb, store = f / "embeddings.parquet", f / "store"
         photoz = f"euclidfm probe {emb} --store {store} --task photoz --density true --out {f}/science/photoz"
+        pretrain = f"euclidfm pretrain {store} --out {f}/run --model.objective likelihood"
         there = [
             ("cutouts and SEDs", self.store, f"euclidfm ingest SKY --out {store}"),
             ("the map and neighbours", self.emb, f"euclidfm embed {f}/run {store} --out {emb}"),
             ("outliers", self.outliers, f"euclidfm outliers {emb} --out {f}/outliers.parquet"),
             ("p(z)", self.density, photoz),
-            ("surprise maps", self.model_folder, f"euclidfm pretrain {store} --out {f}/run"),
+            ("surprise maps", self.likelihood_model(), pretrain),
         ]
         return [{"what": what, "command": command} for what, have, command in there if have is None]
 
-    @property
-    def model_folder(self) -> Path | None:
-        """Folder of the model, if it is there and there are galaxies to show it."""
-        run = self.folder / "run"
-        return run if (run / "model.json").is_file() and self.store is not None else None
+    def likelihood_model(self) -> dict[str, Any] | None:
+        """Config of the run's model if it can say what surprises it and there are galaxies to show it."""
+        card = self.folder / "run" / "model.json"
+        config = read_json(card).get("config", {}) if card.is_file() and self.store is not None else {}
+        return dict(config) if config.get("objective") == "likelihood" else None
 
     def row(self, object_id: int) -> int:
         """Row of a galaxy.

@@ -62,7 +62,9 @@ def explore(folder: Path, config: ExploreConfig) -> None:
         app = create_app(run, config.host, config.token)
         if config.browser:
             webbrowser.open(url)
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, lifespan="off")
+        settings = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="off"
+        )
         uvicorn.Server(settings).run(sockets=[listening])
 
 

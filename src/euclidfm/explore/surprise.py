@@ -44,9 +44,9 @@ class Surprise:
         return heat_map(shown, excess.ravel())
 
     def _excess(self, row: int, modality: str) -> tuple[np.ndarray, int, tuple[str, ...]]:
-        galaxy, folder = self.run.galaxy(row), self.run.model_folder
-        if folder is None:
-            msg = f"{self.run.folder}/run holds no model; make it with `euclidfm pretrain`"
+        galaxy, folder = self.run.galaxy(row), self.run.folder / "run"
+        if self.run.likelihood_model() is None:
+            msg = f"{folder} holds no model with a likelihood; pre-train with --model.objective likelihood"
             raise InputError(msg)
         if galaxy is None:
             raise KeyError(row)
@@ -69,12 +69,7 @@ class Surprise:
                 raise KeyError(modality)
             return patches, int(self._model.config.crop), bands[modality]
 
-    def modalities(self) -> list[str]:
-        """Image modalities of the run's model, read from its description alone."""
-        from euclidfm.files import read_json
-
-        folder = self.run.model_folder
-        if folder is None:
-            return []
-        config = read_json(folder / "model.json").get("config", {})
-        return [str(m["name"]) for m in config.get("images", ())]
+    def modalities(self) -> dict[str, list[str]]:
+        """Bands of each image modality of the run's model; none if it has no likelihood."""
+        config = self.run.likelihood_model() or {}
+        return {str(m["name"]): list(m["bands"]) for m in config.get("images", ())}

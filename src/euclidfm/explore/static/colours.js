@@ -21,7 +21,7 @@ function tables(colourOf) {
 }
 
 export function even(i) {
-  const at = 1 + (i / 254) * (EVEN.length - 2), k = Math.min(Math.floor(at), EVEN.length - 2);
+  const at = 1.5 + (i / 254) * (EVEN.length - 2.5), k = Math.min(Math.floor(at), EVEN.length - 2);
   return towards(rgb(EVEN[k]), rgb(EVEN[k + 1]), at - k);
 }
 

@@ -12,7 +12,8 @@ export async function showGalaxy(panel, run, id, { open, onNeighbours, onRated }
     element("p", { class: "muted" }, `ra ${galaxy.ra.toFixed(5)}, dec ${galaxy.dec.toFixed(5)}`), rating(galaxy.id, onRated)];
   if (galaxy.pictures.length) parts.push(pictures(galaxy), sliders(panel, galaxy.id));
   else parts.push(element("p", { class: "muted" }, "No images of this galaxy."));
-  if (run.surprise.length && galaxy.pictures.length) parts.push(surprise(run, galaxy.id));
+  const odd = Object.keys(run.surprise).filter((m) => run.surprise[m].some((b) => galaxy.pictures.includes(b)));
+  if (odd.length) parts.push(surprise(odd, galaxy.id));
   const plots = element("div", { class: "plots" });
   if (galaxy.sed.length) plots.append(element("div", {}, element("h2", {}, "SED"), sedPlot(galaxy.sed)));
   if (galaxy.pz) plots.append(element("div", {}, element("h2", {}, "p(z)"), pzPlot(galaxy.pz, galaxy.values.z_spec)));
@@ -68,17 +69,14 @@ function sliders(panel, id) {
   return box;
 }
 
-function surprise(run, id) {
+function surprise(modalities, id) {
   const grid = element("div", { class: "pictures" }), details = element("details", {}, element("summary", {}, "Where it surprises the model"), grid);
   details.addEventListener("toggle", () => {
     if (!details.open || grid.children.length) return;
-    for (const name of run.surprise) {
+    for (const name of modalities) {
       const image = element("img", { alt: `surprise in ${name}`, "data-surprise": name });
       const figure = element("figure", {}, image, element("figcaption", {}, `${name}: red = unexpected`));
-      image.addEventListener("error", async () => {
-        const said = await fetch(image.src).then((r) => r.json(), () => ({}));
-        figure.replaceChildren(element("figcaption", {}, `${name}: ${said.detail ?? "no map"}`));
-      }, { once: true });
+      image.addEventListener("error", () => figure.replaceChildren(element("figcaption", {}, `${name}: no map of this galaxy`)));
       image.src = `/api/galaxy/${id}/surprise/${encodeURIComponent(name)}.png`;
       grid.append(figure);
     }
@@ -105,11 +103,7 @@ async function neighbours(box, id, open, onNeighbours) {
   onNeighbours(found.map((n) => n.row));
 }
 
-export function thumbnail(id) {          // colour, else VIS, else nothing
-  const image = element("img", { alt: "", loading: "lazy", src: pictureOf(id, "colour") });
-  image.addEventListener("error", () => { if (image.src.includes("colour")) image.src = pictureOf(id, "VIS"); else image.remove(); });
-  return image;
-}
+export const thumbnail = (id) => element("img", { alt: "", loading: "lazy", src: `/api/galaxy/${id}/thumbnail.png` });
 
 function values(galaxy) {
   const rows = Object.entries(galaxy.values).map(([k, v]) => element("tr", {}, element("th", { scope: "row" }, k),
