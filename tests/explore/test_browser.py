@@ -37,7 +37,8 @@ def page(address):
         page.wait_for_selector("body[data-ready]")
         yield page
         browser.close()
-    assert not wrong
+    # a search that finds nothing is answered with 422, which Chromium notes by itself
+    assert [w for w in wrong if "status of 422" not in w] == []
 
 
 def shown(page):
@@ -47,11 +48,12 @@ def shown(page):
 def point(page, run, row=None):
     """Where on the page a galaxy of the whole map is drawn, by the map's own rule."""
     box = page.locator("#map").bounding_box()
-    x, y = run.map.T
+    x, y = run.map.T.astype(float)
     row = int(abs(x - x.mean()).argmin()) if row is None else row
     zoom = 0.92 * min(box["width"] / (x.max() - x.min()), box["height"] / (y.max() - y.min()))
     px = box["x"] + box["width"] / 2 + (x[row] - (x.max() + x.min()) / 2) * zoom
-    return px, box["y"] + box["height"] / 2 - (y[row] - (y.max() + y.min()) / 2) * zoom
+    py = box["y"] + box["height"] / 2 - (y[row] - (y.max() + y.min()) / 2) * zoom
+    return float(px), float(py)
 
 
 def test_click_see_walk_and_go_back(page, run):

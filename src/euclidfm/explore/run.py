@@ -75,11 +75,11 @@ class RunData:
             if self.store is None
             else match(self.ids, np.asarray(self.store.column("object_id")))
         )
-        self.map, self.map_kind = (
-            map_of(self.emb, self.folder / "explore" / "map.parquet", kind, progress)
-            if self.emb is not None
-            else (None, "")
-        )
+        self.map: np.ndarray | None = None
+        self.map_kind = ""
+        if self.emb is not None:
+            cache = self.folder / "explore" / "map.parquet"
+            self.map, self.map_kind = map_of(self.emb, cache, kind, progress)
         self.sky, self.sky_centre = sky_plane(self.ra, self.dec)
         self.outliers = self._table("outliers.parquet")
         self.density = self._density_file()

@@ -60,6 +60,7 @@ def explore(folder: Path, config: ExploreConfig) -> None:
             print(f"no {part['what']}; make it with: {part['command']}", flush=True)
         print(f"{folder}: {len(run)} galaxies at {url} (Ctrl-C stops)", flush=True)
         app = create_app(run, config.host, config.token)
+        listening.listen(128)  # the browser may be quicker than the server
         if config.browser:
             webbrowser.open(url)
         settings = uvicorn.Config(

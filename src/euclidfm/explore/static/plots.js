@@ -1,6 +1,6 @@
 // Two small plots as SVG: fluxes with errors against wavelength, and p(z).
 
-const W = 210, H = 150, LEFT = 34, RIGHT = 8, TOP = 8, BOTTOM = 30;
+const W = 210, H = 150, LEFT = 34, RIGHT = 12, TOP = 8, BOTTOM = 30;
 
 export function element(name, attributes = {}, ...children) {
   const svg = ["svg", "path", "line", "circle", "text", "title"].includes(name);
