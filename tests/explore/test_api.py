@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -12,6 +13,7 @@ from euclidfm.embeddings import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.explore.app import create_app
 from euclidfm.explore.run import RunData
+from euclidfm.explore.table import ColumnSet, Source, match
 from samples import blobs, write_store
 
 BASE = "http://127.0.0.1:8765"
@@ -48,6 +50,7 @@ def test_columns_travel_as_float32_in_the_order_of_the_map(client, run):
     names = client.get("/api/categories/split").json()
     assert [names[i] for i in split] == list(run.emb.split)
     assert client.get("/api/column/nothing").status_code == 404
+    assert client.get("/api/categories/z_spec").status_code == 404
 
 
 def test_a_galaxy_with_its_sed_and_density(client, run):
@@ -210,3 +213,23 @@ def test_an_empty_folder_is_refused(tmp_path):
         RunData(tmp_path)
     with pytest.raises(InputError, match="not a folder"):
         RunData(tmp_path / "nothing")
+
+
+def test_columns_with_gaps_and_odd_types():
+    table = pa.table(
+        {
+            "object_id": [1, 2, 3],
+            "flag": pa.array([True, None, False]),
+            "count": pa.array([7, None, 9]),
+            "name": pa.array(["a", None, "b"]),
+            "when": pa.array([0, 1, 2], pa.timestamp("s")),
+            "vector": pa.array([[1.0], [2.0], [3.0]]),
+        }
+    )
+    columns = ColumnSet([Source("table", table, match(np.array([3, 9, 2, 1]), np.array([1, 2, 3])), {})])
+    assert columns.names == ("flag", "count", "name")
+    np.testing.assert_array_equal(columns.numbers("flag"), np.array([0, np.nan, np.nan, 1], np.float32))
+    np.testing.assert_array_equal(columns.numbers("count"), np.array([9, np.nan, np.nan, 7], np.float32))
+    np.testing.assert_array_equal(columns.numbers("name"), np.array([1, np.nan, np.nan, 0], np.float32))
+    assert columns.of_row(0) == {"flag": False, "count": 9, "name": "b"}
+    assert columns.of_row(1) == {}

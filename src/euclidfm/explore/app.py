@@ -107,6 +107,8 @@ def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
     @app.get("/api/categories/{name}")
     def _categories(name: str) -> list[str]:
         _known(run, name)
+        if run.columns.describe(name)["kind"] != "category":
+            raise HTTPException(404, "this column holds numbers, not categories")
         return run.columns.categories(name)
 
     @app.get("/api/search")

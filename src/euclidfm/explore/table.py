@@ -55,8 +55,7 @@ class ColumnSet:
         for source in sources:
             for name in source.table.column_names:
                 kind = source.table.schema.field(name).type
-                plain = pa.types.is_primitive(kind) or pa.types.is_string(kind)
-                if plain and name not in self._home:
+                if (_is_number(kind) or _is_text(kind)) and name not in self._home:
                     self._home[name] = source
         self._home.pop("object_id", None)
 
@@ -83,9 +82,11 @@ class ColumnSet:
         at = source.rows if rows is None else source.rows[rows]
         kind = source.table.schema.field(name).type
         column = source.table.column(name)
-        if pa.types.is_string(kind):
+        if _is_text(kind):
             text = column.fill_null("").to_numpy().astype(str)
             return np.asarray(np.where(at >= 0, text[at], ""))
+        if pa.types.is_boolean(kind) and column.null_count:
+            column = column.cast(pa.int8())  # whose nulls become NaN
         values = column.to_numpy()
         taken = values[at]
         if (at >= 0).all():
@@ -115,7 +116,7 @@ class ColumnSet:
     def describe(self, name: str) -> dict[str, Any]:
         """What the page needs to offer a column: name, kind, where it is from, meaning."""
         source = self._home[name]
-        text = pa.types.is_string(source.table.schema.field(name).type)
+        text = _is_text(source.table.schema.field(name).type)
         return {
             "name": name,
             "kind": "category" if text else "number",
@@ -133,3 +134,11 @@ class ColumnSet:
                 if value is not None and value == value and value != "":
                     out[name] = value
         return out
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
