@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "tasks": {"embeddings", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},
     "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
+    "explore": {"report", "discover", "tasks", "model", "embeddings", "store", "metrics", "survey"},
     "info": {"store", "embeddings"},
     "errors": set(),
     "files": set(),
@@ -41,7 +42,7 @@ NO_TORCH = {
     "files",
     "info",
 }
-FREE = {"demo", "cli", "verbs", "model_verbs", "discover_verbs", "__init__"}
+FREE = {"demo", "cli", "verbs", "model_verbs", "discover_verbs", "explore_verbs", "__init__"}
 
 
 def imports(file: Path) -> set[str]:

@@ -24,6 +24,7 @@ VERBS = {
     "index": "build an index of embeddings, for searches in millions of galaxies",
     "outliers": "rank galaxies by how unusual they are, and show where",
     "report": "write a page with every table and figure of a run",
+    "explore": "look at a run in the browser: map, galaxies, neighbours, outliers, selections",
     "demo": "do all of the above on a small mock sky, in minutes",
     "info": "describe any file or folder that this program made",
 }

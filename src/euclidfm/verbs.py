@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from euclidfm import discover_verbs, model_verbs
+from euclidfm import discover_verbs, explore_verbs, model_verbs
 from euclidfm.errors import InputError
 from euclidfm.files import record_run
 from euclidfm.progress import bar
@@ -381,6 +381,7 @@ example: euclidfm report demo/""",
         _add_report,
         _report,
     ),
+    "explore": _Verb(explore_verbs.EXPLORE, explore_verbs.add_explore, explore_verbs.explore),
     "demo": _Verb(
         """Do everything on a small mock sky: simulate, ingest, pre-train, embed, science, report.
 

@@ -34,7 +34,14 @@ _SOFTENING = 3.0
 """Sigma of the sky where the stretch turns from linear to logarithmic."""
 
 
-def grey(image: np.ndarray, mask: np.ndarray, noise: float = float("nan")) -> np.ndarray:
+def grey(
+    image: np.ndarray,
+    mask: np.ndarray,
+    noise: float = float("nan"),
+    *,
+    stretch: float = 1.0,
+    softening: float = _SOFTENING,
+) -> np.ndarray:
     """One band with an asinh stretch.
 
     Parameters
@@ -44,9 +51,13 @@ def grey(image: np.ndarray, mask: np.ndarray, noise: float = float("nan")) -> np
         True = do not use.
     noise : float
         RMS of a sky pixel, µJy; measured from the pixels if not known.
+    stretch : float
+        White is reached at the usual level divided by this: above 1 shows what is fainter.
+    softening : float
+        Sigma of the sky where the stretch turns from linear to logarithmic.
     """
     sigma = _sigma(image, mask, noise)
-    shown = _asinh(image / sigma, _white(image, mask, sigma))
+    shown = _asinh(image / sigma, _white(image, mask, sigma) / stretch, softening)
     return _hatched(np.repeat(shown[..., None], 3, axis=2), mask)
 
 
@@ -55,11 +66,15 @@ def composite(
     masks: Mapping[str, np.ndarray],
     noise: Mapping[str, float],
     bands: tuple[str, str, str] = COMPOSITE,
+    *,
+    stretch: float = 1.0,
+    softening: float = _SOFTENING,
 ) -> np.ndarray | None:
     """Three bands as red, green and blue, with the hue kept (after Lupton et al. 2004).
 
     The stretch acts on the mean of the three, and all three are scaled alike, so that a
-    bright core keeps its colour. None if one of the bands has no usable pixel.
+    bright core keeps its colour. None if one of the bands has no usable pixel. `stretch`
+    and `softening` are those of `grey`.
     """
     if any(b not in images or masks[b].all() for b in bands):
         return None
@@ -68,7 +83,7 @@ def composite(
     hidden = np.any([masks[b] for b in bands], axis=0)
     sigma = float(np.sqrt(np.sum(np.square(sigmas)))) / 3.0
     intensity = layers.mean(axis=-1)
-    stretched = _asinh(intensity / sigma, _white(intensity, hidden, sigma))
+    stretched = _asinh(intensity / sigma, _white(intensity, hidden, sigma) / stretch, softening)
     # Hue from pixels averaged 3 x 3, fading to grey where the signal is not above the noise.
     smooth = np.stack([_average(layers[..., i], hidden) for i in range(3)], axis=-1)
     mean = smooth.mean(axis=-1)
@@ -170,10 +185,10 @@ def _white(image: np.ndarray, mask: np.ndarray, sigma: float) -> float:
     return max(10.0, float(np.percentile(pixels, 99.8)) / sigma) if pixels.size else 10.0
 
 
-def _asinh(signal: np.ndarray, white: float) -> np.ndarray:
-    lowest = -np.arcsinh(1.0 / _SOFTENING)
-    top = np.arcsinh(white / _SOFTENING)
-    return np.asarray(np.clip((np.arcsinh(signal / _SOFTENING) - lowest) / (top - lowest), 0.0, 1.0))
+def _asinh(signal: np.ndarray, white: float, softening: float) -> np.ndarray:
+    lowest = -np.arcsinh(1.0 / softening)
+    top = np.arcsinh(white / softening)
+    return np.asarray(np.clip((np.arcsinh(signal / softening) - lowest) / (top - lowest), 0.0, 1.0))
 
 
 def _hatched(shown: np.ndarray, mask: np.ndarray) -> np.ndarray:

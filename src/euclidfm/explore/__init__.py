@@ -1,0 +1,1 @@
+"""A run in the browser: map, galaxies, neighbours, outliers, selections (`euclidfm explore`)."""

@@ -1,0 +1,121 @@
+"""Selections as files and as SAMP messages."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.errors import InputError
+from euclidfm.explore.run import RunData
+
+__all__ = ["FORMATS", "as_bytes", "selected", "send"]
+
+FORMATS = {"csv": "text/csv", "fits": "application/fits", "votable": "application/x-votable+xml"}
+"""What a selection can be exported as, with the media type."""
+
+SUFFIXES = {"csv": "csv", "fits": "fits", "votable": "vot"}
+
+RECEIVERS = {"topcat": "topcat", "aladin": "aladin", "all": ""}
+"""Programs that a selection can be sent to, by what their SAMP name starts with."""
+
+
+def selected(run: RunData, rows: np.ndarray) -> Any:
+    """All columns of some galaxies as an astropy table.
+
+    Raises
+    ------
+    InputError
+        If there are no rows, or one is not of this run.
+    """
+    from astropy.table import Table
+
+    if not len(rows) or rows.max() >= len(run):
+        msg = (
+            f"a selection is one to {len(run)} row numbers below {len(run)}; select galaxies on the map first"
+        )
+        raise InputError(msg)
+    columns = {"object_id": run.ids[rows]}
+    columns |= {name: run.columns.values(name, rows) for name in run.columns.names}
+    table = Table(columns, meta={"EXTNAME": "SELECTION"})
+    table["ra"].unit = table["dec"].unit = "deg"
+    for name in columns:
+        if name.startswith(("flux_", "fluxerr_")):
+            table[name].unit = "uJy"
+    return table
+
+
+def as_bytes(table: Any, kind: str) -> bytes:
+    """A table as the contents of a CSV, FITS or VOTable file."""
+    if kind == "csv":
+        text = io.StringIO()
+        table.write(text, format="ascii.csv")
+        return text.getvalue().encode()
+    out = io.BytesIO()
+    table.write(out, format="fits" if kind == "fits" else "votable")
+    return out.getvalue()
+
+
+def send(table: Any, receiver: str, folder: Path) -> list[str]:
+    """Send a table by SAMP; returns the names of the programs that it went to.
+
+    Parameters
+    ----------
+    table : astropy Table
+    receiver : {"topcat", "aladin", "all"}
+    folder : path
+        Where the table is put for them to read, as ``selection.vot``.
+
+    Raises
+    ------
+    InputError
+        If no hub runs, or the program is not connected to it.
+    """
+    samp = _samp()
+    client = samp.SAMPIntegratedClient(name="euclidfm explore", description="selections of euclidfm explore")
+    try:
+        client.connect()
+    except (samp.SAMPHubError, samp.errors.SAMPProxyError, OSError) as e:
+        reason = type(e).__name__
+        msg = f"no SAMP hub was found ({reason}); start TOPCAT or Aladin on this machine, then send again"
+        raise InputError(msg) from None
+    try:
+        there = {
+            i: str(client.get_metadata(i).get("samp.name", i))
+            for i in client.get_subscribed_clients("table.load.votable")
+        }
+        chosen = {i: n for i, n in there.items() if n.lower().startswith(RECEIVERS[receiver])}
+        if not chosen:
+            msg = f"{receiver} is not connected to the SAMP hub; start it, then send again"
+            raise InputError(msg)
+        folder.mkdir(exist_ok=True)
+        file, aside = folder / "selection.vot", folder / ".selection.vot.partial"
+        aside.write_bytes(as_bytes(table, "votable"))
+        aside.replace(file)
+        name = {"url": file.as_uri(), "table-id": "euclidfm-selection", "name": "euclidfm selection"}
+        for identity in chosen:
+            client.notify(identity, {"samp.mtype": "table.load.votable", "samp.params": name})
+        return sorted(chosen.values())
+    finally:
+        client.disconnect()
+
+
+def _samp() -> Any:
+    """The SAMP client of astropy, which from version 8 on points to the same one in pyvo."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import_module("astropy.samp.errors")
+            return import_module("astropy.samp")
+        except ImportError:
+            pass
+    try:
+        import_module("pyvo.samp.errors")
+        return import_module("pyvo.samp")
+    except ImportError:
+        msg = "this astropy has no SAMP any more; install its successor with `pip install pyvo`"
+        raise InputError(msg) from None

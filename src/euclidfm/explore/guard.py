@@ -1,0 +1,165 @@
+"""Who may talk to the server: names of the host, the token, where a POST comes from.
+
+A page of another site can make a browser send requests to this machine. It can't read the
+answers of another origin, unless its own name is made to point here (DNS rebinding): hence
+the check of the Host header, and of the Origin of everything that changes something.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import re
+import socket
+from collections.abc import Awaitable, Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from euclidfm.errors import InputError
+
+__all__ = ["Guard", "check_address", "is_loopback"]
+
+COOKIE = "euclidfm-explore"
+SHORTEST_TOKEN = 16
+LARGEST_BODY = 64 * 1024 * 1024
+
+Send = Callable[[Any], Awaitable[None]]
+
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(host: str, token: str | None) -> None:
+    """Refuse an address that others reach without a token that is hard to guess.
+
+    Raises
+    ------
+    InputError
+        If there is no token, or a short one.
+    """
+    if token is None and not is_loopback(host):
+        msg = f"--host {host} lets other machines in; give --token SECRET too, or leave --host out"
+        raise InputError(msg)
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        msg = f"--token must have at least {SHORTEST_TOKEN} characters; make one with `openssl rand -hex 16`"
+        raise InputError(msg)
+    if token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]+", token):
+        msg = "--token may hold letters, digits and . _ ~ - only; make one with `openssl rand -hex 16`"
+        raise InputError(msg)
+
+
+class Guard:
+    """ASGI middleware: refuses what may not come in and adds the headers of safety.
+
+    Parameters
+    ----------
+    app : ASGI application
+    host : str
+        Address that the server binds to.
+    token : str, optional
+        Asked for once (``?token=``, kept in a cookie) or as ``Authorization: Bearer``.
+    """
+
+    def __init__(self, app: Any, host: str, token: str | None) -> None:
+        self.app, self.host, self.token = app, host, token
+        self.names = {"localhost", host}
+        if not is_loopback(host):
+            self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # no websockets here
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        said = self._refusal(scope, headers)
+        if said is not None:
+            await _answer(send, *said)
+            return
+        if self.token is not None and self._in_query(scope):
+            place = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+            await _answer(send, 303, "", [("location", "/"), ("set-cookie", place)])
+            return
+
+        async def with_headers(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", []), *extra]}
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+    def _refusal(self, scope: Any, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            return 421, "This server does not answer to that name; use the address that it printed."
+        if self.token is not None and not (self._in_query(scope) or self._carried(headers)):
+            return 401, "Open the address with ?token=... that `euclidfm explore` printed."
+        if scope["method"] not in ("GET", "HEAD", "POST"):
+            return 405, "Only GET and POST are understood."
+        if scope["method"] == "POST":
+            origin = urlsplit(headers.get("origin", ""))
+            if origin.scheme not in ("http", "https") or origin.netloc != host:
+                return 403, "Requests that change something must come from the page itself."
+            size = headers.get("content-length", "")
+            if not size.isdigit() or int(size) > LARGEST_BODY:
+                return 413, "The request is too large, or does not say how large it is."
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        if name in self.names or (is_loopback(name)):
+            return True
+        if is_loopback(self.host):
+            return False
+        try:  # a bare number can't be made to point elsewhere
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+    def _in_query(self, scope: Any) -> bool:
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+        return scope["path"] == "/" and self._same(given)
+
+    def _carried(self, headers: dict[str, str]) -> bool:
+        bearer = headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        except CookieError:
+            morsel = None
+        return self._same(bearer) or (morsel is not None and self._same(morsel.value))
+
+    def _same(self, given: str) -> bool:
+        return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
+
+
+async def _answer(send: Send, status: int, text: str, extra: list[tuple[str, str]] | None = None) -> None:
+    headers = [("content-type", "text/plain; charset=utf-8"), *HEADERS.items(), *(extra or [])]
+    encoded = [(k.encode(), v.encode("latin-1")) for k, v in headers]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": text.encode()})

@@ -1,0 +1,75 @@
+"""The list of outliers, and what a person's ratings make of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.discover.active import RATINGS, add_rating, read_ratings, rerank
+from euclidfm.errors import InputError
+from euclidfm.explore.run import RunData
+from euclidfm.explore.table import match
+
+__all__ = ["outlier_list", "rate"]
+
+_RERANKED = 20_000
+"""The most unusual galaxies that ratings move; a list that is read from its top needs no more."""
+
+VERDICTS = {"boring": RATINGS[0], "interesting": RATINGS[1]}
+"""What the page's two buttons mean as ratings."""
+
+
+def rate(run: RunData, row: int, verdict: str) -> None:
+    """Append a verdict to the run's ratings.
+
+    Raises
+    ------
+    InputError
+        If the verdict is neither ``interesting`` nor ``boring``.
+    """
+    if verdict not in VERDICTS:
+        msg = f"a verdict is {' or '.join(VERDICTS)}, not {verdict[:40]!r}"
+        raise InputError(msg)
+    with run.lock:
+        add_rating(run.ratings_file, int(run.ids[row]), VERDICTS[verdict], "explore")
+
+
+def outlier_list(run: RunData, top: int) -> list[dict[str, Any]]:
+    """The first `top` outliers, ranked with the ratings taken into account.
+
+    Returns
+    -------
+    list of dict
+        ``rank``, ``id``, ``row``, ``score``, ``outlier_score`` and ``rating`` (None = not rated).
+        Empty if the run has no outliers.
+    """
+    if run.outliers is None or "score" not in run.outliers.column_names:
+        return []
+    table, ratings = _candidates(run.outliers), read_ratings(run.ratings_file)
+    rows = match(table.column("object_id").to_numpy(), run.ids)
+    table, rows = table.filter(pa.array(rows >= 0)), rows[rows >= 0]
+    if run.emb is not None and ratings and len(rows) > 2:
+        table = rerank(run.emb.take(rows), table, ratings)
+    score = table.column("score").to_numpy()
+    before = table.column("outlier_score" if "outlier_score" in table.column_names else "score").to_numpy()
+    out = []
+    order = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")[:top]
+    for rank, i in enumerate(order, 1):
+        object_id = int(run.ids[rows[i]])
+        shown = {"rank": rank, "id": str(object_id), "row": int(rows[i]), "rating": ratings.get(object_id)}
+        out.append(shown | {"score": _short(score[i]), "outlier_score": _short(before[i])})
+    return out
+
+
+def _candidates(table: pa.Table) -> pa.Table:
+    if table.num_rows <= _RERANKED:
+        return table
+    score = table.column("score").to_numpy()
+    best = np.argsort(-np.where(np.isfinite(score), score, -np.inf), kind="stable")[:_RERANKED]
+    return table.take(np.sort(best))
+
+
+def _short(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None

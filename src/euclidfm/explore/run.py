@@ -1,0 +1,244 @@
+"""What a run folder holds, opened once and read when asked for.
+
+Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from euclidfm.discover.search import SimilarityIndex
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.explore.maps import MapKind, map_of, sky_plane
+from euclidfm.explore.table import ColumnSet, Source, match
+from euclidfm.files import read_json
+from euclidfm.progress import Progress, silent
+from euclidfm.store import Galaxies, GalaxyStore
+
+__all__ = ["RunData"]
+
+_KEPT = 512
+"""Galaxies whose pixels are kept in memory."""
+
+
+class RunData:
+    """A run to look at: a folder as `euclidfm demo` leaves it, or any part of one.
+
+    Parameters
+    ----------
+    folder : path
+        Needs ``embeddings.parquet`` or ``store/``; everything else is shown if it is there.
+    kind : {"auto", "umap", "pca"}
+        How the map is made, see `map_of`.
+    progress : callable, optional
+        Of the map.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to show.
+    """
+
+    def __init__(self, folder: Path, kind: MapKind = "auto", progress: Progress = silent) -> None:
+        self.folder = folder.resolve()
+        if not self.folder.is_dir():
+            msg = f"{folder} is not a folder; give the folder of a run, as `euclidfm demo` makes one"
+            raise InputError(msg)
+        emb, store = self.folder / "embeddings.parquet", self.folder / "store"
+        self.emb = EmbeddingTable.read(emb) if emb.is_file() else None
+        self.store = GalaxyStore.open(store) if (store / "store.json").is_file() else None
+        if self.emb is None and self.store is None:
+            msg = (
+                f"{folder} holds neither embeddings.parquet nor store/; make them with `euclidfm ingest`"
+                " and `euclidfm embed`, or a whole run with `euclidfm demo`"
+            )
+            raise InputError(msg)
+        self.lock = threading.Lock()
+        self._pixels: OrderedDict[int, Galaxies] = OrderedDict()
+        base: Any = self.emb if self.emb is not None else self.store
+        names = ("object_id", "ra", "dec")
+        self.ids, self.ra, self.dec = (
+            np.asarray(getattr(base, n) if self.emb is not None else base.column(n)) for n in names
+        )
+        self.store_rows = (
+            np.full(len(self), -1)
+            if self.store is None
+            else match(self.ids, np.asarray(self.store.column("object_id")))
+        )
+        self.map: np.ndarray | None = None
+        self.map_kind = ""
+        if self.emb is not None:
+            cache = self.folder / "explore" / "map.parquet"
+            self.map, self.map_kind = map_of(self.emb, cache, kind, progress)
+        self.sky, self.sky_centre = sky_plane(self.ra, self.dec)
+        self.outliers = self._table("outliers.parquet")
+        self.density = self._density_file()
+        self.columns = ColumnSet(self._sources())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def ratings_file(self) -> Path:
+        """CSV file of `discover.active` with what a person finds interesting."""
+        return self.folder / "ratings.csv"
+
+    def missing(self) -> list[dict[str, str]]:
+        """What this run lacks and the command that makes it."""
+        f = self.folder
+        emb, store = f / "embeddings.parquet", f / "store"
+        photoz = f"euclidfm probe {emb} --store {store} --task photoz --density true --out {f}/science/photoz"
+        pretrain = f"euclidfm pretrain {store} --out {f}/run --model.objective likelihood"
+        there = [
+            ("cutouts and SEDs", self.store, f"euclidfm ingest SKY --out {store}"),
+            ("the map and neighbours", self.emb, f"euclidfm embed {f}/run {store} --out {emb}"),
+            ("outliers", self.outliers, f"euclidfm outliers {emb} --out {f}/outliers.parquet"),
+            ("p(z)", self.density, photoz),
+            ("surprise maps", self.likelihood_model(), pretrain),
+        ]
+        return [{"what": what, "command": command} for what, have, command in there if have is None]
+
+    def likelihood_model(self) -> dict[str, Any] | None:
+        """Config of the run's model if it can say what surprises it and there are galaxies to show it."""
+        card = self.folder / "run" / "model.json"
+        config = read_json(card).get("config", {}) if card.is_file() and self.store is not None else {}
+        return dict(config) if config.get("objective") == "likelihood" else None
+
+    def row(self, object_id: int) -> int:
+        """Row of a galaxy.
+
+        Raises
+        ------
+        KeyError
+            If it is not in the run.
+        """
+        at = int(np.searchsorted(self._sorted[0], object_id))
+        if at >= len(self) or self._sorted[0][at] != object_id:
+            raise KeyError(object_id)
+        return int(self._sorted[1][at])
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.ids, kind="stable")
+        return self.ids[order], order
+
+    def galaxy(self, row: int) -> Galaxies | None:
+        """One galaxy with its pixels; None if the store does not have it."""
+        if self.store is None or self.store_rows[row] < 0:
+            return None
+        with self.lock:
+            if row not in self._pixels:
+                self._pixels[row] = self.store.read([int(self.store_rows[row])])
+                if len(self._pixels) > _KEPT:
+                    self._pixels.popitem(last=False)
+            self._pixels.move_to_end(row)
+            return self._pixels[row]
+
+    def index(self, space: str) -> SimilarityIndex:
+        """Similarity index of a space, made at first use (one at a time is kept).
+
+        Raises
+        ------
+        InputError
+            If there are no embeddings, or none in this space.
+        """
+        if self.emb is None:
+            msg = f"{self.folder} has no embeddings.parquet; make it with `euclidfm embed`"
+            raise InputError(msg)
+        if space != "joint" and space not in self.emb.by_modality:
+            msg = f"no space {space!r}; the spaces are joint, {', '.join(self.emb.by_modality)}"
+            raise InputError(msg)
+        with self.lock:
+            if self._index is None or self._index.space != space:
+                self._index = SimilarityIndex(self.emb, space=space, engine="numpy")
+            return self._index
+
+    _index: SimilarityIndex | None = None
+
+    def _table(self, name: str) -> pa.Table | None:
+        path = self.folder / name
+        if not path.is_file():
+            return None
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as e:
+            msg = f"{path} is not a readable Parquet file ({e}); make it again"
+            raise InputError(msg) from None
+        return table if "object_id" in table.column_names else None
+
+    def _density_file(self) -> pq.ParquetFile | None:
+        path = self.folder / "science" / "photoz" / "pz.parquet"
+        if not path.is_file():
+            return None
+        file = pq.ParquetFile(path, memory_map=True)
+        return file if {"object_id", "pz"} <= set(file.schema_arrow.names) else None
+
+    def pz(self, row: int) -> tuple[list[float], np.ndarray] | None:
+        """Grid and density of one galaxy's redshift; None if there is none."""
+        if self.density is None:
+            return None
+        grid = json.loads((self.density.schema_arrow.metadata or {}).get(b"pz_grid", b"[]"))
+        with self.lock:
+            at = int(self._density_rows[row])
+            if at < 0 or not grid:
+                return None
+            for group in range(self.density.num_row_groups):
+                size = self.density.metadata.row_group(group).num_rows
+                if at < size:
+                    break
+                at -= size
+            if self._densities is None or self._densities[0] != group:
+                column = self.density.read_row_group(group, ["pz"]).column("pz").combine_chunks()
+                self._densities = (group, np.asarray(column.flatten()).reshape(-1, len(grid)))
+            density = self._densities[1][at]
+        return (grid, density) if np.isfinite(density).all() else None
+
+    _densities: tuple[int, np.ndarray] | None = None
+
+    @cached_property
+    def _density_rows(self) -> np.ndarray:
+        assert self.density is not None
+        return match(self.ids, self.density.read(["object_id"]).column("object_id").to_numpy())
+
+    def _sources(self) -> list[Source]:
+        everyone = np.arange(len(self))
+        place = {"object_id": self.ids, "ra": self.ra, "dec": self.dec}
+        if self.emb is not None:
+            place["split"] = np.asarray(self.emb.split).astype(str)
+        out = [Source("identity", pa.table(place), everyone, {"ra": "deg", "dec": "deg"})]
+        for path in sorted(self.folder.glob("science/*/predictions.parquet")):
+            out += self._joined(f"predicted: {path.parent.name}", str(path.relative_to(self.folder)))
+        if self.outliers is not None:
+            out += self._joined("outliers", "outliers.parquet")
+        if self.store is not None:
+            about = {
+                c.name: " ".join(filter(None, (c.description, f"[{c.unit}]" if c.unit else "")))
+                for c in self.store.info.columns
+            }
+            about |= {f"flux{e}_{b}": "µJy" for e in ("", "err") for b in self.store.info.sed_names}
+            out.append(Source("store", self.store.index, self.store_rows, about))
+        if self.map is not None:
+            table = pa.table({"map_x": self.map[:, 0], "map_y": self.map[:, 1]})
+            out.append(Source("map", table, everyone, {}))
+        return out
+
+    def _joined(self, title: str, name: str) -> list[Source]:
+        table = self._table(name)
+        if table is None:
+            return []
+        prefix = "outlier_" if title == "outliers" else ""
+        renamed = [n if n == "object_id" else prefix + n for n in table.column_names]
+        if title.startswith("predicted"):
+            renamed = [f"{title.split(': ')[1]}_class" if n == "class" else n for n in renamed]
+        rows = match(self.ids, table.column("object_id").to_numpy())
+        return [Source(title, table.rename_columns(renamed), rows, {})]

@@ -1,0 +1,82 @@
+"""Starting the server."""
+
+from __future__ import annotations
+
+import socket
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+from euclidfm.errors import InputError
+from euclidfm.explore.guard import check_address
+from euclidfm.explore.maps import MapKind
+from euclidfm.progress import bar
+
+__all__ = ["ExploreConfig", "explore"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreConfig:
+    """Where the page is served, and to whom."""
+
+    host: str = "127.0.0.1"
+    """Address to bind to; another than this machine's own needs a token."""
+    port: int = 8765
+    """Port; 0 takes a free one."""
+    token: str | None = None
+    """Secret that the browser must show once, at least 16 characters."""
+    browser: bool = True
+    """Open the page in a browser."""
+    map: MapKind = "auto"
+    """How the map is made: umap, pca, or auto (UMAP up to 100 000 galaxies)."""
+
+
+def explore(folder: Path, config: ExploreConfig) -> None:
+    """Serve a run until the program is stopped.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to show, the address is open to others without a token or taken, or the
+        packages of the extra are not installed.
+    """
+    try:
+        import uvicorn
+
+        from euclidfm.explore.app import create_app
+    except ImportError as e:
+        msg = f"the explorer needs {e.name}; install it with `pip install euclidfm[explore]`"
+        raise InputError(msg) from None
+    from euclidfm.explore.run import RunData
+
+    check_address(config.host, config.token)
+    with _bound(config.host, config.port) as listening:
+        with bar("map") as progress:
+            run = RunData(folder, config.map, progress)
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        url = f"http://{shown}:{listening.getsockname()[1]}/"
+        url += f"?token={config.token}" if config.token else ""
+        for part in run.missing():
+            print(f"no {part['what']}; make it with: {part['command']}", flush=True)
+        print(f"{folder}: {len(run)} galaxies at {url} (Ctrl-C stops)", flush=True)
+        app = create_app(run, config.host, config.token)
+        listening.listen(128)  # the browser may be quicker than the server
+        if config.browser:
+            webbrowser.open(url)
+        settings = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, lifespan="off"
+        )
+        uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    out = socket.socket(family, socket.SOCK_STREAM)
+    out.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        out.bind((host, port))
+    except OSError as e:
+        out.close()
+        msg = f"can't listen on {host} port {port} ({e.strerror}); choose another with --port, 0 for any"
+        raise InputError(msg) from None
+    return out

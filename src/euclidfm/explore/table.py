@@ -1,0 +1,144 @@
+"""The columns of a run, joined by object_id and read when asked for.
+
+Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["ColumnSet", "Source", "match"]
+
+_MOST_CATEGORIES = 40
+"""A column of text with more values than this is not something to colour by."""
+
+
+def match(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Row of each id in `among`, -1 where it is not there (N,) int64."""
+    if not len(among):
+        return np.full(len(ids), -1, np.int64)
+    if len(ids) == len(among) and (ids == among).all():
+        return np.arange(len(ids))
+    order = np.argsort(among, kind="stable")
+    place = np.minimum(np.searchsorted(among, ids, sorter=order), len(among) - 1)
+    rows = order[place]
+    return np.asarray(np.where(among[rows] == ids, rows, -1))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table with some of the run's galaxies."""
+
+    title: str
+    table: pa.Table
+    rows: np.ndarray
+    """(N,) row of each galaxy in the table, -1 if it has none."""
+    about: dict[str, str]
+    """Unit and description of columns that have them."""
+
+
+class ColumnSet:
+    """Every column that the map can be coloured by and that an export holds.
+
+    Parameters
+    ----------
+    sources : list of Source
+        A name that two have is that of the first.
+    """
+
+    def __init__(self, sources: list[Source]) -> None:
+        self._home: dict[str, Source] = {}
+        for source in sources:
+            for name in source.table.column_names:
+                kind = source.table.schema.field(name).type
+                if (_is_number(kind) or _is_text(kind)) and name not in self._home:
+                    self._home[name] = source
+        self._home.pop("object_id", None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns, those of the map first."""
+        return tuple(self._home)
+
+    def values(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """A column as numpy; NaN (or an empty string) where a galaxy has no value.
+
+        Parameters
+        ----------
+        name : str
+        rows : (M,) array of int, optional
+            Galaxies wanted; default all.
+
+        Raises
+        ------
+        KeyError
+            If there is no such column.
+        """
+        source = self._home[name]
+        at = source.rows if rows is None else source.rows[rows]
+        kind = source.table.schema.field(name).type
+        column = source.table.column(name)
+        if _is_text(kind):
+            text = column.fill_null("").to_numpy().astype(str)
+            return np.asarray(np.where(at >= 0, text[at], ""))
+        if pa.types.is_boolean(kind) and column.null_count:
+            column = column.cast(pa.int8())  # whose nulls become NaN
+        values = column.to_numpy()
+        taken = values[at]
+        if (at >= 0).all():
+            return np.asarray(taken)
+        wide = taken.astype(np.float32 if taken.dtype == np.float32 else np.float64)
+        wide[at < 0] = np.nan
+        return np.asarray(wide)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as (N,) float32 to draw with: text as the place in `categories`, NaN for none."""
+        values = self.values(name)
+        if values.dtype.kind != "U":
+            return values.astype("<f4")
+        known = self.categories(name)
+        place = np.searchsorted(np.array(known), values) if known else np.zeros(len(values))
+        out = place.astype("<f4")
+        out[(values == "") | ~np.isin(values, known)] = np.nan
+        return np.asarray(out)
+
+    def categories(self, name: str) -> list[str]:
+        """Values of a column of text, sorted; the commonest ones if there are too many."""
+        values, counts = np.unique(self.values(name), return_counts=True)
+        keep = np.flatnonzero(values != "")
+        keep = keep[np.argsort(-counts[keep], kind="stable")[:_MOST_CATEGORIES]]
+        return sorted(values[keep].tolist())
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What the page needs to offer a column: name, kind, where it is from, meaning."""
+        source = self._home[name]
+        text = _is_text(source.table.schema.field(name).type)
+        return {
+            "name": name,
+            "kind": "category" if text else "number",
+            "from": source.title,
+            "about": source.about.get(name, ""),
+        }
+
+    def of_row(self, row: int) -> dict[str, Any]:
+        """All values of one galaxy that has them."""
+        out: dict[str, Any] = {}
+        for name in self._home:
+            source = self._home[name]
+            if source.rows[row] >= 0:
+                value = source.table.column(name)[int(source.rows[row])].as_py()
+                if value is not None and value == value and value != "":
+                    out[name] = value
+        return out
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
