@@ -173,6 +173,9 @@ def _add_embed(parser: _Parser) -> None:
     parser.add_argument("--split", type=str | None, default=None, help="only train, validation or test")
     parser.add_argument("--layer", type=int | None, default=None, help="block to read; default the model's")
     parser.add_argument(
+        "--turns", type=int, default=1, help="symmetries to average over; 8: however a galaxy lies on the sky"
+    )
+    parser.add_argument(
         "--columns", type=list[str] | None, default=None, help="columns to take along; default the flags"
     )
     parser.add_argument(
@@ -194,6 +197,7 @@ def _embed(args: Namespace) -> None:
             split=args.split,
             layer=args.layer,
             columns=args.columns,
+            turns=args.turns,
             progress=progress,
         )
     if args.append and Path(args.out).exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def embed(
     split: str | None = None,
     layer: int | None = None,
     columns: Sequence[str] | None = None,
+    turns: int = 1,
     batch: int = 128,
     progress: Progress = silent,
 ) -> EmbeddingTable:
@@ -42,6 +44,9 @@ def embed(
         Block whose output is used; default the model's.
     columns : sequence of str, optional
         Columns of the store to take along; default its flags. The release always comes.
+    turns : int
+        Symmetries of the square to average over, 1 to 8: with 8 (four quarter turns, each mirrored too) the
+        embedding does not depend on how a galaxy lies on the sky, at 8 times the cost.
     batch : int
         Galaxies at a time.
     progress : callable, optional
@@ -54,9 +59,12 @@ def embed(
     Raises
     ------
     InputError
-        If a modality is not one of the model's, the model and the store share none, or the store lacks
-        a column.
+        If a modality is not one of the model's, the model and the store share none, the store lacks a
+        column, or `turns` is not from 1 to 8.
     """
+    if not 1 <= turns <= 8:
+        msg = f"turns must be from 1 to 8, got {turns}"
+        raise InputError(msg)
     keep = tuple(modalities or model.config.modalities)
     for m in keep:
         if m not in model.config.modalities:
@@ -83,8 +91,15 @@ def embed(
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0
     for galaxies in store.batches(rows, batch, bands):
-        tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
-        together, apart = model.embed(withhold(tokens, keep), layer)
+        together: Any = 0.0
+        apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
+        for turn in range(turns):
+            tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
+            once, each = model.embed(
+                withhold({m: t.to(model.device) for m, t in tokens.items()}, keep), layer
+            )
+            together = together + once / turns
+            apart = {m: v + each[m] / turns for m, v in apart.items()}
         joint.append(together.cpu().numpy())
         for m in keep:
             parts[m].append(apart[m].cpu().numpy())
@@ -101,6 +116,7 @@ def embed(
             "release": info.release,
             "layer": layer or model.config.layer,
             "modalities": list(keep),
+            "turns": turns,
             "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
         },
         columns={"release": np.full(len(index), info.release, dtype=object)}

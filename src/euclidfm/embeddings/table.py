@@ -81,7 +81,7 @@ class EmbeddingTable:
         InputError
             If the two were not made by the same model in the same way, or have other columns.
         """
-        for what in ("model", "layer", "modalities"):
+        for what in ("model", "layer", "modalities", "turns"):
             if self.info.get(what) != newer.info.get(what):
                 msg = (
                     f"the embeddings differ in {what} ({self.info.get(what)} and {newer.info.get(what)}): "

@@ -1,0 +1,34 @@
+"""Embeddings that do not depend on how a galaxy lies on the sky."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from euclidfm.embeddings import embed
+from euclidfm.errors import InputError
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from samples import blobs, write_store
+
+CONFIG = ModelConfig(
+    images=(ImageModality(name="VIS", bands=("VIS",), patch=4),), crop=16, width=32, depth=2, heads=2
+)
+
+
+def test_the_mean_over_eight_turns_does_not_depend_on_the_position_angle(tmp_path):
+    galaxies = blobs(12)
+    galaxies.images["VIS"][:, 3:5, 2:9] += 0.2  # not round any more
+    turned = replace(
+        galaxies, images={b: np.rot90(v, axes=(1, 2)).copy() for b, v in galaxies.images.items()}
+    )
+    stores = [write_store(tmp_path / n, g) for n, g in (("a", galaxies), ("b", turned))]
+    model = FoundationModel(CONFIG).eval()
+    once = [embed(model, s).by_modality["VIS"] for s in stores]
+    mean = [embed(model, s, turns=8) for s in stores]
+    assert np.abs(once[0] - once[1]).max() > 1e-3
+    for space in ("VIS", "SED"):
+        np.testing.assert_allclose(mean[0].by_modality[space], mean[1].by_modality[space], atol=1e-5)
+    np.testing.assert_allclose(mean[0].vectors, mean[1].vectors, atol=1e-5)
+    assert mean[0].info["turns"] == 8
+    with pytest.raises(InputError, match="turns must be from 1 to 8"):
+        embed(model, stores[0], turns=9)
