@@ -80,29 +80,28 @@ def _recall_table(records: list[dict[str, Any]]) -> str:
     """Share of known rarities in the top of the ranking, by method."""
     if not records:
         return ""
+    recalls = [r for r in records if str(r["metric"]).startswith("recall")]
+    lifts = {_key(r): r.get("value") for r in records if str(r["metric"]).startswith("lift")}
+    inputs = list(dict.fromkeys(str(r.get("inputs") or "joint") for r in recalls))
+    found = {(*_key(r)[:-1], str(r.get("inputs") or "joint")): r for r in recalls}
     rows = []
-    for r in records:
-        if not str(r["metric"]).startswith("recall"):
-            continue
-        top = str(r["metric"]).partition("@")[2]
-        lift = next(
-            (
-                x
-                for x in records
-                if str(x["metric"]) == f"lift@{top}"
-                and all(x.get(k) == r.get(k) for k in ("method", "inputs", "kind", "seed"))
-            ),
-            {},
-        )
-        rows.append(
-            [
-                escape(f"{r.get('kind', 'rare')}, {r['method']}".replace("_", " ")),
-                escape(str(r.get("inputs") or "")),
-                f"top {100 * float(top or 'nan'):g}%",
-                f"{fixed(r['value'])}<small>{fixed(r.get('low'))} – {fixed(r.get('high'))}</small>",
-                f"× {number(lift.get('value'), 2)}",
-                number(r.get("members")),
-            ]
-        )
-    head = ["rarity, method", "inputs", "looked at", "share found", "over chance", "in all"]
-    return table(head, rows)
+    for kind, top, method in dict.fromkeys(_key(r)[:-1] for r in recalls):
+        name = escape(f"{kind}, {method}".replace("_", " "))
+        cells = [_recall_cell(found.get((kind, top, method, i)), lifts) for i in inputs]
+        rows.append([name, f"top {100 * float(top or 'nan'):g}%", *cells])
+    return table(["rarity, method", "looked at", *(f"share found, {escape(i)}" for i in inputs)], rows)
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Kind, share looked at, method, inputs."""
+    top = str(record["metric"]).partition("@")[2]
+    inputs = str(record.get("inputs") or "joint")
+    return str(record.get("kind", "rare")), top, str(record["method"]), inputs
+
+
+def _recall_cell(record: dict[str, Any] | None, lifts: dict[tuple[str, str, str, str], Any]) -> str:
+    if record is None:
+        return "–"
+    lift = number(lifts.get(_key(record)), 2)
+    interval = f"{fixed(record.get('low'))} – {fixed(record.get('high'))} of {number(record.get('members'))}"
+    return f"{fixed(record['value'])} (× {lift})<small>{interval}</small>"

@@ -25,26 +25,22 @@ def purity(data: ReportData) -> Section:
     sizes = sorted({int(str(r["metric"]).partition("@")[2]) for r in records})
     spaces = list(dict.fromkeys(_space(r) for r in records))
     found = {(str(r.get("kind", "")), _space(r), str(r["metric"])): r for r in records}
-    rows = []
-    for kind in dict.fromkeys(str(r.get("kind", "")) for r in records):
-        any_of = next(r for r in records if str(r.get("kind", "")) == kind)
-        cells = [
-            escape(kind.replace("_", " ")),
-            number(any_of.get("members")),
-            fixed(any_of.get("base_rate")),
-        ]
-        cells += [_purity_cell(found.get((kind, space, f"purity@{k}"))) for k in sizes for space in spaces]
-        rows.append(cells)
-    head = ["kind", "known", "base rate"]
-    head += [f"of nearest {k}, {escape(space)}" for k in sizes for space in spaces]
+    parts = []
+    for k in sizes:
+        rows = []
+        for kind in dict.fromkeys(str(r.get("kind", "")) for r in records):
+            any_of = next(r for r in records if str(r.get("kind", "")) == kind)
+            name, known = escape(kind.replace("_", " ")), number(any_of.get("members"))
+            cells = [_purity_cell(found.get((kind, space, f"purity@{k}"))) for space in spaces]
+            rows.append([name, known, fixed(any_of.get("base_rate")), *cells])
+        head = ["kind", "known", "base rate", *(f"of nearest {k}, {escape(space)}" for space in spaces)]
+        parts.append(table(head, rows))
     note = (
         "Mean share of the same kind among the nearest k of each known example (68% interval over queries), "
         "and in brackets its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k "
         "places: the largest share possible stands beside."
     )
-    return Section(
-        key="purity", title=title, html=table(head, rows) + caption(note), data={"records": records}
-    )
+    return Section(key="purity", title=title, html="".join(parts) + caption(note), data={"records": records})
 
 
 def _space(record: dict[str, Any]) -> str:
