@@ -107,8 +107,8 @@ def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
     store = write_store(tmp_path / "store", blobs(1500, bands=("VIS",)))
     images = (ImageModality(name="VIS", bands=("VIS",), patch=8),)
     config = PretrainConfig(
-        model=replace(SMALL, images=images, depth=2), steps=300, batch=64, lr=4e-3, min_lr=0.01,
-        precision="fp32", turn=False, validate_every=300, checkpoint_every=300,
+        model=replace(SMALL, images=images, depth=2), steps=700, batch=64, lr=4e-3, min_lr=0.01,
+        precision="fp32", turn=False, validate_every=700, checkpoint_every=700,
     )  # fmt: skip
     model = pretrain(config, store.path, tmp_path / "run")
     galaxies = store.read(store.rows("test"))
