@@ -224,7 +224,7 @@ def _science(config: DemoConfig, out: Path) -> None:
             "knn-photometry",
         ),
         cnn=CNNConfig(size=min(config.size, 48)),
-        cnn_repeats=1,
+        slow_repeats=((0.0, 1),),
         workers=config.processes,
         seed=config.seed,
     )
