@@ -101,6 +101,10 @@ def test_other_data_are_not_mixed(world, tmp_path):
     other.vectors = other.vectors + 1
     with pytest.raises(InputError, match="other data"):
         label_efficiency(CFG, store, other, out=out)
+    alone = replace(CFG, methods=("colours-ridge",), repeats=1)
+    first = label_efficiency(alone, store, emb, out=tmp_path / "baselines.json")
+    again = label_efficiency(alone, store, other, out=tmp_path / "baselines.json")
+    assert json.dumps(again) == json.dumps(first)
 
 
 @pytest.mark.slow
@@ -234,7 +238,7 @@ def test_image_sets_and_fewer_repeats_of_networks(world):
         CFG,
         repeats=3,
         fractions=(0.5, 1.0),
-        methods=("pixels-pca", "cnn@VIS+H", "resnet@VIS"),
+        methods=("pixels-pca", "cnn@VIS+H", "resnet@VIS", "colours-ridge"),
         image_inputs=("VIS", "VIS+H"),
         slow_repeats=((0.4, 2), (0.9, 1)),
         cnn=CNNConfig(epochs=1, minimum_steps=2),
@@ -244,11 +248,9 @@ def test_image_sets_and_fewer_repeats_of_networks(world):
     count = {(m, i, f): 0 for m, i, f, _ in cells}
     for m, i, f, _ in cells:
         count[m, i, f] += 1
-    pca = {("pixels-pca", i, f): 3 for i in ("VIS", "VIS+H") for f in (0.5, 1.0)}
-    networks = {
-        (*who, f): n for who in (("cnn", "VIS+H"), ("resnet", "VIS")) for f, n in ((0.5, 2), (1.0, 1))
-    }
-    assert count == pca | networks
+    slow = [("pixels-pca", "VIS"), ("pixels-pca", "VIS+H"), ("cnn", "VIS+H"), ("resnet", "VIS")]
+    fewer = {(*who, f): n for who in slow for f, n in ((0.5, 2), (1.0, 1))}
+    assert count == fewer | {("colours-ridge", "SED", f): 3 for f in (0.5, 1.0)}
 
 
 def test_components_of_pixels_find_the_flux():
@@ -259,4 +261,4 @@ def test_components_of_pixels_find_the_flux():
     p = pixels_pca(images[:200], flux[:200], images[200:])
     assert np.abs(p - flux[200:]).max() < 0.2
     classes = pixels_pca(images[:200], (flux[:200] > 1.5) * 1.0, images[200:], classes=2)
-    assert ((classes[:, 1] > 0.5) == (flux[200:] > 1.5)).mean() > 0.9
+    assert ((classes[:, 1] > 0.5) == (flux[200:] > 1.5)).mean() > 0.85

@@ -23,7 +23,7 @@ from euclidfm.survey import NISP_BANDS
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
 from euclidfm.tasks.known import get
-from euclidfm.tasks.methods import PIXELS, SLOW, Methods, image_bands, image_inputs
+from euclidfm.tasks.methods import PIXELS, PROBES, SLOW, Methods, image_bands, image_inputs
 from euclidfm.tasks.probe import check_labels, inputs_of
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
@@ -57,8 +57,8 @@ class EfficiencyConfig:
     repeats: int = 1
     """Repeats, each with its own subset and initialisation."""
     slow_repeats: tuple[tuple[float, int], ...] = ()
-    """Repeats of the networks, if fewer: (from this fraction on, so many), such as
-    ``((0.2, 3), (0.8, 1))``."""
+    """Repeats of networks, boosters and curved maps, if fewer: (from this fraction on, so many), such
+    as ``((0.2, 3), (0.8, 1))``."""
     image_inputs: tuple[str, ...] = ()
     """Images of the methods on pixels, such as ``("VIS", "VIS+NISP")``; default all that the store
     has of VIS, Y, J, H."""
@@ -301,7 +301,12 @@ def _image_sets(cfg: EfficiencyConfig, store: GalaxyStore) -> dict[str, tuple[st
 
 
 def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, EmbeddingTable]) -> str:
-    """Hash of what must be equal for results to be continued: data and settings of the methods."""
+    """Hash of what must be equal for results to be continued: data and settings of the methods.
+
+    Without a probe among the methods, of the embeddings only which galaxies have one: baselines
+    stay good when a model is trained anew.
+    """
+    probes = any(m.partition("@")[0] in PROBES for m in cfg.methods)
     h = hashlib.sha256()
     h.update(repr(sorted(plain(asdict(cfg.cnn)).items())).encode())
     h.update(repr(sorted(plain(asdict(cfg.resnet)).items())).encode())
@@ -310,7 +315,8 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
     h.update("".join(store.column("split")).encode())
     for name in sorted(embs):
         h.update(name.encode())
-        h.update(np.ascontiguousarray(embs[name].vectors).tobytes())
+        vectors = embs[name].vectors
+        h.update(np.ascontiguousarray(vectors if probes else np.isfinite(vectors).any(axis=1)).tobytes())
     return h.hexdigest()[:16]
 
 

@@ -40,8 +40,8 @@ PHOTOMETRIC = {
 }
 CNNS = ("cnn", "cnn-max", "resnet")
 PIXELS = (*CNNS, "pixels-pca")
-SLOW = (*CNNS, "probe-mlp")
-"""Networks trained from nothing: their repeats may be fewer."""
+SLOW = (*PIXELS, "probe-mlp", "probe-auto", "booster", "photometry-auto")
+"""Methods of seconds to minutes a fit: their repeats may be fewer."""
 
 METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)
 """Names of the methods."""

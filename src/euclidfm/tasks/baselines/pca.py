@@ -14,7 +14,7 @@ from euclidfm.tasks.heads.base import one_thread
 __all__ = ["pixels_pca"]
 
 COMPONENTS = 64
-MOST = 2000
+MOST = 1000
 """Galaxies of which the components are learned."""
 
 
@@ -24,7 +24,7 @@ def pixels_pca(
     """Ridge (logistic for classes) on the leading 64 components of (n, B, S, S) images.
 
     Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. The components are those of
-    at most 2000 of the labelled galaxies, no more of them than half the galaxies.
+    at most 1000 of the labelled galaxies, no more of them than half the galaxies.
     """
     rows = np.sort(np.random.default_rng([seed, 23]).permutation(len(images))[:MOST])
     sample = images[rows].reshape(len(rows), -1).astype(np.float32)
