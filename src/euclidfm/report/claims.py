@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 
+from euclidfm.files import read_json
 from euclidfm.report.html import Section, caption, missing, number, table
 from euclidfm.report.inputs import ReportData
 
@@ -22,7 +24,8 @@ _ASKED = {"above": "&gt;", "below": "&lt;", "not above": "not &gt;", "not below"
 
 def section(data: ReportData) -> Section:
     """One table a claim of the reference work."""
-    claims = data.records(data.inputs.claims)
+    path = data.inputs.claims
+    claims = read_json(path) if path is not None and Path(path).exists() else []
     if not claims:
         return missing("claims", _TITLE, "No claims were judged.")
     count = {

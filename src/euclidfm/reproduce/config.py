@@ -47,7 +47,7 @@ class ReproduceConfig:
     )
     """Repeats of networks, boosters and curved maps: (from this share of the labels on, so many). Their
     cost grows with the labels, while the scatter between repeats falls."""
-    cnn_size: int = 48
+    cnn_size: int = 32
     """Central crop of the supervised networks' cutouts, pixels."""
     other_galaxies: int = 4000
     """Galaxies of each of the other skies."""
@@ -68,7 +68,6 @@ SCALES: dict[str, dict[str, Any]] = {
         "fractions": (0.1, 1.0),
         "repeats": 2,
         "slow_repeats": ((0.5, 1),),
-        "cnn_size": 32,
         "other_galaxies": 600,
     },
     "standard": {},
