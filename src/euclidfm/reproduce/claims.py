@@ -164,13 +164,13 @@ def _widened(r: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _morphology(records: Records) -> Iterable[Claim]:
-    ours = _cells(records, "morphology", ("probe", "VIS"), 1.0, "auc")
+    ours = _cells(records, "morphology", ("probe", "VIS+NISP"), 1.0, "auc")
     pixels = _cells(records, "morphology", ("pixels-pca", "VIS+NISP"), 1.0, "auc")
     if ours and pixels:
         yield _claim(
             "a",
             "Embeddings of images follow morphology.",
-            "ROC AUC of smooth or featured: linear probe on VIS minus ridge on components of the pixels",
+            "ROC AUC, smooth or featured: linear probe on VIS+NISP minus ridge on pixel components",
             difference(ours, pixels),
             0.0,
             "above",
