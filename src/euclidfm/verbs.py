@@ -372,6 +372,7 @@ example: euclidfm probe embeddings.parquet --store store/ --task photoz --out sc
         _add_probe,
         _probe,
     ),
+    "predict": _Verb(model_verbs.PREDICT, model_verbs.add_predict, model_verbs.predict),
     "search": _Verb(discover_verbs.SEARCH, discover_verbs.add_search, discover_verbs.search),
     "index": _Verb(discover_verbs.INDEX, discover_verbs.add_index, discover_verbs.index),
     "outliers": _Verb(discover_verbs.OUTLIERS, discover_verbs.add_outliers, discover_verbs.outliers),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, versions, write_json
 
-__all__ = ["load_fitted", "save_fitted"]
+__all__ = ["belonging", "load_fitted", "save_fitted"]
 
 FORMAT = 1
 
@@ -79,3 +80,22 @@ def load_fitted(
         return {k.removeprefix(f"{of}."): v for k, v in tensors.items() if k.startswith(f"{of}.")}
 
     return card, part
+
+
+@contextmanager
+def belonging(folder: str | Path) -> Iterator[None]:
+    """Inside the block, what does not fit together is the fault of the folder's files.
+
+    Raises
+    ------
+    InputError
+        If arrays or settings are missing, or of another shape.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        what = f"{type(e).__name__}: {e}".splitlines()[0]
+        msg = f"the files in {folder} are damaged or do not belong together ({what}); fit it again"
+        raise InputError(msg) from e

@@ -14,7 +14,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.tasks.calibrate import LEVELS, conformal_quantile
 from euclidfm.tasks.heads import Head, Scaler, make_head
-from euclidfm.tasks.keep import load_fitted, save_fitted
+from euclidfm.tasks.keep import belonging, load_fitted, save_fitted
 from euclidfm.tasks.known import get
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.reference import Reference, distances, provenance
@@ -183,20 +183,21 @@ def load_probe(folder: str | Path) -> Probe:
         If the folder holds no probe, or a damaged one.
     """
     d, part = load_fitted(folder, "probe")
-    head = make_head(d["head"], len(d["classes"]), d["info"]["seed"])
-    head.restore(part("head"), d["settings"])
-    return Probe(
-        task=get(d["task"]),
-        head_name=d["head"],
-        head=head,
-        scaler=Scaler(**part("scaler")),
-        use=tuple(d["use"]),
-        classes=tuple(d["classes"]),
-        limits=(d["limits"][0], d["limits"][1]),
-        info=d["info"],
-        reference=Reference(**part("reference")) if part("reference") else None,
-        conformal={k: np.inf if v is None else v for k, v in d.get("conformal", [])},
-    )
+    with belonging(folder):
+        head = make_head(d["head"], len(d["classes"]), d["info"]["seed"])
+        head.restore(part("head"), d["settings"])
+        return Probe(
+            task=get(d["task"]),
+            head_name=d["head"],
+            head=head,
+            scaler=Scaler(**part("scaler")),
+            use=tuple(d["use"]),
+            classes=tuple(d["classes"]),
+            limits=(d["limits"][0], d["limits"][1]),
+            info=d["info"],
+            reference=Reference(**part("reference")) if part("reference") else None,
+            conformal={k: np.inf if v is None else v for k, v in d.get("conformal", [])},
+        )
 
 
 def fit_probe(
@@ -226,9 +227,9 @@ def fit_probe(
         classes = task.classes_of(y)
         y = task.encode(y, classes)
     y = y.astype(float)
-    inputs = inputs_of(emb, ("joint",) if use == ("auto",) else use)
+    inputs = inputs_of(emb, use)
     if use == ("auto",):
-        use = _chosen(task, train, y, classes, seed)
+        use = chosen_space(task, train, y, classes, seed)
     X = features_of(train, use)
     good = np.isfinite(y) & np.isfinite(X).any(axis=1)
     check_labels(task, y[good], classes)
@@ -240,7 +241,9 @@ def fit_probe(
     probe = Probe(task, head, fitted, scaler, use, classes, limits, info)
     probe.reference = Reference.of(scaler(X[good]), seed)
     if not classes:
-        held = emb.take(np.flatnonzero(emb.split == "validation"))
+        unseen = np.asarray(emb.split == "validation")
+        unseen[[] if rows is None else rows] = False
+        held = emb.take(np.flatnonzero(unseen))
         truth = task.raw_labels(held, labels).astype(float)
         error = np.abs(task.forward(probe.predict_array(held)) - task.forward(truth))
         probe.conformal = {level: conformal_quantile(error, level) for level in LEVELS}
@@ -248,9 +251,10 @@ def fit_probe(
     return probe
 
 
-def _chosen(
+def chosen_space(
     task: Task, train: EmbeddingTable, y: np.ndarray, classes: tuple[str, ...], seed: int
 ) -> tuple[str, ...]:
+    """The vectors of least cross-validated error on training galaxies with (n,) labels y."""
     good = np.isfinite(y) & np.isfinite(train.vectors).any(axis=1)
     check_labels(task, y[good], classes)
     spaces = {name: vectors[good] for name, vectors in spaces_of(train).items()}
@@ -304,7 +308,7 @@ def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
 
 def inputs_of(emb: EmbeddingTable, use: Sequence[str]) -> str:
     """What the vectors were made of, such as ``VIS+NISP+SED``."""
-    if tuple(use) == ("joint",):
+    if tuple(use) in (("joint",), ("auto",)):
         return "+".join(emb.info.get("modalities") or emb.by_modality) or "embedding"
     return "+".join(use)
 

@@ -31,7 +31,7 @@ def fit_and_write(
 
 def density_and_write(task: Task, emb: EmbeddingTable, labels: Any, out: Path, seed: int = 0) -> list[Record]:
     """Fit p(z), write it, its densities (``pz.parquet``, ``pz.hdf5`` for `qp`) and its metrics."""
-    probe = fit_density(emb, labels, task=task, seed=seed)
+    probe = fit_density(emb, labels, task=task, seed=seed, use=("auto",))
     records = probe.evaluate(emb, labels)
     probe.save(out)
     pq.write_table(probe.predict(emb), out / "pz.parquet")
