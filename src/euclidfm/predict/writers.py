@@ -136,7 +136,7 @@ def _votable(fields: Sequence[Field], about: Mapping[str, Any]) -> str:
     ElementTree.SubElement(table, "DESCRIPTION").text = str(about.get("title", "catalogue"))
     for f in fields:
         told = {"name": f.name, "datatype": _VOTABLE[f.kind], "unit": f.unit, "ucd": f.ucd}
-        told["arraysize"] = "*" if f.kind == "string" else str(f.size) if f.size > 1 else ""
+        told["arraysize"] = str(f.size) if f.size > 1 or f.kind == "string" else ""
         field = ElementTree.SubElement(table, "FIELD", {k: v for k, v in told.items() if v})
         ElementTree.SubElement(field, "DESCRIPTION").text = f.description
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
