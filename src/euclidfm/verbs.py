@@ -238,7 +238,7 @@ def _probe(args: Namespace) -> None:
             records += density_and_write(task, emb, store.index, out, seed=args.seed)
     for r in records:
         _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
-    _say(f"{out}: probe, predictions.parquet, metrics.json")
+    _say(f"{out}: probe, predictions.parquet, metrics.json, bins.json")
 
 
 # report --------------------------------------------------------------------------------------
