@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "tasks": {"embeddings", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},
     "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
+    "predict": {"tasks", "model", "embeddings", "store", "metrics", "survey"},
     "explore": {"report", "discover", "tasks", "model", "embeddings", "store", "metrics", "survey"},
     "info": {"store", "embeddings"},
     "errors": set(),

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 __all__ = [
     "GENERATE",
     "IMPORT_ASTROPT",
+    "PREDICT",
     "add_generate",
     "add_import_astropt",
+    "add_predict",
     "apply_preset",
     "generate",
     "import_astropt",
+    "predict",
     "training_pictures",
 ]
 
@@ -168,3 +171,47 @@ def generate(args: Any) -> None:
         )
         generation_sheet(given, measured, made, out / "sheet.png")
     print(f"{out}: {made_store}, sheet.png", flush=True)
+
+
+# predict -------------------------------------------------------------------------------------
+
+PREDICT = """Write a catalogue for science: what fitted probes say of every galaxy of a store.
+
+Input: a run folder, any store (labels are not needed, any modality may be absent) and one or more folders of
+`euclidfm probe` (or a folder of such folders). Output: a table with positions, estimates, intervals, class
+probabilities, the modalities used, and flags for galaxies unlike those that the probe learnt from. Parquet or
+FITS by the ending of --out, or both; units, UCDs, model and data versions are inside. Any number of
+galaxies needs the same memory.
+
+example: euclidfm predict run/ store/ science/photoz science/mass --out catalogue.parquet
+example: euclidfm predict run/ store/ science/ --out catalogue.parquet catalogue.fits --pdf true"""
+
+
+def add_predict(parser: Any) -> None:
+    """Arguments of ``predict``."""
+    parser.add_argument("run", type=str, help="run folder of `euclidfm pretrain`")
+    parser.add_argument("store", type=str, help="store with the galaxies")
+    parser.add_argument("probes", nargs="+", help="folders of `euclidfm probe`, or folders of such folders")
+    parser.add_argument("--out", nargs="+", required=True, help="catalogue: .parquet or .fits, or both")
+    parser.add_argument("--pdf", type=bool, default=False, help="also whole densities, where there are any")
+    parser.add_argument(
+        "--extrapolation",
+        type=float,
+        default=99.0,
+        help="percentile of the training galaxies' own distances beyond which a galaxy is flagged",
+    )
+    parser.add_argument("--split", type=str | None, default=None, help="only train, validation or test")
+    parser.add_argument("--batch", type=int, default=128, help="galaxies embedded at a time")
+
+
+def predict(args: Any) -> None:
+    """Run ``predict``."""
+    from euclidfm.model import FoundationModel
+    from euclidfm.predict import predict as write
+    from euclidfm.store import GalaxyStore
+
+    model, store = FoundationModel.load(args.run), GalaxyStore.open(args.store)
+    options = {k: getattr(args, k) for k in ("pdf", "extrapolation", "split", "batch")}
+    with bar("predict") as progress:
+        rows = write(model, store, args.probes, args.out, **options, progress=progress)
+    print(f"{', '.join(args.out)}: {rows} galaxies", flush=True)

@@ -238,7 +238,7 @@ def _probe(args: Namespace) -> None:
             records += density_and_write(task, emb, store.index, out, seed=args.seed)
     for r in records:
         _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
-    _say(f"{out}: probe, predictions.parquet, metrics.json")
+    _say(f"{out}: probe, predictions.parquet, metrics.json, bins.json")
 
 
 # report --------------------------------------------------------------------------------------
@@ -372,6 +372,7 @@ example: euclidfm probe embeddings.parquet --store store/ --task photoz --out sc
         _add_probe,
         _probe,
     ),
+    "predict": _Verb(model_verbs.PREDICT, model_verbs.add_predict, model_verbs.predict),
     "search": _Verb(discover_verbs.SEARCH, discover_verbs.add_search, discover_verbs.search),
     "index": _Verb(discover_verbs.INDEX, discover_verbs.add_index, discover_verbs.index),
     "outliers": _Verb(discover_verbs.OUTLIERS, discover_verbs.add_outliers, discover_verbs.outliers),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from euclidfm.errors import InputError
-from euclidfm.metrics import points
+from euclidfm.metrics import densities, points
 from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
 from euclidfm.tasks.qp_file import write_qp
 
@@ -54,6 +54,30 @@ def test_pit_and_quantiles_are_those_of_the_ensemble(gaussians, tmp_path):
     np.testing.assert_allclose(scores(GRID, pdf, z).pit[:40], theirs, atol=2e-4)
     ours = quantiles(GRID, cdf_on_grid(GRID, pdf)[1], np.array([0.16, 0.5, 0.84]))
     np.testing.assert_allclose(ours, np.hstack([ensemble.ppf(q) for q in (0.16, 0.5, 0.84)]), atol=1e-3)
+
+
+def test_distances_of_pit_from_uniform_are_qps(gaussians, tmp_path):
+    from qp.metrics.goodness_of_fit import goodness_of_fit_metrics
+    from scipy.stats import uniform
+
+    pdf, z = gaussians
+    pit = np.clip(scores(GRID, pdf, z).pit, 1e-4, 0.9999)  # as ours clips for Anderson-Darling
+    n, theirs = len(z), {k: float(f(uniform, pit)) for k, f in goodness_of_fit_metrics.items()}
+    assert float(densities.pit_ks(pit)) == pytest.approx(theirs["ks"], rel=1e-9)
+    assert float(densities.pit_cvm(pit)) == pytest.approx(np.sqrt(theirs["cvm"] / n), rel=1e-9)
+    assert float(densities.pit_ad(pit)) == pytest.approx(np.sqrt(theirs["ad"] / n), rel=1e-9)
+
+
+def test_cde_loss_is_rails_where_truths_lie_on_the_grid(gaussians):
+    loss = pytest.importorskip("rail.evaluation.metrics.cdeloss", reason="needs pz-rail-base")
+    pdf, z = gaussians
+    z = GRID[np.abs(GRID - z[:, None]).argmin(axis=1)]
+    pdf = cdf_on_grid(GRID, pdf)[0]
+    ensemble = qp.Ensemble(qp.interp, data={"xvals": GRID, "yvals": pdf})
+    theirs = float(loss.CDELoss(ensemble, GRID, z).evaluate().statistic)
+    assert float(densities.DENSITY["cde_loss"](*scores(GRID, pdf, z).arrays())) == pytest.approx(
+        theirs, rel=1e-3
+    )
 
 
 def test_ensemble_keeps_identifiers_and_leaves_out_what_has_no_density(gaussians, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from euclidfm.metrics import DENSITY, PHOTOZ, binned, bootstrap_all
-from euclidfm.metrics.densities import cdf_on_grid, coverage, pit_histogram, pit_ks, quantiles, scores
+from euclidfm.metrics.densities import cdf_on_grid, coverage, pit_ad, pit_histogram, pit_ks, quantiles, scores
 
 GRID = np.linspace(0.0, 4.0, 801)
 
@@ -47,7 +47,7 @@ def test_calibrated_densities_look_calibrated():
     assert float(coverage(proud.pit, 0.68)) == pytest.approx(2 * norm.cdf(0.5 * 0.9945) - 1, abs=0.02)
     m = bootstrap_all(DENSITY, *good.arrays(), resamples=50)
     w = bootstrap_all(DENSITY, *proud.arrays(), resamples=50)
-    for name in ("crps", "cde_loss", "pit_ks", "pit_cvm", "pit_outliers"):
+    for name in ("crps", "cde_loss", "pit_ks", "pit_cvm", "pit_ad", "pit_outliers"):
         assert m[name].value < w[name].value, name
     assert m["pit_ks"].value < 0.03
     heights, _, scatter = pit_histogram(good.pit, 20)
@@ -56,6 +56,13 @@ def test_calibrated_densities_look_calibrated():
 
 def test_ks_by_hand():
     assert float(pit_ks(np.array([0.1, 0.2, 0.9]))) == pytest.approx(2 / 3 - 0.2)
+
+
+def test_anderson_darling_by_hand():
+    u = np.array([0.2, 0.9])
+    a2 = -2 - (np.log(0.2) + np.log(0.1) + 3 * (np.log(0.9) + np.log(0.8))) / 2
+    assert float(pit_ad(u)) == pytest.approx(np.sqrt(a2 / 2))
+    assert np.isfinite(pit_ad(np.array([0.0, 1.0])))
 
 
 def test_quantiles_invert_the_cdf():

@@ -11,18 +11,19 @@ from euclidfm.embeddings.table import EmbeddingTable
 
 if TYPE_CHECKING:
     from euclidfm.embeddings.extract import embed as embed
+    from euclidfm.embeddings.extract import embed_stream as embed_stream
     from euclidfm.embeddings.surprise import SurpriseMap as SurpriseMap
     from euclidfm.embeddings.surprise import surprise_of as surprise_of
     from euclidfm.embeddings.surprise import surprise_table as surprise_table
 
-__all__ = ["EmbeddingTable", "SurpriseMap", "embed", "surprise_of", "surprise_table"]
+__all__ = ["EmbeddingTable", "SurpriseMap", "embed", "embed_stream", "surprise_of", "surprise_table"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "embed":  # the parts that need torch
-        from euclidfm.embeddings.extract import embed
+    if name in ("embed", "embed_stream"):  # the parts that need torch
+        from euclidfm.embeddings import extract
 
-        return embed
+        return getattr(extract, name)
     if name in ("SurpriseMap", "surprise_of", "surprise_table"):
         from euclidfm.embeddings import surprise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from euclidfm.model.tokens import withhold
 from euclidfm.progress import Progress, silent
 from euclidfm.store import Galaxies, GalaxyStore
 
-__all__ = ["embed"]
+__all__ = ["embed", "embed_stream"]
 
 
 def embed(
@@ -68,6 +68,86 @@ def embed(
         If a modality is not one of the model's, the model and the store share none, the store lacks a
         column, or `turns` is not from 1 to 8.
     """
+    keep, bands = _asked(model, store, modalities, turns)
+    info = store.info
+    have = store.index.column_names
+    taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
+    for n in taken:
+        if n not in have:
+            msg = f"store {store.path} has no column {n!r} to take along; it has {', '.join(have)}"
+            raise InputError(msg)
+    chosen = store.rows(split)
+    rows = chosen if rows is None else np.intersect1d(chosen, rows)
+    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    joint: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
+    done = 0
+    for galaxies in store.batches(rows, batch, bands):
+        galaxies = galaxies if alter is None else alter(galaxies)
+        vectors, each = _vectors(model, galaxies, waves, keep, layer, turns)
+        joint.append(vectors)
+        for m in keep:
+            parts[m].append(each[m])
+        done += len(galaxies)
+        progress(done, len(rows))
+    index = store.index.take(np.sort(rows))
+    return EmbeddingTable(
+        **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
+        vectors=_join(joint, len(model.config.modalities) * model.config.width),
+        by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
+        info=_info(model, store, keep, layer, turns),
+        columns={"release": np.full(len(index), info.release, dtype=object)}
+        | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
+    )
+
+
+def embed_stream(
+    model: FoundationModel,
+    store: GalaxyStore,
+    *,
+    modalities: Sequence[str] | None = None,
+    split: str | None = None,
+    layer: int | None = None,
+    turns: int = 1,
+    batch: int = 128,
+    progress: Progress = silent,
+) -> Iterator[EmbeddingTable]:
+    """Embed a store of any size, batch after batch, at constant memory.
+
+    Parameters
+    ----------
+    model, store, modalities, split, layer, turns, batch, progress
+        As for `embed`.
+
+    Yields
+    ------
+    EmbeddingTable
+        The next galaxies in order of storage, without other columns.
+
+    Raises
+    ------
+    InputError
+        As `embed`, at the first batch.
+    """
+    keep, bands = _asked(model, store, modalities, turns)
+    info = _info(model, store, keep, layer, turns)
+    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    for group, end in enumerate(store.group_edges[1:]):
+        galaxies = store.read_group(group, bands)
+        if split is not None:
+            galaxies = galaxies.take(galaxies.split == split)
+        for start in range(0, len(galaxies), batch):
+            part = galaxies.take(np.arange(start, min(start + batch, len(galaxies))))
+            vectors, each = _vectors(model, part, waves, keep, layer, turns)
+            who = {k: getattr(part, k) for k in ("object_id", "ra", "dec", "split")}
+            yield EmbeddingTable(**who, vectors=vectors, by_modality=each, info=info)
+        progress(int(end), len(store))
+
+
+def _asked(
+    model: FoundationModel, store: GalaxyStore, modalities: Sequence[str] | None, turns: int
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Modalities to be seen and image bands to be read, once it is sure that both can be had."""
     if not 1 <= turns <= 8:
         msg = f"turns must be from 1 to 8, got {turns}"
         raise InputError(msg)
@@ -85,51 +165,40 @@ def embed(
     if not bands and not scalars and not (model.config.sed and "SED" in keep and info.sed_bands):
         msg = f"store {store.path} has none of the modalities {', '.join(keep)} of the model"
         raise InputError(msg)
-    have = store.index.column_names
-    taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
-    for n in taken:
-        if n not in have:
-            msg = f"store {store.path} has no column {n!r} to take along; it has {', '.join(have)}"
-            raise InputError(msg)
-    chosen = store.rows(split)
-    rows = chosen if rows is None else np.intersect1d(chosen, rows)
-    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
-    joint: list[np.ndarray] = []
-    parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
-    done = 0
-    for galaxies in store.batches(rows, batch, bands):
-        galaxies = galaxies if alter is None else alter(galaxies)
-        together: Any = 0.0
-        apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
-        for turn in range(turns):
-            tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
-            once, each = model.embed(
-                withhold({m: t.to(model.device) for m, t in tokens.items()}, keep), layer
-            )
-            together = together + once / turns
-            apart = {m: v + each[m] / turns for m, v in apart.items()}
-        joint.append(together.cpu().numpy())
-        for m in keep:
-            parts[m].append(apart[m].cpu().numpy())
-        done += len(galaxies)
-        progress(done, len(rows))
-    index = store.index.take(np.sort(rows))
-    return EmbeddingTable(
-        **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
-        vectors=_join(joint, len(model.config.modalities) * model.config.width),
-        by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
-        info={
-            "model": model.identity(),
-            "store": str(store.path),
-            "release": info.release,
-            "layer": layer or model.config.layer,
-            "modalities": list(keep),
-            "turns": turns,
-            "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
-        },
-        columns={"release": np.full(len(index), info.release, dtype=object)}
-        | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
-    )
+    return keep, bands
+
+
+def _info(
+    model: FoundationModel, store: GalaxyStore, keep: tuple[str, ...], layer: int | None, turns: int
+) -> dict[str, Any]:
+    return {
+        "model": model.identity(),
+        "store": str(store.path),
+        "release": store.info.release,
+        "layer": layer or model.config.layer,
+        "modalities": list(keep),
+        "turns": turns,
+        "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
+    }
+
+
+def _vectors(
+    model: FoundationModel,
+    galaxies: Galaxies,
+    waves: dict[str, float],
+    keep: tuple[str, ...],
+    layer: int | None,
+    turns: int,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(n, M D) joint vectors and (n, D) ones of each modality, the mean over some turns."""
+    joint: Any = 0.0
+    apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
+    for turn in range(turns):
+        tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
+        once, each = model.embed(withhold({m: t.to(model.device) for m, t in tokens.items()}, keep), layer)
+        joint = joint + once / turns
+        apart = {m: v + each[m] / turns for m, v in apart.items()}
+    return joint.cpu().numpy(), {m: v.cpu().numpy() for m, v in apart.items()}
 
 
 def _join(parts: list[np.ndarray], width: int) -> np.ndarray:

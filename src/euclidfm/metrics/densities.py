@@ -175,6 +175,22 @@ def pit_cvm(pit: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(w2 / n))
 
 
+def pit_ad(pit: np.ndarray) -> np.ndarray:
+    """Anderson-Darling distance of the PIT values from uniform, ``sqrt(A^2 / N)``: the tails count most.
+
+    With ``A^2 = -N - sum_i (2 i - 1) / N (ln u_(i) + ln(1 - u_(N + 1 - i)))``; divided by N so that it does
+    not grow with the number of galaxies. PIT values are clipped to [1e-4, 0.9999]: beyond are the
+    `pit_outliers`, and one of 0 or 1 would make it infinite.
+    """
+    n = pit.shape[-1]
+    if n == 0:
+        return np.full(pit.shape[:-1], np.nan)
+    u = np.sort(np.clip(pit, 1e-4, 0.9999), axis=-1)
+    odd = 2 * np.arange(1, n + 1) - 1
+    a2 = -n - (odd / n * (np.log(u) + np.log1p(-u[..., ::-1]))).sum(axis=-1)
+    return np.asarray(np.sqrt(a2 / n))
+
+
 def pit_outliers(pit: np.ndarray) -> np.ndarray:
     """Fraction of PIT values below 1e-4 or above 0.9999 (RAIL's default): truths that p(z) excludes."""
     return _mean(np.where(np.isnan(pit), np.nan, (pit < 1e-4) | (pit > 0.9999)))
@@ -185,6 +201,7 @@ DENSITY: dict[str, Density] = {
     "cde_loss": lambda pit, crps, square, height: _mean(square) - 2.0 * _mean(height),
     "pit_ks": lambda pit, crps, square, height: pit_ks(pit),
     "pit_cvm": lambda pit, crps, square, height: pit_cvm(pit),
+    "pit_ad": lambda pit, crps, square, height: pit_ad(pit),
     "pit_outliers": lambda pit, crps, square, height: pit_outliers(pit),
     "coverage_68": lambda pit, crps, square, height: coverage(pit, 0.68),
     "coverage_95": lambda pit, crps, square, height: coverage(pit, 0.95),

@@ -9,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
-__all__ = ["conformal_half_width", "recalibrate", "recalibration_map"]
+__all__ = ["LEVELS", "conformal_half_width", "conformal_quantile", "recalibrate", "recalibration_map"]
+
+LEVELS = (0.68, 0.95)
+"""Levels of the intervals that are given."""
 
 KNOTS = np.concatenate([[0.0, 0.01, 0.025, 0.05], np.linspace(0.1, 0.9, 9), [0.95, 0.975, 0.99, 1.0]])
 """Probabilities at which the map is measured: denser in the tails, where intervals end."""
@@ -47,19 +50,33 @@ def recalibrate(pdf: np.ndarray, cdf: np.ndarray, mapped: np.ndarray) -> tuple[n
     return pdf * slope, np.where(known, value, np.nan)
 
 
+def conformal_quantile(score: np.ndarray, level: float) -> float:
+    """The ceil((n + 1) level)-th smallest of n scores of calibration galaxies; NaN scores are left out.
+
+    The score of a new galaxy is at most this with a chance of at least `level`, and at most
+    `level` + 1 / (n + 1), if the galaxies are exchangeable and no two scores are equal, whatever the score
+    is (Vovk et al. 2005; Lei et al. 2018). Given these calibration galaxies, the chance is itself a draw
+    from a Beta distribution (see ``docs/protocol.md``).
+
+    Returns
+    -------
+    float
+        Infinite if there are too few galaxies for the level.
+    """
+    score = np.sort(score[np.isfinite(score)])
+    place = int(np.ceil((len(score) + 1) * level))
+    return float(score[place - 1]) if 0 < place <= len(score) else float("inf")
+
+
 def conformal_half_width(pit: np.ndarray, level: float) -> float:
     """Half width in probability of an interval that covers with at least `level`.
 
-    The score of a galaxy is |u - 1/2|; with n calibration galaxies the interval of a new one is
-    where ``|F(z) - 1/2| <= q``, q the ceil((n + 1) level)-th smallest score. If the galaxies
-    are exchangeable, the coverage is at least `level` and at most `level` + 1 / (n + 1),
-    whatever F is (Chernozhukov, Wuethrich & Zhu 2021; Vovk et al. 2005).
+    The score of a galaxy is |u - 1/2|; the interval of a new one is where ``|F(z) - 1/2| <= q``, q the
+    `conformal_quantile` (Chernozhukov, Wuethrich & Zhu 2021).
 
     Returns
     -------
     float
         At most 0.5 (the whole grid), which also stands for too few galaxies.
     """
-    score = np.sort(np.abs(pit[np.isfinite(pit)] - 0.5))
-    place = int(np.ceil((len(score) + 1) * level))
-    return float(score[place - 1]) if 0 < place <= len(score) else 0.5
+    return min(conformal_quantile(np.abs(pit - 0.5), level), 0.5)

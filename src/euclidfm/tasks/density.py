@@ -9,7 +9,8 @@ Shapes: N galaxies, G grid points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,26 +20,25 @@ import pyarrow as pa
 
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
-from euclidfm.files import read_json, versions, write_json
 from euclidfm.metrics import DENSITY, bootstrap_all, finite_pairs
 from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
-from euclidfm.tasks.calibrate import KNOTS, conformal_half_width, recalibrate, recalibration_map
+from euclidfm.tasks.calibrate import KNOTS, LEVELS, conformal_half_width, recalibrate, recalibration_map
 from euclidfm.tasks.heads import Scaler
 from euclidfm.tasks.heads.maps import principal_components
 from euclidfm.tasks.heads.ridge import RidgeHead
+from euclidfm.tasks.keep import belonging, load_fitted, save_fitted
 from euclidfm.tasks.known import get
 from euclidfm.tasks.mixture import Mixture, MixtureConfig
-from euclidfm.tasks.probe import check_labels, features_of, inputs_of
+from euclidfm.tasks.probe import check_labels, chosen_space, features_of, inputs_of
 from euclidfm.tasks.records import Record, evaluate
+from euclidfm.tasks.reference import Reference, distances, provenance
 from euclidfm.tasks.task import Task
 
 __all__ = ["DensityProbe", "fit_density", "load_density"]
 
-FORMAT = 1
 GRID = 400
 COMPONENTS = 24
 """Principal components of the features that the network sees, besides the point prediction."""
-LEVELS = (0.68, 0.95)
 
 
 @dataclass
@@ -55,6 +55,8 @@ class DensityProbe:
         Recalibration, see `euclidfm.tasks.calibrate`.
     conformal : dict of float to float
         Half width in probability of the conformal interval of each level.
+    reference : Reference, optional
+        The training galaxies, to tell how far others are from them.
     """
 
     task: Task
@@ -67,6 +69,7 @@ class DensityProbe:
     conformal: dict[float, float]
     use: tuple[str, ...]
     info: dict[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
 
     def __repr__(self) -> str:
         n, m = self.info.get("n_train"), self.info.get("n_calibration")
@@ -105,32 +108,42 @@ class DensityProbe:
             ``_low95``, ``_high95`` of the calibrated p(z); ``_conformal_low68`` and so on; and
             ``pz``, G float32 a row, whose grid is in the schema metadata under ``pz_grid``.
         """
-        pdf, cdf, raw_cdf = self._calibrated(features_of(emb, self.use))
-        name = self.task.column
-        data: dict[str, Any] = {"object_id": pa.array(emb.object_id, pa.int64())}
-        data[name] = quantiles(self.grid, cdf, np.array([0.5]))[:, 0]
-        known = np.isfinite(pdf).all(axis=1)
-        data[f"{name}_mode"] = np.where(known, self.grid[np.nan_to_num(pdf).argmax(axis=1)], np.nan)
-        data[f"{name}_mean"] = np.trapezoid(pdf * self.grid, self.grid, axis=1)
-        for level in LEVELS:
-            tag = f"{100 * level:.0f}"
-            ends = quantiles(self.grid, cdf, np.array([0.5 - level / 2, 0.5 + level / 2]))
-            data[f"{name}_low{tag}"], data[f"{name}_high{tag}"] = ends.T
-            low, high = self.conformal_interval(raw_cdf, level)
-            data[f"{name}_conformal_low{tag}"], data[f"{name}_conformal_high{tag}"] = low, high
+        columns, pdf = self.estimates(emb)
+        data: dict[str, Any] = {"object_id": pa.array(emb.object_id, pa.int64()), **columns}
         if with_density:
             flat = pa.array(pdf.astype(np.float32).reshape(-1))
             data["pz"] = pa.FixedSizeListArray.from_arrays(flat, len(self.grid))
-        import json
-
         grid = json.dumps([float(f"{g:.7g}") for g in self.grid])
         return pa.table(data).replace_schema_metadata({"pz_grid": grid})
+
+    def estimates(self, emb: EmbeddingTable) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Point estimates and intervals by the names that `predict` gives them, and the (N, G) densities."""
+        pdf, cdf, raw_cdf = self._calibrated(features_of(emb, self.use))
+        name = self.task.column
+        half = np.array([-1.0, 1.0])
+        central = np.concatenate([[0.5], *(0.5 + half * level / 2 for level in LEVELS)])
+        sure = np.concatenate([0.5 + half * self.conformal[level] for level in LEVELS])
+        ends, conformal = quantiles(self.grid, cdf, central), quantiles(self.grid, raw_cdf, sure)
+        known = np.isfinite(pdf).all(axis=1)
+        data = {name: ends[:, 0]}
+        data[f"{name}_mode"] = np.where(known, self.grid[np.nan_to_num(pdf).argmax(axis=1)], np.nan)
+        data[f"{name}_mean"] = np.trapezoid(pdf * self.grid, self.grid, axis=1)
+        for i, level in enumerate(LEVELS):
+            tag = f"{100 * level:.0f}"
+            data[f"{name}_low{tag}"], data[f"{name}_high{tag}"] = ends[:, 2 * i + 1 : 2 * i + 3].T
+            low, high = conformal[:, 2 * i : 2 * i + 2].T
+            data[f"{name}_conformal_low{tag}"], data[f"{name}_conformal_high{tag}"] = low, high
+        return data, pdf
 
     def conformal_interval(self, raw_cdf: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Ends of the split-conformal interval, from the distribution functions of `raw`."""
         q = self.conformal[level]
         ends = quantiles(self.grid, raw_cdf, np.array([0.5 - q, 0.5 + q]))
         return ends[:, 0], ends[:, 1]
+
+    def distance(self, emb: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
+        """Distance and percentile of each galaxy among the training ones; see `Reference`."""
+        return distances(self.reference, self.scaler, features_of(emb, self.use))
 
     def evaluate(
         self, emb: EmbeddingTable, labels: Any, *, split: str = "test", resamples: int = 500
@@ -175,35 +188,24 @@ class DensityProbe:
 
     def save(self, folder: str | Path) -> None:
         """Write ``density.safetensors`` and ``density.json`` to a folder."""
-        from safetensors.numpy import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         point, point_settings = self.point.state()
         mixture, mixture_settings = self.mixture.state()
-        groups: dict[str, Mapping[str, np.ndarray]] = {
+        card = {
+            "task": self.task.name,
+            "point": point_settings,
+            "mixture": mixture_settings,
+            "conformal": [[k, v] for k, v in self.conformal.items()],
+            "use": self.use,
+            "info": self.info,
+        }
+        groups = {
             "point": point,
             "mixture": mixture,
             "scaler": self.scaler.__dict__,
             "own": {"rotation": self.rotation, "grid": self.grid, "mapped": self.mapped},
+            "reference": {} if self.reference is None else self.reference.__dict__,
         }
-        tensors = {f"{g}.{k}": np.ascontiguousarray(v) for g, d in groups.items() for k, v in d.items()}
-        aside = folder / ".density.safetensors.partial"
-        save_file(tensors, aside)
-        aside.replace(folder / "density.safetensors")
-        write_json(
-            folder / "density.json",
-            {
-                "format": FORMAT,
-                "task": self.task.name,
-                "point": point_settings,
-                "mixture": mixture_settings,
-                "conformal": [[k, v] for k, v in self.conformal.items()],
-                "use": self.use,
-                "info": self.info,
-                "versions": versions(),
-            },
-        )
+        save_fitted(folder, "density", card, groups)
 
 
 def _mean_of_first(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -249,6 +251,7 @@ def fit_density(
         A regression.
     seed : int
     use : sequence of str
+        As for `Task.fit`: ``joint``, names of modalities, or ``auto`` for whichever cross-validates best.
     config : MixtureConfig, optional
 
     Raises
@@ -260,7 +263,11 @@ def fit_density(
     if task.kind != "regression":
         msg = f"task {task.name!r} has classes; densities are for numbers"
         raise InputError(msg)
-    X, y = features_of(emb, tuple(use)), task.raw_labels(emb, labels).astype(float)
+    y, inputs = task.raw_labels(emb, labels).astype(float), inputs_of(emb, use)
+    if tuple(use) == ("auto",):
+        learnt = np.flatnonzero(emb.split == "train")
+        use = chosen_space(task, emb.take(learnt), y[learnt], (), seed)
+    X = features_of(emb, tuple(use))
     good = np.isfinite(y) & np.isfinite(X).any(axis=1)
     train, held = (
         np.flatnonzero(good & (emb.split == "train")),
@@ -293,9 +300,11 @@ def fit_density(
             "n_train": len(train),
             "n_calibration": len(held),
             "seed": seed,
-            "inputs": inputs_of(emb, tuple(use)),
+            "inputs": inputs,
             "scale": list(scale),
+            **provenance(emb.take(train)),
         },
+        reference=Reference.of(S, seed),
     )
     pit = scores(probe.grid, probe.raw(X[held])[0], y[held]).pit
     probe.mapped = recalibration_map(pit)
@@ -319,33 +328,19 @@ def load_density(folder: str | Path) -> DensityProbe:
     InputError
         If the folder holds none, or a damaged one.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    folder = Path(folder)
-    d = read_json(folder / "density.json")
-    if d.get("format") != FORMAT:
-        msg = f"{folder} holds format {d.get('format')}, this program reads {FORMAT}; fit it again"
-        raise InputError(msg)
-    try:
-        tensors = load_file(folder / "density.safetensors")
-    except (FileNotFoundError, SafetensorError) as e:
-        msg = f"{folder / 'density.safetensors'} is missing or damaged ({e}); fit it again"
-        raise InputError(msg) from None
-
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    point, mixture = RidgeHead("auto", d["info"]["seed"]), Mixture(seed=d["info"]["seed"])
-    point.restore(part("point."), d["point"])
-    mixture.restore(part("mixture."), d["mixture"])
-    return DensityProbe(
-        task=get(d["task"]),
-        point=point,
-        mixture=mixture,
-        scaler=Scaler(**part("scaler.")),
-        **part("own."),
-        conformal={float(k): float(v) for k, v in d["conformal"]},
-        use=tuple(d["use"]),
-        info=d["info"],
-    )
+    d, part = load_fitted(folder, "density")
+    with belonging(folder):
+        point, mixture = RidgeHead("auto", d["info"]["seed"]), Mixture(seed=d["info"]["seed"])
+        point.restore(part("point"), d["point"])
+        mixture.restore(part("mixture"), d["mixture"])
+        return DensityProbe(
+            task=get(d["task"]),
+            point=point,
+            mixture=mixture,
+            scaler=Scaler(**part("scaler")),
+            **part("own"),
+            conformal={float(k): float(v) for k, v in d["conformal"]},
+            use=tuple(d["use"]),
+            info=d["info"],
+            reference=Reference(**part("reference")) if part("reference") else None,
+        )

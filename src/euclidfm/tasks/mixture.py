@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from euclidfm.tasks.heads.base import one_torch_thread
+from euclidfm.tasks.heads.network import Training, arrays_of, networks_of, train
 
 __all__ = ["Mixture", "MixtureConfig"]
 
@@ -49,7 +50,7 @@ class Mixture:
 
     def __init__(self, config: MixtureConfig | None = None, seed: int = 0) -> None:
         self.config, self.seed = config or MixtureConfig(), seed
-        self.networks: list[_Net] = []
+        self.networks: list[nn.Module] = []
         self.centre, self.width, self.broad, self.features = 0.0, 1.0, 10.0, 0
 
     def fit(self, X: np.ndarray, t: np.ndarray) -> None:
@@ -64,42 +65,16 @@ class Mixture:
                 self._fit_one(X, scaled, 1000 * self.seed + i) for i in range(self.config.ensemble)
             ]
 
-    def _fit_one(self, X: np.ndarray, t: np.ndarray, seed: int) -> _Net:
+    def _fit_one(self, X: np.ndarray, t: np.ndarray, seed: int) -> nn.Module:
         c = self.config
-        rng = np.random.default_rng([seed, 11])
-        order = rng.permutation(len(X))
-        held = max(1, len(X) // 5)
-        left, train = order[:held], order[held:]
-        x, y = torch.from_numpy(X.astype(np.float32)), torch.from_numpy(t.astype(np.float32))
-        batch = min(256, max(16, len(train) // 8))
-        per_epoch = max(1, len(train) // batch)
-        epochs = max(c.epochs, -(-c.steps // per_epoch))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            net = _Net(self.features, c.hidden, c.components)
-            optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.02, fused=True)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, max_lr=3e-3, total_steps=epochs * per_epoch, pct_start=0.2
-            )
-            best, kept = float("inf"), {k: v.clone() for k, v in net.state_dict().items()}
-            for _ in range(epochs):
-                net.train()
-                shuffled = rng.permutation(train)
-                for b in range(per_epoch):
-                    rows = shuffled[b * batch : (b + 1) * batch]
-                    loss = -self._log_density(net(x[rows]), y[rows]).mean()
-                    optimiser.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-                    optimiser.step()
-                    schedule.step()
-                net.eval()
-                with torch.no_grad():
-                    score = -float(self._log_density(net(x[left]), y[left]).mean())
-                if score < best:
-                    best, kept = score, {k: v.clone() for k, v in net.state_dict().items()}
-            net.load_state_dict(kept)
-        return net.eval()
+        how = Training(rate=3e-3, decay=0.02, batch=256, epochs=c.epochs, steps=c.steps, clip=5.0)
+        return train(self._net, self._loss, X, t, how, np.random.default_rng([seed, 11]), seed)
+
+    def _net(self) -> nn.Module:
+        return _Net(self.features, self.config.hidden, self.config.components)
+
+    def _loss(self, out: tuple[torch.Tensor, ...], t: torch.Tensor) -> torch.Tensor:
+        return -self._log_density(out, t).mean()
 
     def _log_density(self, out: tuple[torch.Tensor, ...], t: torch.Tensor) -> torch.Tensor:
         log_w, m, log_s = out
@@ -138,11 +113,8 @@ class Mixture:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and settings."""
-        arrays = {
-            f"{i}.{k}": v.numpy() for i, n in enumerate(self.networks) for k, v in n.state_dict().items()
-        }
         scales = {k: getattr(self, k) for k in ("centre", "width", "broad", "features")}
-        return arrays, {"config": dict(self.config.__dict__), **scales}
+        return arrays_of(self.networks), {"config": dict(self.config.__dict__), **scales}
 
     def restore(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> None:
         """Inverse of `state`."""
@@ -150,12 +122,7 @@ class Mixture:
         self.config = MixtureConfig(**settings.pop("config"))
         for k, v in settings.items():
             setattr(self, k, v)
-        self.networks = []
-        for i in range(self.config.ensemble):
-            net = _Net(self.features, self.config.hidden, self.config.components)
-            own = {k.split(".", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{i}.")}
-            net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in own.items()})
-            self.networks.append(net.eval())
+        self.networks = networks_of(self._net, arrays, self.config.ensemble)
 
 
 class _Net(nn.Module):

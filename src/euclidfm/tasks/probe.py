@@ -12,16 +12,17 @@ import pyarrow as pa
 
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
-from euclidfm.files import read_json, versions, write_json
+from euclidfm.tasks.calibrate import LEVELS, conformal_quantile
 from euclidfm.tasks.heads import Head, Scaler, make_head
+from euclidfm.tasks.keep import belonging, load_fitted, save_fitted
 from euclidfm.tasks.known import get
 from euclidfm.tasks.records import Record, evaluate
+from euclidfm.tasks.reference import Reference, distances, provenance
 from euclidfm.tasks.spaces import choose_space, spaces_of
 from euclidfm.tasks.task import Task
 
 __all__ = ["Probe", "features_of", "fit_probe", "inputs_of", "load_probe"]
 
-FORMAT = 1
 MINIMUM = 5
 """Labelled training galaxies below which nothing is fitted."""
 
@@ -44,6 +45,10 @@ class Probe:
         Range of the training labels; predictions are clipped to it.
     info : dict
         Number of training galaxies, seed, inputs and identity of the embeddings' model.
+    reference : Reference, optional
+        The training galaxies, to tell how far others are from them.
+    conformal : dict of float to float
+        Half width, on the learnt scale, of the interval of each level (regression).
     """
 
     task: Task
@@ -54,6 +59,8 @@ class Probe:
     classes: tuple[str, ...]
     limits: tuple[float, float]
     info: dict[str, Any] = field(default_factory=dict)
+    reference: Reference | None = None
+    conformal: dict[float, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         about = f"{self.head_name} head on {self.info.get('inputs')}, {self.info.get('n_train')} labels"
@@ -86,6 +93,20 @@ class Probe:
             best = np.where(known, np.nan_to_num(p).argmax(axis=1), -1)
             data["class"] = pa.array([self.classes[i] if i >= 0 else None for i in best], pa.string())
         return pa.table(data)
+
+    def interval(self, values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+        """Ends of the split-conformal interval around predicted values (regression).
+
+        The galaxies of split ``validation``, which took no part in the fit, say how wide it is: on the learnt
+        scale one width for all galaxies. NaN where they were too few for the level.
+        """
+        q = self.conformal.get(level, np.inf)
+        t = self.task.forward(np.asarray(values, float))
+        return tuple(self.task.inverse(t + s if np.isfinite(q) else t * np.nan) for s in (-q, q))  # type: ignore[return-value]
+
+    def distance(self, emb: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
+        """Distance and percentile of each galaxy among the training ones; see `Reference`."""
+        return distances(self.reference, self.scaler, features_of(emb, self.use))
 
     def evaluate(
         self,
@@ -137,30 +158,20 @@ class Probe:
 
     def save(self, folder: str | Path) -> None:
         """Write ``probe.safetensors`` and ``probe.json`` to a folder."""
-        from safetensors.numpy import save_file
-
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         arrays, settings = self.head.state()
-        tensors = {f"head.{k}": np.ascontiguousarray(v) for k, v in arrays.items()}
-        tensors |= {f"scaler.{k}": np.ascontiguousarray(v) for k, v in self.scaler.__dict__.items()}
-        aside = folder / ".probe.safetensors.partial"
-        save_file(tensors, aside)
-        aside.replace(folder / "probe.safetensors")
-        write_json(
-            folder / "probe.json",
-            {
-                "format": FORMAT,
-                "task": self.task.name,
-                "head": self.head_name,
-                "settings": settings,
-                "use": self.use,
-                "classes": self.classes,
-                "limits": self.limits,
-                "info": self.info,
-                "versions": versions(),
-            },
-        )
+        card = {
+            "task": self.task.name,
+            "head": self.head_name,
+            "settings": settings,
+            "use": self.use,
+            "classes": self.classes,
+            "limits": self.limits,
+            "conformal": [[k, v] for k, v in self.conformal.items()],
+            "info": self.info,
+        }
+        reference = {} if self.reference is None else self.reference.__dict__
+        groups = {"head": arrays, "scaler": self.scaler.__dict__, "reference": reference}
+        save_fitted(folder, "probe", card, groups)
 
 
 def load_probe(folder: str | Path) -> Probe:
@@ -171,35 +182,22 @@ def load_probe(folder: str | Path) -> Probe:
     InputError
         If the folder holds no probe, or a damaged one.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    folder = Path(folder)
-    d = read_json(folder / "probe.json")
-    if d.get("format") != FORMAT:
-        msg = f"{folder} holds a probe of format {d.get('format')}, this program reads {FORMAT}; fit it again"
-        raise InputError(msg)
-    try:
-        tensors = load_file(folder / "probe.safetensors")
-    except (FileNotFoundError, SafetensorError) as e:
-        msg = f"{folder / 'probe.safetensors'} is missing or damaged ({e}); fit the probe again"
-        raise InputError(msg) from None
-
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-    head = make_head(d["head"], len(d["classes"]), d["info"]["seed"])
-    head.restore(part("head."), d["settings"])
-    return Probe(
-        task=get(d["task"]),
-        head_name=d["head"],
-        head=head,
-        scaler=Scaler(**part("scaler.")),
-        use=tuple(d["use"]),
-        classes=tuple(d["classes"]),
-        limits=(d["limits"][0], d["limits"][1]),
-        info=d["info"],
-    )
+    d, part = load_fitted(folder, "probe")
+    with belonging(folder):
+        head = make_head(d["head"], len(d["classes"]), d["info"]["seed"])
+        head.restore(part("head"), d["settings"])
+        return Probe(
+            task=get(d["task"]),
+            head_name=d["head"],
+            head=head,
+            scaler=Scaler(**part("scaler")),
+            use=tuple(d["use"]),
+            classes=tuple(d["classes"]),
+            limits=(d["limits"][0], d["limits"][1]),
+            info=d["info"],
+            reference=Reference(**part("reference")) if part("reference") else None,
+            conformal={k: np.inf if v is None else v for k, v in d.get("conformal", [])},
+        )
 
 
 def fit_probe(
@@ -229,9 +227,9 @@ def fit_probe(
         classes = task.classes_of(y)
         y = task.encode(y, classes)
     y = y.astype(float)
-    inputs = inputs_of(emb, ("joint",) if use == ("auto",) else use)
+    inputs = inputs_of(emb, use)
     if use == ("auto",):
-        use = _chosen(task, train, y, classes, seed)
+        use = chosen_space(task, train, y, classes, seed)
     X = features_of(train, use)
     good = np.isfinite(y) & np.isfinite(X).any(axis=1)
     check_labels(task, y[good], classes)
@@ -239,14 +237,24 @@ def fit_probe(
     fitted = make_head(head, len(classes), seed)
     fitted.fit(scaler(X[good]), y[good] if classes else task.forward(y[good]))
     limits = (float(y[good].min()), float(y[good].max()))
-    source = {k: v for k, v in emb.info.items() if isinstance(v, str | int | float | bool)}
-    info = {"n_train": int(good.sum()), "seed": seed, "inputs": inputs, "embeddings": source}
-    return Probe(task, head, fitted, scaler, use, classes, limits, info)
+    info = {"n_train": int(good.sum()), "seed": seed, "inputs": inputs, **provenance(train.take(good))}
+    probe = Probe(task, head, fitted, scaler, use, classes, limits, info)
+    probe.reference = Reference.of(scaler(X[good]), seed)
+    if not classes:
+        unseen = np.asarray(emb.split == "validation")
+        unseen[[] if rows is None else rows] = False
+        held = emb.take(np.flatnonzero(unseen))
+        truth = task.raw_labels(held, labels).astype(float)
+        error = np.abs(task.forward(probe.predict_array(held)) - task.forward(truth))
+        probe.conformal = {level: conformal_quantile(error, level) for level in LEVELS}
+        probe.info["n_calibration"] = int(np.isfinite(error).sum())
+    return probe
 
 
-def _chosen(
+def chosen_space(
     task: Task, train: EmbeddingTable, y: np.ndarray, classes: tuple[str, ...], seed: int
 ) -> tuple[str, ...]:
+    """The vectors of least cross-validated error on training galaxies with (n,) labels y."""
     good = np.isfinite(y) & np.isfinite(train.vectors).any(axis=1)
     check_labels(task, y[good], classes)
     spaces = {name: vectors[good] for name, vectors in spaces_of(train).items()}
@@ -300,7 +308,7 @@ def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
 
 def inputs_of(emb: EmbeddingTable, use: Sequence[str]) -> str:
     """What the vectors were made of, such as ``VIS+NISP+SED``."""
-    if tuple(use) == ("joint",):
+    if tuple(use) in (("joint",), ("auto",)):
         return "+".join(emb.info.get("modalities") or emb.by_modality) or "embedding"
     return "+".join(use)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.files import write_json
+from euclidfm.tasks.bins import binned_records, binnings
 from euclidfm.tasks.density import fit_density
+from euclidfm.tasks.probe import Probe
 from euclidfm.tasks.qp_file import write_qp
 from euclidfm.tasks.records import Record
 from euclidfm.tasks.task import Task
@@ -20,18 +23,28 @@ __all__ = ["density_and_write", "fit_and_write"]
 def fit_and_write(
     task: Task, emb: EmbeddingTable, labels: Any, out: Path, head: str = "auto", seed: int = 0
 ) -> list[Record]:
-    """Fit a probe, write it with its predictions and metrics; returns the records of its metrics."""
+    """Fit a probe, write it with its predictions and metrics, also in bins; returns the metrics' records."""
     probe = task.fit(emb, labels, head=head, seed=seed)
     records: list[Record] = probe.evaluate(emb, labels)
     probe.save(out)
     pq.write_table(probe.predict(emb), out / "predictions.parquet")
     write_json(out / "metrics.json", records)
+    write_json(out / "bins.json", _bins(probe, emb, labels))
     return records
+
+
+def _bins(probe: Probe, emb: EmbeddingTable, labels: Any) -> list[Record]:
+    """Metrics of the test split in bins of magnitude, redshift and size."""
+    here = emb.take(np.flatnonzero(emb.split == "test"))
+    y = probe.task.raw_labels(here, labels)
+    truth = probe.task.encode(y, probe.classes) if probe.classes else y.astype(float)
+    by, predicted = binnings(here, labels), probe.predict_array(here)
+    return binned_records(probe.task, predicted, truth, by, classes=len(probe.classes))
 
 
 def density_and_write(task: Task, emb: EmbeddingTable, labels: Any, out: Path, seed: int = 0) -> list[Record]:
     """Fit p(z), write it, its densities (``pz.parquet``, ``pz.hdf5`` for `qp`) and its metrics."""
-    probe = fit_density(emb, labels, task=task, seed=seed)
+    probe = fit_density(emb, labels, task=task, seed=seed, use=("auto",))
     records = probe.evaluate(emb, labels)
     probe.save(out)
     pq.write_table(probe.predict(emb), out / "pz.parquet")

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from euclidfm.tasks.heads.base import one_torch_thread
+from euclidfm.tasks.heads.network import Training, arrays_of, networks_of, train
 
 __all__ = ["MLPHead"]
 
@@ -50,40 +51,12 @@ class MLPHead:
             self.networks = [self._fit_one(X, y, self.seed * 1000 + i) for i in range(self.ensemble)]
 
     def _fit_one(self, X: np.ndarray, y: np.ndarray, seed: int) -> nn.Module:
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(X))
-        held = max(1, len(X) // 5)
-        x = torch.from_numpy(X.astype(np.float32))
-        t = torch.from_numpy(y.astype(np.int64) if self.classes else self._scaled(y))
-        left, train = order[:held], order[held:]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            net = _Net(self.width, self.classes or 1)
-            batch = min(128, max(16, len(train) // 8))
-            per_epoch = max(1, len(train) // batch)
-            epochs = max(self.epochs, -(-self.steps // per_epoch))
-            optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05, fused=True)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser, max_lr=2e-3, total_steps=epochs * per_epoch, pct_start=0.2
-            )
-            best, kept = float("inf"), {k: v.clone() for k, v in net.state_dict().items()}
-            for _ in range(epochs):
-                net.train()
-                shuffled = rng.permutation(train)
-                for b in range(per_epoch):
-                    rows = shuffled[b * batch : (b + 1) * batch]
-                    loss = self._loss(net(x[rows]), t[rows])
-                    optimiser.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    optimiser.step()
-                    schedule.step()
-                net.eval()
-                with torch.no_grad():
-                    score = float(self._loss(net(x[left]), t[left]))
-                if score < best:
-                    best, kept = score, {k: v.clone() for k, v in net.state_dict().items()}
-            net.load_state_dict(kept)
-        return net.eval()
+        how = Training(rate=2e-3, decay=0.05, batch=128, epochs=self.epochs, steps=self.steps)
+        t = y.astype(np.int64) if self.classes else self._scaled(y)
+        return train(self._net, self._loss, X, t, how, np.random.default_rng(seed), seed)
+
+    def _net(self) -> nn.Module:
+        return _Net(self.width, self.classes or 1)
 
     def _scaled(self, y: np.ndarray) -> np.ndarray:
         return ((y - self.centre) / self.spread).astype(np.float32)
@@ -105,26 +78,14 @@ class MLPHead:
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays and settings."""
-        arrays = {
-            f"{i}.{k}": v.numpy() for i, net in enumerate(self.networks) for k, v in net.state_dict().items()
-        }
         keys = ("classes", "centre", "spread", "width", "ensemble")
-        return arrays, {k: getattr(self, k) for k in keys}
+        return arrays_of(self.networks), {k: getattr(self, k) for k in keys}
 
     def restore(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> None:
         """Inverse of `state`."""
         for k, v in settings.items():
             setattr(self, k, v)
-        self.networks = []
-        for i in range(self.ensemble):
-            net = _Net(self.width, self.classes or 1)
-            own = {
-                k.split(".", 1)[1]: torch.from_numpy(v.copy())
-                for k, v in arrays.items()
-                if k.startswith(f"{i}.")
-            }
-            net.load_state_dict(own)
-            self.networks.append(net.eval())
+        self.networks = networks_of(self._net, arrays, self.ensemble)
 
 
 class _Net(nn.Module):

@@ -1,0 +1,172 @@
+"""From a store to a catalogue: embed a batch, ask every probe, write the rows, forget them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.embeddings import embed_stream
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.files import versions
+from euclidfm.model import FoundationModel
+from euclidfm.predict.estimates import Estimator, load_estimators
+from euclidfm.predict.fields import Field, identity_fields
+from euclidfm.predict.writers import Writer, check_paths, open_writer
+from euclidfm.progress import Progress, silent
+from euclidfm.store import GalaxyStore
+
+__all__ = ["ROWS", "predict"]
+
+ROWS = 4096
+"""Rows that are held before they are written: a row group of the Parquet file."""
+
+
+def predict(
+    model: FoundationModel,
+    store: GalaxyStore,
+    probes: Sequence[str | Path],
+    out: str | Path | Sequence[str | Path],
+    *,
+    pdf: bool = False,
+    extrapolation: float = 99.0,
+    split: str | None = None,
+    batch: int = 128,
+    progress: Progress = silent,
+) -> int:
+    """Write what fitted probes say of the galaxies of a store, whatever modalities they have.
+
+    The galaxies are embedded just as those were that the probes learnt from. A few thousand rows are held at
+    a time, so that a store of any size needs the same memory. The same call writes the same bytes.
+
+    Parameters
+    ----------
+    model : FoundationModel
+    store : GalaxyStore
+        Any; labels take no part.
+    probes : sequence of path
+        Folders that ``euclidfm probe`` wrote, or folders of such folders.
+    out : path, or several
+        ``.parquet`` or ``.fits``.
+    pdf : bool
+        Also write whole densities, where a folder has one.
+    extrapolation : float
+        Percentile of the training galaxies' own distances beyond which a galaxy is flagged.
+    split : str, optional
+        Only this split; default all.
+    batch : int
+        Galaxies embedded at a time.
+    progress : callable, optional
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    InputError
+        If there is no probe, one was fitted on another model's embeddings or on embeddings made in another
+        way than the others', or the store has none of the model's modalities.
+    """
+    paths = check_paths([out] if isinstance(out, str | Path) else out)
+    estimators = load_estimators(probes, pdf=pdf, extrapolation=extrapolation)
+    made = _embedding_of(estimators, model)
+    fields = identity_fields(made["modalities"]) + [f for e in estimators for f in e.fields()]
+    _check_names(fields)
+    about = {
+        "title": "Estimates by euclidfm from embeddings of galaxies",
+        "program": f"euclidfm {versions().get('euclidfm', '')}",
+        "model": model.identity(),
+        "store": str(store.path),
+        "release": store.info.release,
+        "embedding": made,
+        "estimates": [e.card() for e in estimators],
+        "extrapolation_percentile": extrapolation,
+        "grids": {
+            f"{e.prefix}_pdf_grid": [float(f"{g:.7g}") for g in e.density.grid]
+            for e in estimators
+            if pdf and e.density
+        },
+        "versions": versions(),
+    }
+    writers: list[Writer] = []
+    rows = 0
+    try:
+        for path in paths:
+            writers.append(open_writer(path, fields, about))
+        held: list[dict[str, np.ndarray]] = []
+        waiting = 0
+        for emb in embed_stream(model, store, **made, split=split, batch=batch, progress=progress):
+            held.append(_rows(emb, estimators))
+            rows, waiting = rows + len(emb), waiting + len(emb)
+            if waiting >= ROWS:
+                _write(writers, fields, held)
+                held, waiting = [], 0
+        if held:
+            _write(writers, fields, held)
+        if not rows:
+            msg = f"store {store.path} has no galaxy" + (f" of split {split!r}" if split else "")
+            raise InputError(msg + "; there is nothing to predict")
+        for w in writers:
+            w.close()
+    except BaseException:
+        for w in writers:
+            w.abandon()
+        raise
+    return rows
+
+
+def _rows(emb: EmbeddingTable, estimators: Sequence[Estimator]) -> dict[str, np.ndarray]:
+    """Columns of a batch."""
+    out: dict[str, Any] = {"object_id": emb.object_id, "ra": emb.ra, "dec": emb.dec}
+    has = {m: np.isfinite(v).any(axis=1) for m, v in emb.by_modality.items()}
+    out["modalities"] = np.array(
+        ["+".join(m for m, here in has.items() if here[i]) for i in range(len(emb))], object
+    )
+    for e in estimators:
+        out |= e.columns(emb)
+    return out
+
+
+def _write(writers: Sequence[Writer], fields: Sequence[Field], held: Sequence[dict[str, np.ndarray]]) -> None:
+    columns = {f.name: np.concatenate([h[f.name] for h in held]) for f in fields}
+    for w in writers:
+        w.add(columns)
+
+
+def _embedding_of(estimators: Sequence[Estimator], model: FoundationModel) -> dict[str, Any]:
+    """How the embeddings were made that all probes learnt from: modalities, layer and turns."""
+    found: dict[str, Any] = {}
+    first, ours = "", model.identity()
+    for e in estimators:
+        for fitted in e.parts:
+            made = fitted.info.get("embeddings", {})
+            if made.get("model") != ours:
+                msg = (
+                    f"{e.folder} was fitted on embeddings of model {made.get('model', 'unknown')}, the run "
+                    f"holds model {ours}; fit the probe on this run's embeddings, or give its run"
+                )
+                raise InputError(msg)
+            how = {
+                "modalities": made.get("modalities") or list(model.config.modalities),
+                "layer": made.get("layer"),
+                "turns": made.get("turns") or 1,
+            }
+            if found and how != found:
+                told = ", ".join(f"{k} {found[k]} and {v}" for k, v in how.items() if found[k] != v)
+                msg = f"{first} and {e.folder} learnt from different embeddings ({told}); predict them apart"
+                raise InputError(msg)
+            found, first = how, first or str(e.folder)
+    return found
+
+
+def _check_names(fields: Sequence[Field]) -> None:
+    names = [f.name.lower() for f in fields]
+    double = {n for n in names if names.count(n) > 1}
+    if double:
+        msg = f"two columns would be named {', '.join(sorted(double))}; predict the probes apart"
+        raise InputError(msg)

@@ -1,0 +1,115 @@
+"""How the small networks are trained: early-stopped, an ensemble of a few, on one thread.
+
+Shapes: n galaxies, d features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["Training", "arrays_of", "networks_of", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How one network is trained: AdamW with a one-cycle rate."""
+
+    rate: float
+    """Highest learning rate."""
+    decay: float
+    """Weight decay."""
+    batch: int
+    """Galaxies a batch, at most; small sets take an eighth of theirs, at least 16."""
+    epochs: int
+    """Passes at most."""
+    steps: int
+    """Gradient steps at least."""
+    clip: float = float("inf")
+    """Largest norm of the gradient."""
+
+
+def train(
+    make: Callable[[], nn.Module],
+    loss_of: Callable[[Any, torch.Tensor], torch.Tensor],
+    X: np.ndarray,
+    t: np.ndarray,
+    how: Training,
+    rng: np.random.Generator,
+    seed: int,
+) -> nn.Module:
+    """Train a network on four fifths of the galaxies; keep the weights that are best on the last fifth.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the network.
+    loss_of : callable
+        Mean loss from the network's output and the targets.
+    X : (n, d) array
+    t : (n,) array
+        Floats, or integers for classes.
+    how : Training
+    rng : Generator
+        Deals the galaxies.
+    seed : int
+        Of the weights and of dropout.
+    """
+    order = rng.permutation(len(X))
+    held = max(1, len(X) // 5)
+    left, learnt = order[:held], order[held:]
+    x = torch.from_numpy(X.astype(np.float32))
+    y = torch.from_numpy(t if t.dtype.kind == "i" else t.astype(np.float32))
+    batch = min(how.batch, max(16, len(learnt) // 8))
+    per_epoch = max(1, len(learnt) // batch)
+    epochs = max(how.epochs, -(-how.steps // per_epoch))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = make()
+        optimiser = torch.optim.AdamW(net.parameters(), lr=how.rate, weight_decay=how.decay, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, max_lr=how.rate, total_steps=epochs * per_epoch, pct_start=0.2
+        )
+        best, kept = float("inf"), {k: v.clone() for k, v in net.state_dict().items()}
+        for _ in range(epochs):
+            net.train()
+            shuffled = rng.permutation(learnt)
+            for b in range(per_epoch):
+                rows = shuffled[b * batch : (b + 1) * batch]
+                loss = loss_of(net(x[rows]), y[rows])
+                optimiser.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                if np.isfinite(how.clip):
+                    nn.utils.clip_grad_norm_(net.parameters(), how.clip)
+                optimiser.step()
+                schedule.step()
+            net.eval()
+            with torch.no_grad():
+                score = float(loss_of(net(x[left]), y[left]))
+            if score < best:
+                best, kept = score, {k: v.clone() for k, v in net.state_dict().items()}
+        net.load_state_dict(kept)
+    return net.eval()
+
+
+def arrays_of(networks: list[nn.Module]) -> dict[str, np.ndarray]:
+    """Weights of an ensemble by name, ``<number>.<weight>``."""
+    return {f"{i}.{k}": v.numpy() for i, net in enumerate(networks) for k, v in net.state_dict().items()}
+
+
+def networks_of(
+    make: Callable[[], nn.Module], arrays: Mapping[str, np.ndarray], count: int
+) -> list[nn.Module]:
+    """Inverse of `arrays_of`."""
+    networks = []
+    for i in range(count):
+        own = {k.split(".", 1)[1]: v for k, v in arrays.items() if k.startswith(f"{i}.")}
+        net = make()
+        net.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in own.items()})
+        networks.append(net.eval())
+    return networks

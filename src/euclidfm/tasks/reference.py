@@ -1,0 +1,119 @@
+"""How far a galaxy is from those that a probe learnt from: a probe extrapolates there.
+
+Shapes: n galaxies, d features, k directions, m training galaxies that are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.errors import InputError
+from euclidfm.tasks.heads.base import Scaler
+from euclidfm.tasks.heads.maps import principal_components
+
+__all__ = ["Reference", "distances", "provenance"]
+
+MOST = 2000
+"""Training galaxies kept, at most: 0.2 MB."""
+DIRECTIONS = 24
+"""Principal components in which distances are taken, at most."""
+NEIGHBOURS = 5
+
+
+@dataclass
+class Reference:
+    """Training galaxies in whitened principal components, and how far each is from the others.
+
+    The distance of a galaxy is the mean of those to its five nearest training galaxies, in units of the
+    median that the training galaxies themselves have, each left out in turn: 1 is a typical one.
+
+    Attributes
+    ----------
+    rotation : (d, k) float32
+        Features to components of unit variance.
+    points : (m, k) float32
+    own : (m,) float32
+        Distances of the training galaxies themselves, rising.
+    """
+
+    rotation: np.ndarray
+    points: np.ndarray
+    own: np.ndarray
+
+    @classmethod
+    def of(cls, S: np.ndarray, seed: int = 0) -> Reference:
+        """Learn from the (n, d) scaled features of the training galaxies; at most 2000 are kept.
+
+        There are at most n / 10 components, 24 in all: more would follow the few galaxies they are measured
+        on, and every other galaxy would look far away.
+        """
+        directions, spread = principal_components(S, min(DIRECTIONS, max(1, len(S) // 10)))
+        rotation = (directions / spread).astype(np.float32)
+        rows = np.sort(np.random.default_rng([seed, 17]).permutation(len(S))[:MOST])
+        points = (S[rows] @ rotation).astype(np.float32)
+        own = np.concatenate([_nearest(points[i : i + 256], points, 1) for i in range(0, len(points), 256)])
+        middle = float(np.median(own)) or 1.0
+        return cls(rotation / np.float32(middle), points / np.float32(middle), np.sort(own / middle))
+
+    def __call__(self, S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance and percentile of galaxies that are not among the training ones.
+
+        Parameters
+        ----------
+        S : (n, d) array
+            Scaled features; a row of NaN stays NaN.
+
+        Returns
+        -------
+        distance : (n,) array
+            1 for a typical training galaxy.
+        percentile : (n,) array
+            100 times the fraction of the training galaxies that are nearer to the others.
+        """
+        distance, known = np.full(len(S), np.nan), np.isfinite(S).all(axis=1)
+        if known.any():
+            distance[known] = _nearest(S[known] @ self.rotation, self.points, 0)
+        percentile = 100.0 * np.searchsorted(self.own, distance) / len(self.own)
+        return distance, np.where(known, percentile, np.nan)
+
+
+def _nearest(X: np.ndarray, points: np.ndarray, skip: int) -> np.ndarray:
+    """(n,) mean distance to the nearest points, leaving out the `skip` very nearest (itself)."""
+    k = min(NEIGHBOURS + skip, len(points))
+    near = np.sort(np.partition(cdist(X, points), k - 1, axis=1)[:, :k], axis=1)[:, skip:]
+    return np.asarray(near.mean(axis=1))
+
+
+def distances(reference: Reference | None, scaler: Scaler, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance and percentile of (n, d) features as a probe reads them; NaN for a galaxy without any.
+
+    Raises
+    ------
+    InputError
+        If the probe was kept without its training galaxies.
+    """
+    if reference is None:
+        msg = "the probe was kept without its training galaxies, by an older version; fit it again"
+        raise InputError(msg)
+    S = scaler(X)
+    S[~np.isfinite(X).any(axis=1)] = np.nan
+    return reference(S)
+
+
+def provenance(train: EmbeddingTable) -> dict[str, Any]:
+    """Which model's embeddings a probe learns from, made how, and what its training galaxies had.
+
+    Returns
+    -------
+    dict
+        `embeddings`: the table's info that JSON knows; `had`: fraction of the training galaxies that have
+        each modality.
+    """
+    info = {k: v for k, v in train.info.items() if isinstance(v, str | int | float | bool | list)}
+    had = {m: float(np.isfinite(v).any(axis=1).mean()) for m, v in train.by_modality.items()}
+    return {"embeddings": info, "had": had}
