@@ -149,7 +149,8 @@ def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray,
         if have >= config.galaxies:
             break
     if not have:
-        msg = f"no mock galaxy is brighter than {config.limit_abmag} in {config.limit_band}: take a fainter limit"
+        limit = f"{config.limit_band} = {config.limit_abmag}"
+        msg = f"no mock galaxy is brighter than {limit}: take a fainter limit"
         raise InputError(msg)
     return np.concatenate(fluxes)[: config.galaxies], np.concatenate(redshifts)[: config.galaxies]
 

@@ -134,9 +134,10 @@ class Methods:
     def _views(
         self, inputs: str, train: np.ndarray, test: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Of training and of test rows: the photometry with the embedding's short parts; without such, with all.
+        """The photometry with the embedding's short parts, or without such with all of it.
 
-        On galaxies of zCOSMOS held out of its training split a view of everything added nothing to the short parts.
+        With short parts, a view of everything too gained nothing at 1% of the labels of zCOSMOS (judged on
+        galaxies held out of its training split). Training rows first, then test rows.
         """
         spaces = self.spaces(inputs)
         short = [v for v in spaces.values() if v.shape[1] <= SHORT]

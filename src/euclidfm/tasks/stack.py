@@ -28,7 +28,7 @@ EXACT = 2000
 choosing a penalty by them has gone."""
 
 NETWORKS = 1000
-"""Galaxies from which on networks and trees take part: below they add little to the ridges, and take most time."""
+"""Galaxies from which on networks and trees take part: below, they take most of the time."""
 
 
 def stack(

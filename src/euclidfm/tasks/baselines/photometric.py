@@ -20,8 +20,8 @@ from euclidfm.tasks.photometry import (
 from euclidfm.tasks.stack import stack
 
 __all__ = [
-    "booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_features", "photometry_probe",
-    "photometry_stack",
+    "booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_features",
+    "photometry_probe", "photometry_stack",
 ]  # fmt: skip
 
 Photometry = tuple[np.ndarray, np.ndarray]
