@@ -105,13 +105,14 @@ def foresee(
         known = torch.stack([t.valid.any(dim=1) for m, t in tokens.items() if m != SCALARS]).any(0)
         tokens = {m: t.to(model.device) for m, t in tokens.items()}
         order = rank.expand(len(galaxies), -1).to(model.device)
-        mean, log_scale = 0.0, 0.0
+        mean = torch.zeros(len(galaxies), device=model.device)
+        log_scale = torch.zeros_like(mean)
         for turn in range(orders):
             shuffle = random_orders(tokens, seed * 1000 + turn, (SED,))["shuffle"]
             said = model.distribution(SCALARS, model(tokens, order, shuffle)[SCALARS])
             mean = mean + said.location[:, at, 0] / orders
             log_scale = log_scale + said.scale[:, at, 0].log() / orders
-        found = torch.stack([torch.as_tensor(mean), torch.as_tensor(log_scale).exp()], dim=1).cpu().double()
+        found = torch.stack([mean, log_scale.exp()], dim=1).cpu().double()
         found[~known] = torch.nan
         out.append(found.numpy())
         progress(sum(map(len, out)), len(rows))

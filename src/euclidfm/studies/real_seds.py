@@ -144,7 +144,7 @@ def real_sed_study(config: RealSEDConfig, out: str | Path, progress: Progress = 
         found = label_efficiency(_efficiency(config), store, {"SED": emb}, folder / "efficiency.json")
         if config.density:
             say(4, "p(z)")
-            found = found + _density(config, store, emb, folder)
+            found = [*found, *_density(config, store, emb, folder)]
         records += [{"catalogue": name, **r} for r in found]
         say(stages, "done")
     write_json(out / "records.json", records)
