@@ -23,6 +23,10 @@ MAY_IMPORT = {
     "generate": {"model", "store", "survey"},
     "tasks": {"embeddings", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},
+    "studies": {
+        *("discover", "tasks", "pretrain", "model", "embeddings", "generate", "ingest", "simulate"),
+        *("store", "metrics", "survey"),
+    },
     "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
     "predict": {"tasks", "model", "embeddings", "store", "metrics", "survey"},
     "explore": {"report", "discover", "tasks", "model", "embeddings", "store", "metrics", "survey"},

@@ -17,8 +17,12 @@ from euclidfm.tasks.photometry import (
     quadratic_features,
     tree_features,
 )
+from euclidfm.tasks.stack import stack
 
-__all__ = ["booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_probe"]
+__all__ = [
+    "booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_features",
+    "photometry_probe", "photometry_stack",
+]  # fmt: skip
 
 Photometry = tuple[np.ndarray, np.ndarray]
 """(n, K) fluxes and their errors, µJy."""
@@ -63,16 +67,30 @@ def photometry_auto(
     return _head_on_photometry("auto", train, y, test, classes, seed)
 
 
+def photometry_stack(
+    train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
+) -> np.ndarray:
+    """The stack of ``probe-stack`` on the raw photometry alone: what the embedding adds is the difference."""
+    a, b = photometry_features(train, test)
+    return stack([a], [b], y, classes, seed)
+
+
 def _head_on_photometry(
     name: str, train: Photometry, y: np.ndarray, test: Photometry, classes: int, seed: int
 ) -> np.ndarray:
     """Magnitudes and colours, each with its flag of what was missing."""
+    a, b = photometry_features(train, test)
+    return _fit_predict(name, a, y, b, classes, seed)
+
+
+def photometry_features(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.ndarray]:
+    """Mean asinh magnitude, adjacent colours and flags of what was missing, of training and test galaxies."""
     a, b = _magnitudes(train, test)
     features = []
     for m, (flux, _) in ((a, train), (b, test)):
         mean = m.mean(axis=1, keepdims=True)
         features.append(np.concatenate([mean, m[:, :-1] - m[:, 1:], np.isnan(flux).astype(float)], axis=1))
-    return _fit_predict(name, features[0], y, features[1], classes, seed)
+    return features[0], features[1]
 
 
 def _magnitudes(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ def make_head(name: str, classes: int = 0, seed: int = 0) -> Head:
     Parameters
     ----------
     name : {"linear", "auto", "mlp", "knn"}
+        For regressions also ``quadratic`` and ``kernel``: one kind of curved map, for stacks.
     classes : int
         Number of classes, 0 for a regressor.
     seed : int
@@ -27,7 +28,10 @@ def make_head(name: str, classes: int = 0, seed: int = 0) -> Head:
     InputError
         If there is no such head.
     """
-    if name in ("linear", "auto"):
+    if name in ("linear", "auto", "quadratic", "kernel"):
+        if classes and name in ("quadratic", "kernel"):
+            msg = f"the {name} head is for numbers; take the auto head for classes"
+            raise InputError(msg)
         if classes:
             from euclidfm.tasks.heads.logistic import LogisticHead
 

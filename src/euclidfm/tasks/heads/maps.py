@@ -106,6 +106,10 @@ def candidates(head: str, seed: int, few: bool = False) -> list[FeatureMap]:
         for w in (0.7, 1.4, 2.8)
     ]
     quadratics = [FeatureMap(kind="quadratic", leading=k) for k in (6, 14)]
+    if head == "quadratic":
+        return quadratics
+    if head == "kernel":
+        return kernels[::-1]  # the smoothest first: it is taken where there are too few labels to choose
     return [FeatureMap(kind="linear"), *quadratics, *kernels]
 
 

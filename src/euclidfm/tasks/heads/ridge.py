@@ -100,8 +100,8 @@ class RidgeHead:
 
     Parameters
     ----------
-    head : {"linear", "auto"}
-        Which maps are tried: the features alone, or also their curved maps.
+    head : {"linear", "auto", "quadratic", "kernel"}
+        Which maps are tried: the features alone, also their curved maps, or one kind of these.
     seed : int
         Chooses the centres of kernel maps.
     robust : bool
