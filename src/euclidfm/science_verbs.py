@@ -24,6 +24,9 @@ def add_reproduce(parser: Any) -> None:
     parser.add_argument("--scale", type=str, default="standard", help="quick, standard or full")
     parser.add_argument("--out", type=str, default="reproduction", help="folder for everything")
     parser.add_argument("--seed", type=int, default=1, help="everything random follows from it")
+    parser.add_argument(
+        "--real", type=str | None, default=None, help="folder with real spectroscopic catalogues, SED only"
+    )
     parser.add_argument("--processes", type=int, default=2, help="processes that share skies and fits")
 
 
@@ -35,7 +38,7 @@ def reproduce(args: Namespace) -> None:
 
     begun = time.monotonic()
     out = Path(args.out)
-    report = run(scale(args.scale, seed=args.seed, processes=args.processes), out)
+    report = run(scale(args.scale, seed=args.seed, processes=args.processes, real=args.real), out)
     for c in read_json(out / "claims.json"):
         print(f"({c['key']}) {c['text']}")
         print(f"    {c['measure']}: {c['value']:.4g} [{c['low']:.4g}, {c['high']:.4g}]: {c['verdict']}")

@@ -52,6 +52,7 @@ REPRODUCTION: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
     "modality": ("What modalities add: stars and edge-ons", studies.modality),
     "densities": ("Redshift densities", studies.densities),
     "transfer": ("Generalisation", studies.transfer),
+    "real-seds": ("Real catalogues, SED only", studies.real_seds),
     **{k: _SECTIONS[k] for k in ("science", "purity", "outliers", "training", "provenance")},
 }
 """Sections of the report of `euclidfm reproduce`, in reading order."""

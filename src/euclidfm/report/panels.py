@@ -20,6 +20,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "probe-auto": {"color": COLOURS["sky"], "marker": "D"},
     "probe-mlp": {"color": COLOURS["green"], "marker": "^"},
     "probe-knn": {"color": COLOURS["brown"], "marker": "v"},
+    "probe-stack": {"color": COLOURS["purple"], "marker": "*"},
     "finetune": {"color": COLOURS["purple"], "marker": "P"},
     "finetune-lora": {"color": COLOURS["purple"], "marker": "X", "linestyle": "--"},
     "cnn": {"color": COLOURS["vermilion"], "marker": "s"},
@@ -29,6 +30,7 @@ _STYLES: dict[str, dict[str, Any]] = {
     "colours-ridge": {"color": COLOURS["orange"], "marker": "D", "linestyle": ":"},
     "knn-photometry": {"color": COLOURS["orange"], "marker": "v", "linestyle": ":"},
     "photometry-auto": {"color": COLOURS["orange"], "marker": "P", "linestyle": ":"},
+    "photometry-stack": {"color": COLOURS["orange"], "marker": "*", "linestyle": ":"},
 }
 
 

@@ -24,7 +24,14 @@ HIGHER_IS_BETTER = frozenset(
     ("auc", "average_precision", "accuracy", "balanced_accuracy", "precision", "recall", "f1", "r2")
 )
 
-PHOTOMETRY = ("booster", "colours-ridge", "knn-photometry", "photometry-probe", "photometry-auto")
+PHOTOMETRY = (
+    "booster",
+    "colours-ridge",
+    "knn-photometry",
+    "photometry-probe",
+    "photometry-auto",
+    "photometry-stack",
+)
 """Methods that see the catalogue's fluxes only: what the model has to be compared with."""
 
 _TITLES = {
@@ -45,6 +52,7 @@ _METHODS = {
     "probe-mlp": "MLP probe",
     "probe-auto": "curved probe",
     "probe-knn": "k-NN probe",
+    "probe-stack": "stack of probes with the photometry",
     "cnn": "supervised CNN",
     "cnn-max": "supervised CNN, images over their maximum",
     "resnet": "supervised ResNet",
@@ -56,6 +64,7 @@ _METHODS = {
     "knn-photometry": "k-NN on photometry",
     "photometry-probe": "linear probe on photometry",
     "photometry-auto": "curved probe on photometry",
+    "photometry-stack": "stack on photometry",
 }
 
 

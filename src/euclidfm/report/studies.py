@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 
 from euclidfm.report.html import Section, caption, fixed, missing, number, table
 from euclidfm.report.inputs import ReportData
+from euclidfm.report.records import series_of
 from euclidfm.report.style import COLOURS, figure, svg
 
-__all__ = ["densities", "modality", "transfer"]
+__all__ = ["densities", "modality", "real_seds", "transfer"]
 
 
 def _cell(r: dict[str, Any] | None, decimals: int = 3) -> str:
@@ -176,3 +178,38 @@ def _method(name: str) -> str:
         "booster": "booster, as it is",
     }
     return names.get(name, name)
+
+
+def real_seds(data: ReportData) -> Section:
+    """Redshifts of real spectroscopic catalogues, SED only."""
+    title = "Real catalogues, SED only"
+    records = data.records(data.inputs.real_seds)
+    if not records:
+        return missing("real-seds", title, "No real spectroscopic catalogue was given.")
+    parts = []
+    for catalogue in dict.fromkeys(str(r["catalogue"]) for r in records):
+        for metric, what in (("nmad", "NMAD of Δz/(1+z)"), ("outliers_0.15", "outliers, |Δz|/(1+z) > 0.15")):
+            ours = [r for r in records if r["catalogue"] == catalogue and r["method"] != "density"]
+            series = series_of(ours, metric)
+            fractions = sorted({p.fraction for s in series for p in s.points})
+            rows, classes = [], []
+            for s in series:
+                points = [s.at(f) for f in fractions]
+                rows.append(
+                    [
+                        escape(s.name.partition(", ")[0]),
+                        *(_cell(None if p is None else asdict(p), 4) for p in points),
+                    ]
+                )
+                classes.append("photometry" if s.photometry_only else "")
+            parts.append(
+                f"<h3>{escape(catalogue)}: {escape(what)}</h3>"
+                + table(["method", *(f"{100 * f:g}%" for f in fractions)], rows, classes)
+            )
+    note = (
+        "Share of the labels used; one fixed test set for each catalogue; 68% interval over test galaxies"
+        " with the scatter between repeats. Shaded: photometry alone, without pre-training."
+    )
+    return Section(
+        key="real-seds", title=title, html="".join(parts) + caption(note), data={"records": records}
+    )

@@ -53,6 +53,8 @@ class ReproduceConfig:
     """Galaxies of each of the other skies."""
     processes: int = 2
     """Processes that share skies and fits; the results do not depend on it."""
+    real: str | None = None
+    """Folder with real spectroscopic catalogues (see `euclidfm.studies.RealSEDConfig`)."""
 
 
 SCALES: dict[str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+from euclidfm.errors import InputError
 from euclidfm.files import read_json, record_run, write_json, write_table
 from euclidfm.progress import bar
 from euclidfm.reproduce.claims import judge
@@ -20,7 +21,7 @@ __all__ = ["SETS", "reproduce"]
 
 SETS = ("VIS+NISP+SED", "VIS+NISP", "VIS")
 """What the model is shown, the fullest first."""
-PROBES = ("probe", "probe-auto", "probe-mlp", "probe-knn")
+PROBES = ("probe", "probe-stack@VIS+NISP+SED", "probe-auto", "probe-mlp", "probe-knn")
 BASELINES = (
     "cnn",
     "resnet@VIS+NISP",
@@ -29,6 +30,7 @@ BASELINES = (
     "colours-ridge",
     "knn-photometry",
     "photometry-auto",
+    "photometry-stack",
 )
 
 
@@ -51,7 +53,7 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
     InputError
         If `out` holds something else, or a reproduction of another config.
     """
-    stage = Stages("reproduce", config, out, additions=("processes",))
+    stage = Stages("reproduce", config, out, additions=("real", "processes"))
     with record_run(out, "reproduce", config):
         stage("simulate", lambda: _simulate(config, out))
         stage("ingest", lambda: _ingest(config, out))
@@ -67,6 +69,8 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
         for inputs in SETS[1:]:
             stage(f"separate {inputs}", partial(_separate, config, out, inputs))
         stage("modality", lambda: _modality(config, out))
+        if config.real is not None:
+            stage("real", lambda: _real(config, out))
         begun = time.monotonic()
         write_json(out / "claims.json", judge(out))
         report = write_report(out)
@@ -227,6 +231,19 @@ def _modality(config: ReproduceConfig, out: Path) -> None:
         found = modality_study(tables, labels, tasks=("star", "edge_on"), seed=config.seed)
         records += [{**r, "model": model} for r in found]
     write_json(out / "science" / "modality.json", records)
+
+
+def _real(config: ReproduceConfig, out: Path) -> None:
+    from euclidfm.studies import RealSEDConfig, real_sed_study
+
+    folder = Path(config.real or "")
+    if not folder.is_dir():
+        msg = f"--real {folder} is not a folder; name the one that holds the real catalogues"
+        raise InputError(msg)
+    study = RealSEDConfig(data=str(folder), seed=config.seed, workers=config.processes)
+    with bar("real catalogues", "stages") as progress:
+        records = real_sed_study(study, out / "real", progress)
+    write_json(out / "science" / "real.json", records)
 
 
 def write_report(out: Path) -> Path:
