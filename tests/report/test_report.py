@@ -18,6 +18,7 @@ import euclidfm.report.embedding_map as embedding_map
 from euclidfm.discover import project_pca, screened
 from euclidfm.errors import InputError
 from euclidfm.report import ReportInputs, build_report
+from euclidfm.report.build import REPRODUCTION
 from euclidfm.report.records import tasks_of
 from euclidfm.report.science_table import verdict
 from euclidfm.report.stamps import composite, contact_sheet, grey, heat_map, pictures
@@ -26,6 +27,9 @@ SECTIONS = [
     *("summary", "science", "efficiency", "photoz", "star", "training"),
     *("map", "neighbours", "purity", "outliers", "real", "provenance"),
 ]
+
+OF_STUDIES = {"claims", "modality", "densities", "transfer", "real_seds"}
+"""What a reproduction has and a demo has not."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +70,7 @@ def whole(folder, tmp_path_factory) -> tuple[str, dict]:
     inputs = ReportInputs.of_folder(
         folder, title="A & B", timings={"simulate": 12.5, "pretrain": 200.0}, seed=7
     )
-    assert all(getattr(inputs, f.name) is not None for f in fields(inputs))
+    assert all(getattr(inputs, f.name) is not None for f in fields(inputs) if f.name not in OF_STUDIES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(embedding_map, "project_map", lambda emb, seed: project_pca(emb))
         first = build(inputs, out)
@@ -230,3 +234,39 @@ def test_stamps(tmp_path):
     assert hot[0, 0, 0] > 150 and hot[0, 23, 0] == 0
     contact_sheet(galaxies, [str(i) for i in galaxies.object_id], tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def record(task: str, metric: str, value: float, **more) -> dict:
+    base = {"task": task, "method": "probe", "inputs": "VIS+NISP", "fraction": 1.0, "seed": 0, "n_test": 9}
+    return base | {"metric": metric, "value": value, "low": value - 0.01, "high": value + 0.01} | more
+
+
+def test_the_studies_of_a_reproduction(tmp_path):
+    claim = {"text": "It holds.", "measure": "m < l", "value": 0.1, "low": 0.05, "high": 0.15, "limit": 0.2}
+    files = {
+        "claims": [claim | {"key": "c", "ask": "below", "tolerance": 0.0, "verdict": "reproduced"}],
+        "modality": [record("star", "average_precision", 0.812, model="one checkpoint")],
+        "densities": [record("photoz", "coverage_68", 0.683), record("photoz", "pit_ks", 0.017)],
+        "transfer": [
+            record(t, "nmad", 0.2, target=where, method=how)
+            for t in ("photoz", "mass") for where in ("q1-like", "faint") for how in ("as it is", "dimmed")
+        ],
+        "real_seds": [record("photoz", "nmad", 0.0221, catalogue="zcosmos", fraction=f) for f in (0.1, 1.0)],
+        "efficiency": [
+            record(t, "nmad", v, method=m, inputs=i, fraction=f)
+            for t in ("photoz", "mass") for f, v in ((0.1, 0.09), (1.0, 0.05))
+            for m, i in (("probe", "VIS"), ("probe", "VIS+NISP+SED"), ("cnn", "VIS"), ("booster", "SED"))
+        ],
+    }  # fmt: skip
+    for name, records in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(records))
+    inputs = ReportInputs(title="claims", **{n: tmp_path / f"{n}.json" for n in files})
+    build_report(inputs, tmp_path / "r.html", tmp_path / "r.json", parts=REPRODUCTION)
+    page, numbers = (
+        (tmp_path / "r.html").read_text(),
+        json.loads((tmp_path / "r.json").read_text())["sections"],
+    )
+    for key in ("claims", "panels", "modality", "densities", "transfer", "real-seds", "science"):
+        assert "absent" not in numbers[key], key
+    assert "m &lt; l" in page and 'class="reproduced"' in page and "0.812" in page and "0.0221" in page
+    assert "absent" in numbers["outliers"]  # what is not there is named
