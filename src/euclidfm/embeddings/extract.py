@@ -46,7 +46,8 @@ def embed(
         Columns of the store to take along; default its flags. The release always comes.
     turns : int
         Symmetries of the square to average over, 1 to 8: with 8 (four quarter turns, each mirrored too) the
-        embedding does not depend on how a galaxy lies on the sky, at 8 times the cost.
+        embedding does not depend on how a galaxy lies on the sky, at 8 times the cost. From 2 on, the table
+        also gets the space ``shape`` (see `EmbeddingTable.spaces`).
     batch : int
         Galaxies at a time.
     progress : callable, optional
@@ -89,20 +90,27 @@ def embed(
     waves = {b.name: b.wavelength_nm for b in info.sed_bands}
     joint: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
+    shown = next((m.name for m in model.config.images if m.name in keep), None)
+    shapes: list[np.ndarray] = []
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         together: Any = 0.0
         apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
+        cores = []
         for turn in range(turns):
             tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
-            once, each = model.embed(
+            once, each, core = model.embed_with_core(
                 withhold({m: t.to(model.device) for m, t in tokens.items()}, keep), layer
             )
+            cores += [core[shown]] if shown else []
             together = together + once / turns
             apart = {m: v + each[m] / turns for m, v in apart.items()}
         joint.append(together.cpu().numpy())
         for m in keep:
             parts[m].append(apart[m].cpu().numpy())
+        if shown and turns > 1:
+            several = np.stack([c.cpu().numpy() for c in cores])
+            shapes.append(np.concatenate([several.mean(axis=0), several.std(axis=0)], axis=1))
         done += len(galaxies)
         progress(done, len(rows))
     index = store.index.take(np.sort(rows))
@@ -110,6 +118,7 @@ def embed(
         **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
         vectors=_join(joint, len(model.config.modalities) * model.config.width),
         by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
+        spaces={"shape": _join(shapes, 2 * model.config.width)} if shown and turns > 1 else {},
         info={
             "model": model.identity(),
             "store": str(store.path),
