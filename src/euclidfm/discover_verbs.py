@@ -245,6 +245,9 @@ def add_outliers(parser: Any) -> None:
     parser.add_argument("--store", type=str | None, default=None, help="store that the embeddings are of")
     parser.add_argument("--run", type=str | None, default=None, help="run folder, for the model's surprise")
     parser.add_argument("--sheet", type=str | None, default=None, help="PNG of the top of the ranking")
+    parser.add_argument(
+        "--space", type=str, default="joint", help="joint, a modality, or shape (of `embed --turns 8`)"
+    )
     parser.add_argument("--ratings", type=str | None, default=None, help="CSV of ratings: object_id, rating")
     parser.add_argument("--top", type=int, default=10, help="how many to print, and to draw")
     parser.add_argument("--seed", type=int, default=0)
@@ -270,11 +273,11 @@ def outliers(args: Any) -> None:
                 )
             )
         extra = {n: emb.column_of({"object_id": store.column("object_id"), n: v}, n) for n, v in told.items()}
-    scores = outlier_scores(emb, seed=args.seed, extra=extra)
+    scores = outlier_scores(emb, seed=args.seed, space=args.space, extra=extra)
     if store is not None:
         scores = _artefacts_last(scores, emb, store, args.seed)
     if args.ratings:
-        scores = rerank(emb, scores, read_ratings(args.ratings))
+        scores = rerank(emb, scores, read_ratings(args.ratings), space=args.space)
     write_table(scores, args.out)
     top = scores.sort_by("rank").slice(0, args.top)
     _print_table(top, ("rank", "object_id", "score"))
