@@ -35,7 +35,8 @@ SEARCH = """Find the galaxies most like one or more examples.
 
 Input: embeddings; examples by object_id, by sky position, or a cutout in a FITS file (with --run, the model
 that made the embeddings). Output: a table on the screen (and in --out), and with --sheet a PNG of cutouts.
---where keeps to a selection on the store's columns; --space VIS finds what is alike in shape, not in colour.
+--where keeps to a selection on the store's columns. Embeddings of `embed --turns 8` have the space shape, and
+are searched in it; --space joint finds what is alike in colour too.
 
 example: euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
 example: euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png
@@ -44,6 +45,8 @@ example: euclidfm search embeddings.parquet --image cut.fits --run run/ --store 
 
 def add_search(parser: Any) -> None:
     """Arguments of ``search``."""
+    from euclidfm.discover.space import ScalingName
+
     parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
     parser.add_argument("--like", type=list[int], default=[], help="object_id of one or more examples")
     parser.add_argument("--unlike", type=list[int], default=[], help="object_id of counter-examples")
@@ -56,7 +59,13 @@ def add_search(parser: Any) -> None:
     )
     parser.add_argument("--run", type=str | None, default=None, help="run folder, to embed --image")
     parser.add_argument("--k", type=int, default=10, help="neighbours to list")
-    parser.add_argument("--space", type=str, default="joint", help="joint, or a modality: VIS, NISP, SED")
+    parser.add_argument(
+        "--space", type=str | None, default=None, help="shape, joint, VIS, ...; default shape, else joint"
+    )
+    parser.add_argument(
+        "--scaling", type=ScalingName, default="auto", help="whiten for the space shape, else standard"
+    )
+    parser.add_argument("--components", type=int, default=0, help="of the scaling whiten; 0 for its default")
     parser.add_argument(
         "--where", type=str | None, default=None, help="selection on columns of --store: 'mag_vis < 22'"
     )
@@ -73,10 +82,15 @@ def search(args: Any) -> None:
     from euclidfm.files import write_table
 
     emb = EmbeddingTable.read(args.embeddings)
+    approximate = None if args.index is None else ApproximateIndex.open(args.index)
+    if args.space is None:
+        args.space = "shape" if "shape" in emb.spaces else "joint"
+        args.space = args.space if approximate is None else str(approximate.info["space"])
     query = _query(args, emb)
     where = None if args.where is None else _selected(emb, _store(args, "--where"), args.where)
-    approximate = None if args.index is None else ApproximateIndex.open(args.index)
-    finder = SimilarityIndex(emb, space=args.space, approximate=approximate)
+    finder = SimilarityIndex(
+        emb, space=args.space, scaling=args.scaling, components=args.components, approximate=approximate
+    )
     table = finder.search(**query, k=args.k, where=where)
     if args.out:
         write_table(table, args.out)
@@ -130,7 +144,8 @@ def _embedded_image(args: Any, emb: Any) -> np.ndarray:
         size = model.config.crop
         store = Path(folder) / "store"
         ingest(IngestConfig(source=str(cutout.parent), size=size), store)
-        made = embed(model, GalaxyStore.open(store))
+        how = {k: emb.info[k] for k in ("layer", "turns", "modalities") if k in emb.info}
+        made = embed(model, GalaxyStore.open(store), **how)
     if len(made) != 1:
         msg = f"--image {args.image} holds no usable cutout of at least {size} px"
         raise InputError(msg)
@@ -182,7 +197,7 @@ def add_index(parser: Any) -> None:
 
     parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
     parser.add_argument("--out", type=str, required=True, help="folder for the index")
-    parser.add_argument("--space", type=str, default="joint", help="joint, or a modality: VIS, NISP, SED")
+    parser.add_argument("--space", type=str, default="joint", help="joint, shape, or a modality: VIS, ...")
     parser.add_argument("--overwrite", type=bool, default=False, help="replace an index that is there")
     parser.add_argument("--append", type=bool, default=False, help="bring an index that is there up to date")
     parser.add_class_arguments(ApproximateConfig, as_group=False)
@@ -230,6 +245,9 @@ def add_outliers(parser: Any) -> None:
     parser.add_argument("--store", type=str | None, default=None, help="store that the embeddings are of")
     parser.add_argument("--run", type=str | None, default=None, help="run folder, for the model's surprise")
     parser.add_argument("--sheet", type=str | None, default=None, help="PNG of the top of the ranking")
+    parser.add_argument(
+        "--space", type=str, default="joint", help="joint, a modality, or shape (of `embed --turns 8`)"
+    )
     parser.add_argument("--ratings", type=str | None, default=None, help="CSV of ratings: object_id, rating")
     parser.add_argument("--top", type=int, default=10, help="how many to print, and to draw")
     parser.add_argument("--seed", type=int, default=0)
@@ -255,11 +273,11 @@ def outliers(args: Any) -> None:
                 )
             )
         extra = {n: emb.column_of({"object_id": store.column("object_id"), n: v}, n) for n, v in told.items()}
-    scores = outlier_scores(emb, seed=args.seed, extra=extra)
+    scores = outlier_scores(emb, seed=args.seed, space=args.space, extra=extra)
     if store is not None:
         scores = _artefacts_last(scores, emb, store, args.seed)
     if args.ratings:
-        scores = rerank(emb, scores, read_ratings(args.ratings))
+        scores = rerank(emb, scores, read_ratings(args.ratings), space=args.space)
     write_table(scores, args.out)
     top = scores.sort_by("rank").slice(0, args.top)
     _print_table(top, ("rank", "object_id", "score"))

@@ -9,6 +9,7 @@ import pytest
 
 from euclidfm.discover import (
     SimilarityIndex,
+    conditional_oddity,
     neighbours,
     outlier_recall,
     outlier_scores,
@@ -182,6 +183,43 @@ def test_outliers_are_found_and_reproducible():
     assert outlier_scores(emb, methods=(), extra={"surprise": surprise})["rank"][50].as_py() == 1
     with pytest.raises(InputError, match="unknown outlier method"):
         outlier_scores(emb, methods=("magic",))
+
+
+def test_what_is_odd_for_its_like_goes_before_what_is_merely_far():
+    rng = np.random.default_rng(0)
+    main = rng.normal(0, 1, (2000, 5))
+    width = np.exp(0.8 * main[:, :1])  # galaxies of one sort differ more from one another than of another
+    alike = np.concatenate([main] * 4, axis=1) + rng.normal(0, 0.1, (2000, 20))  # most numbers tell the main
+    vectors = np.concatenate([alike, width * rng.normal(0, 0.3, (2000, 11))], axis=1)
+    odd = np.argsort(main[:, 0])[200:210]  # of the sort that hardly differs
+    vectors[odd, 20:] += 1.0
+    far = np.argsort(-main[:, 0])[:10]
+    score = conditional_oddity(vectors)
+    assert np.isin(odd, np.argsort(-score)[:40]).mean() > 0.8
+    assert (score[far] < np.median(score[odd])).all()
+    assert (conditional_oddity(vectors[:20]) == 0).all()
+
+
+def test_the_space_shape_is_whitened_by_halves_and_judged_by_the_first():
+    emb, _ = clusters(400, width=8)
+    rng = np.random.default_rng(2)
+    shape = np.concatenate([100 * emb.vectors, 0.01 * emb.vectors], axis=1)
+    shape[:, 8:] += rng.normal(0, 0.001, shape[:, 8:].shape)
+    emb = replace(emb, spaces={"shape": shape.astype(np.float32)})
+    index = SimilarityIndex(emb, space="shape")
+    spread = index.scaling(shape).std(axis=0)
+    np.testing.assert_allclose(spread, 1.0, atol=0.02)  # the small half counts as much as the large one
+    assert index.scaling.matrix.shape == (16, 16)
+    few = SimilarityIndex(emb, space="shape", scaling="whiten", components=3)
+    assert few.units.shape == (400, 6)
+    bare = SimilarityIndex(emb, space="shape", scaling="none")
+    np.testing.assert_array_equal(bare.scaling(shape), shape.astype(np.float32))
+    names = outlier_scores(emb, space="shape").column_names
+    assert "conditional" in names and "knn" not in names
+    with pytest.raises(InputError, match="embed --turns 8"):
+        SimilarityIndex(replace(emb, spaces={}), space="shape")
+    with pytest.raises(InputError, match="components must be 0 or more"):
+        SimilarityIndex(emb, components=-1)
 
 
 def test_the_flat_map_leaves_out_what_has_no_embedding():

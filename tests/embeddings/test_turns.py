@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from euclidfm.embeddings import embed
+from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from samples import blobs, write_store
@@ -30,5 +30,13 @@ def test_the_mean_over_eight_turns_does_not_depend_on_the_position_angle(tmp_pat
         np.testing.assert_allclose(mean[0].by_modality[space], mean[1].by_modality[space], atol=1e-5)
     np.testing.assert_allclose(mean[0].vectors, mean[1].vectors, atol=1e-5)
     assert mean[0].info["turns"] == 8
+    np.testing.assert_allclose(mean[0].spaces["shape"], mean[1].spaces["shape"], atol=1e-4)
+    assert mean[0].spaces["shape"].shape == (12, 64) and (mean[0].spaces["shape"][:, 32:] >= 0).all()
+    assert embed(model, stores[0]).spaces == {}
+    mean[0].write(tmp_path / "e.parquet")
+    again = EmbeddingTable.read(tmp_path / "e.parquet")
+    np.testing.assert_array_equal(again.spaces["shape"], mean[0].spaces["shape"])
+    assert set(again.by_modality) == {"VIS", "SED"} and "space_shape" not in again.columns
+    assert again.take(np.arange(3)).updated(again).spaces["shape"].shape == (12, 64)
     with pytest.raises(InputError, match="turns must be from 1 to 8"):
         embed(model, stores[0], turns=9)

@@ -9,7 +9,7 @@ from euclidfm.discover.approximate import (
 )
 from euclidfm.discover.artefacts import artefact_score, screened
 from euclidfm.discover.evaluate import outlier_recall, similarity_purity
-from euclidfm.discover.outliers import outlier_scores
+from euclidfm.discover.outliers import conditional_oddity, outlier_scores
 from euclidfm.discover.projection import project_map, project_pca
 from euclidfm.discover.quality import image_quality, store_quality
 from euclidfm.discover.search import SimilarityIndex, neighbours
@@ -25,6 +25,7 @@ __all__ = [
     "add_rating",
     "artefact_score",
     "build_approximate",
+    "conditional_oddity",
     "discovery_study",
     "image_quality",
     "neighbours",

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.discover.space import Scaling, finite_rows, fit_scaling, vectors_of
+from euclidfm.discover.space import Scaling, ScalingName, finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, write_json
@@ -42,6 +42,10 @@ _MOST_EFFORT = 1024
 class ApproximateConfig:
     """Settings of the index."""
 
+    scaling: ScalingName = "auto"
+    """Scaling of the embeddings (`euclidfm.discover.space`)."""
+    components: int = 0
+    """Of the scaling ``whiten``; 0 for its default."""
     links: int = 24
     """Links of a vector in the graph; more is larger and finds more."""
     build_effort: int = 64
@@ -159,7 +163,7 @@ def build_approximate(
         raise InputError(msg)
     vectors = vectors_of(emb, space)
     usable = np.flatnonzero(finite_rows(vectors))
-    scaling = fit_scaling(vectors)
+    scaling = fit_scaling(vectors, config.scaling, space=space, components=config.components)
     units = scaling.unit(vectors[usable])
     index: Any = faiss.index_factory(units.shape[1], f"HNSW{config.links}_SQ8", faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = config.build_effort

@@ -11,20 +11,23 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from euclidfm.discover.space import finite_rows, principal_components, vectors_of
+from euclidfm.discover.space import finite_rows, fit_scaling, principal_components, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 
-__all__ = ["METHODS", "outlier_scores"]
+__all__ = ["METHODS", "conditional_oddity", "outlier_scores"]
 
 _COMPONENTS = 32
+_GIVEN, _JUDGED = 5, 64
+"""Of the whitened components, those that say what a galaxy is mainly like, and the last that is judged
+(docs/discovery.md says how they were chosen)."""
 
 
 def outlier_scores(
     emb: EmbeddingTable,
     *,
     seed: int = 0,
-    methods: Sequence[str] = ("isolation_forest", "lof", "knn"),
+    methods: Sequence[str] | None = None,
     space: str = "joint",
     extra: Mapping[str, np.ndarray] | None = None,
 ) -> pa.Table:
@@ -35,12 +38,15 @@ def outlier_scores(
     emb : EmbeddingTable
     seed : int
         Of the isolation forest's trees.
-    methods : sequence of str
+    methods : sequence of str, optional
         Any of ``isolation_forest``, ``lof`` (local outlier factor, 20 neighbours) and
         ``knn`` (mean distance to the 10 nearest), on the first 32 principal components of
-        the standardised embeddings.
+        the standardised embeddings; and ``conditional`` (see `conditional_oddity`) on the
+        embeddings as they are. Default ``conditional`` in the space ``shape``, the first three
+        in the others.
     space : str
-        ``"joint"`` or a modality.
+        ``"joint"``, a modality, or ``"shape"``, of which the first half is judged: the mean
+        over the turns, not their scatter.
     extra : dict of str to (N,) array, optional
         Scores made elsewhere that join the ensemble (the model's own surprise); larger is
         more unusual.
@@ -53,6 +59,10 @@ def outlier_scores(
         embedding in this space has a NaN score and no rank.
     """
     vectors = vectors_of(emb, space)
+    if space == "shape":
+        vectors = vectors[:, : vectors.shape[1] // 2]
+    if methods is None:
+        methods = ("conditional",) if space == "shape" else ("isolation_forest", "lof", "knn")
     usable = finite_rows(vectors)
     if usable.sum() < 3:
         msg = f"outliers need at least 3 galaxies with an embedding in {space!r}, there are {usable.sum()}"
@@ -63,7 +73,8 @@ def outlier_scores(
         if name not in METHODS:
             msg = f"unknown outlier method {name!r}; there are {', '.join(METHODS)}"
             raise InputError(msg)
-        columns[name] = _spread(METHODS[name](points, seed), usable)
+        given = vectors[usable] if name == "conditional" else points
+        columns[name] = _spread(METHODS[name](given, seed), usable)
     for name, values in (extra or {}).items():
         columns[name] = np.where(usable, np.asarray(values, float), np.nan)
     if not columns:
@@ -125,9 +136,44 @@ def _knn_distance(points: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(distance.mean(axis=1))
 
 
+def conditional_oddity(vectors: np.ndarray) -> np.ndarray:
+    """How odd each galaxy is *for one that is mainly like it*.
+
+    The first 5 whitened principal components say what a galaxy is mainly like (how bright, large, round).
+    A quadratic in these foresees the components 6 to 64, and another the logarithm of how far the galaxies
+    lie from that; the score is the logarithm of the squared distance less the foreseen one. So the bright,
+    large and saturated, which are far from everything, are judged among their like.
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+        Finite.
+
+    Returns
+    -------
+    (N,) float64
+        Larger is more unusual; all 0 where there are not more components than are given or fewer than
+        four galaxies to a coefficient.
+    """
+    whitened = fit_scaling(vectors, "whiten", components=_JUDGED)(vectors).astype(np.float64)
+    main, rest = whitened[:, :_GIVEN], whitened[:, _GIVEN:]
+    products = [main[:, [i]] * main[:, i:] for i in range(main.shape[1])]
+    terms = np.concatenate([np.ones((len(main), 1)), main, *products], axis=1)
+    if rest.shape[1] == 0 or len(terms) < 4 * terms.shape[1]:
+        return np.zeros(len(vectors))
+    rest = rest - terms @ np.linalg.lstsq(terms, rest, rcond=None)[0]
+    far = np.log(np.maximum((rest**2).sum(axis=1), 1e-9))
+    return np.asarray(far - terms @ np.linalg.lstsq(terms, far, rcond=None)[0])
+
+
+def _conditional(vectors: np.ndarray, seed: int) -> np.ndarray:
+    return conditional_oddity(vectors)
+
+
 METHODS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "isolation_forest": _isolation_forest,
     "lof": _local_outlier_factor,
     "knn": _knn_distance,
+    "conditional": _conditional,
 }
 """Methods by name: (N, P) points and a seed to (N,) scores, larger = more unusual."""

@@ -38,9 +38,11 @@ class SimilarityIndex:
     ----------
     emb : EmbeddingTable
     space : str
-        ``"joint"``, or the name of a modality: alike in shape (``"VIS"``) whatever the colour.
-    scaling : {"standard", "whiten", "centre"}
+        ``"joint"``, the name of a modality, or a further space of the table: ``"shape"``.
+    scaling : {"auto", "standard", "whiten", "centre", "none"}
         See `euclidfm.discover.space`.
+    components : int
+        Of ``whiten``; 0 for the default.
     engine : {"auto", "numpy", "faiss"}
         ``auto`` takes FAISS from 50 000 galaxies on, where it is installed.
     approximate : ApproximateIndex, optional
@@ -62,7 +64,8 @@ class SimilarityIndex:
         emb: EmbeddingTable,
         *,
         space: str = "joint",
-        scaling: ScalingName = "standard",
+        scaling: ScalingName = "auto",
+        components: int = 0,
         engine: Engine = "auto",
         approximate: ApproximateIndex | None = None,
     ) -> None:
@@ -73,7 +76,7 @@ class SimilarityIndex:
         self.usable = finite_rows(self.vectors)
         """(N,) bool: galaxies that have an embedding in this space."""
         if approximate is None:
-            self.scaling = fit_scaling(self.vectors, scaling)
+            self.scaling = fit_scaling(self.vectors, scaling, space=space, components=components)
         else:
             _same_space(approximate, emb, space)
             self.scaling = approximate.scaling

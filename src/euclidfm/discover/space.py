@@ -1,12 +1,15 @@
 """The space that similarity and strangeness are measured in: scaled embeddings.
 
 The numbers of an embedding have very different spreads; without scaling, a handful of
-them decides every distance. `fit_scaling` removes that, in one of three ways:
+them decides every distance. `fit_scaling` removes that, in one of these ways:
 
 ``standard``  each number minus its mean, over its standard deviation;
-``whiten``    principal components, each over its standard deviation, down to the
-              components that carry 0.1% of the largest one's variance;
-``centre``    minus the mean only.
+``whiten``    principal components, each over its standard deviation: as many as are asked for,
+              or those that carry 0.1% of the largest one's variance or more;
+``centre``    minus the mean only;
+``none``      as they are;
+``auto``      ``whiten`` for the space ``shape``, whose two halves (mean and scatter over the
+              turns) are whitened apart, ``standard`` for all others.
 
 Shapes: N galaxies, D width of the vectors, P width of the scaled vectors.
 """
@@ -23,10 +26,14 @@ from euclidfm.errors import InputError
 
 __all__ = ["Scaling", "ScalingName", "fit_scaling", "principal_components", "vectors_of"]
 
-ScalingName = Literal["standard", "whiten", "centre"]
+ScalingName = Literal["auto", "standard", "whiten", "centre", "none"]
 
 _FIT_ROWS = 100_000
 _WHITEN_FLOOR = 1e-3
+_HALVES = {"shape": 2}
+"""Spaces of several parts side by side, which are whitened apart."""
+_SHAPE_COMPONENTS = 96
+"""Components of each half of the space ``shape`` (docs/discovery.md says how it was chosen)."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Scaling:
 
 
 def vectors_of(emb: EmbeddingTable, space: str = "joint") -> np.ndarray:
-    """Vectors of the joint space or of one modality, (N, D); rows of NaN where there are none.
+    """Vectors of the joint space, of one modality or of a further space, (N, D); NaN where there are none.
 
     Raises
     ------
@@ -64,10 +71,12 @@ def vectors_of(emb: EmbeddingTable, space: str = "joint") -> np.ndarray:
     """
     if space == "joint":
         return emb.vectors
-    if space not in emb.by_modality:
-        msg = f"the embeddings have no space {space!r}; they have {', '.join(['joint', *emb.by_modality])}"
+    have = emb.by_modality | emb.spaces
+    if space not in have:
+        more = "; `euclidfm embed --turns 8` makes it" if space == "shape" else ""
+        msg = f"the embeddings have no space {space!r}; they have {', '.join(['joint', *have])}{more}"
         raise InputError(msg)
-    return emb.by_modality[space]
+    return have[space]
 
 
 def finite_rows(vectors: np.ndarray) -> np.ndarray:
@@ -75,8 +84,32 @@ def finite_rows(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(np.isfinite(vectors).all(axis=1))
 
 
-def fit_scaling(vectors: np.ndarray, name: ScalingName = "standard") -> Scaling:
-    """Measure a scaling on vectors (at most 100 000 of them, evenly taken; rows with NaN are left out)."""
+def fit_scaling(
+    vectors: np.ndarray, name: ScalingName = "standard", *, space: str = "joint", components: int = 0
+) -> Scaling:
+    """Measure a scaling on vectors (at most 100 000 of them, evenly taken; rows with NaN are left out).
+
+    Parameters
+    ----------
+    vectors : (N, D) array
+    name : {"auto", "standard", "whiten", "centre", "none"}
+    space : str
+        What the vectors are; decides what ``auto`` is.
+    components : int
+        Of ``whiten`` (of each half of ``shape``); 0 takes what carries 0.1% of the largest variance, of
+        ``shape`` 96.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to measure, or no such scaling.
+    """
+    if components < 0:
+        msg = f"components must be 0 or more, got {components}"
+        raise InputError(msg)
+    halves = _HALVES.get(space, 1)
+    if name == "auto":
+        name = "standard" if halves == 1 else "whiten"
     usable = vectors[finite_rows(vectors)]
     usable = usable[:: max(1, -(-len(usable) // _FIT_ROWS))].astype(np.float64)
     if not len(usable):
@@ -89,17 +122,39 @@ def fit_scaling(vectors: np.ndarray, name: ScalingName = "standard") -> Scaling:
     elif name == "standard":
         matrix = np.where(spread > 1e-8, 1.0 / np.maximum(spread, 1e-8), 0.0)
     elif name == "whiten":
-        matrix = _whitening(usable - mean)
+        matrix = _whitening_of_parts(usable - mean, halves, components)
+    elif name == "none":
+        mean, matrix = np.zeros_like(mean), np.ones_like(mean)
     else:
-        msg = f"unknown scaling {name!r}; use standard, whiten or centre"
+        msg = f"unknown scaling {name!r}; use auto, standard, whiten, centre or none"
         raise InputError(msg)
     return Scaling(mean.astype(np.float32), matrix.astype(np.float32))
 
 
-def _whitening(centred: np.ndarray) -> np.ndarray:
-    variance, axes = np.linalg.eigh(centred.T @ centred / max(len(centred) - 1, 1))
-    keep = variance > _WHITEN_FLOOR * variance.max()
-    return np.asarray(axes[:, keep] / np.sqrt(variance[keep]))
+def _whitening_of_parts(centred: np.ndarray, parts: int, components: int) -> np.ndarray:
+    """Block-diagonal map: each of the parts that stand side by side is whitened by itself."""
+    if parts > 1:
+        components = components or _SHAPE_COMPONENTS
+    width = centred.shape[1] // parts
+    blocks = [_whitening(centred[:, p * width : (p + 1) * width], components) for p in range(parts)]
+    out = np.zeros((centred.shape[1], sum(b.shape[1] for b in blocks)))
+    column = 0
+    for p, block in enumerate(blocks):
+        out[p * width : (p + 1) * width, column : column + block.shape[1]] = block
+        column += block.shape[1]
+    return out
+
+
+def _whitening(centred: np.ndarray, components: int) -> np.ndarray:
+    """(D, P) axes over the spread along them; so many components are of the standardised numbers."""
+    spread = centred.std(axis=0) if components else np.ones(centred.shape[1])
+    scale = np.where(spread > 1e-8, 1.0 / np.maximum(spread, 1e-8), 0.0)
+    scaled = centred * scale
+    variance, axes = np.linalg.eigh(scaled.T @ scaled / max(len(scaled) - 1, 1))
+    variance, axes = variance[::-1], axes[:, ::-1]  # the largest first
+    keep = variance > (1e-8 if components else _WHITEN_FLOOR) * max(float(variance[0]), 1e-30)
+    count = min(int(keep.sum()), components or len(keep))
+    return np.asarray(scale[:, None] * axes[:, :count] / np.sqrt(variance[:count]))
 
 
 def principal_components(vectors: np.ndarray, count: int) -> np.ndarray:

@@ -48,7 +48,8 @@ def embed(
         Columns of the store to take along; default its flags. The release always comes.
     turns : int
         Symmetries of the square to average over, 1 to 8: with 8 (four quarter turns, each mirrored too) the
-        embedding does not depend on how a galaxy lies on the sky, at 8 times the cost.
+        embedding does not depend on how a galaxy lies on the sky, at 8 times the cost. From 2 on, the table
+        also gets the space ``shape`` (see `EmbeddingTable.spaces`).
     rows : array of int, optional
         Only these rows of the store, besides the split.
     alter : callable, optional
@@ -81,13 +82,16 @@ def embed(
     waves = {b.name: b.wavelength_nm for b in info.sed_bands}
     joint: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
+    spaces: dict[str, list[np.ndarray]] = {}
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         galaxies = galaxies if alter is None else alter(galaxies)
-        vectors, each = _vectors(model, galaxies, waves, keep, layer, turns)
+        vectors, each, more = _vectors(model, galaxies, waves, keep, layer, turns)
         joint.append(vectors)
         for m in keep:
             parts[m].append(each[m])
+        for name, space in more.items():
+            spaces.setdefault(name, []).append(space)
         done += len(galaxies)
         progress(done, len(rows))
     index = store.index.take(np.sort(rows))
@@ -95,6 +99,7 @@ def embed(
         **{k: index.column(k).to_numpy() for k in ("object_id", "ra", "dec", "split")},
         vectors=_join(joint, len(model.config.modalities) * model.config.width),
         by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
+        spaces={name: np.concatenate(found) for name, found in spaces.items()},
         info=_info(model, store, keep, layer, turns),
         columns={"release": np.full(len(index), info.release, dtype=object)}
         | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
@@ -138,9 +143,9 @@ def embed_stream(
             galaxies = galaxies.take(galaxies.split == split)
         for start in range(0, len(galaxies), batch):
             part = galaxies.take(np.arange(start, min(start + batch, len(galaxies))))
-            vectors, each = _vectors(model, part, waves, keep, layer, turns)
+            vectors, each, more = _vectors(model, part, waves, keep, layer, turns)
             who = {k: getattr(part, k) for k in ("object_id", "ra", "dec", "split")}
-            yield EmbeddingTable(**who, vectors=vectors, by_modality=each, info=info)
+            yield EmbeddingTable(**who, vectors=vectors, by_modality=each, spaces=more, info=info)
         progress(int(end), len(store))
 
 
@@ -189,16 +194,24 @@ def _vectors(
     keep: tuple[str, ...],
     layer: int | None,
     turns: int,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(n, M D) joint vectors and (n, D) ones of each modality, the mean over some turns."""
+) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(n, M D) joint vectors, (n, D) ones of each modality, the mean over some turns; further spaces."""
     joint: Any = 0.0
     apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
+    shown = next((m.name for m in model.config.images if m.name in keep), None)
+    cores = []
     for turn in range(turns):
         tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
-        once, each = model.embed(withhold({m: t.to(model.device) for m, t in tokens.items()}, keep), layer)
+        seen = withhold({m: t.to(model.device) for m, t in tokens.items()}, keep)
+        once, each, core = model.embed_with_core(seen, layer)
         joint = joint + once / turns
         apart = {m: v + each[m] / turns for m, v in apart.items()}
-    return joint.cpu().numpy(), {m: v.cpu().numpy() for m, v in apart.items()}
+        cores += [core[shown].cpu().numpy()] if shown else []
+    spaces = {}
+    if shown and turns > 1:
+        several = np.stack(cores)
+        spaces["shape"] = np.concatenate([several.mean(axis=0), several.std(axis=0)], axis=1)
+    return joint.cpu().numpy(), {m: v.cpu().numpy() for m, v in apart.items()}, spaces
 
 
 def _join(parts: list[np.ndarray], width: int) -> np.ndarray:

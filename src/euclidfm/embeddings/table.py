@@ -39,6 +39,11 @@ class EmbeddingTable:
         value over the training galaxies. NaN for a galaxy that has none.
     by_modality : dict of str to (N, D) float32
         Embedding of each modality; a row of NaN where the galaxy lacks it.
+    spaces : dict of str to (N, E) float32
+        Further spaces; NaN where a galaxy has none. ``shape`` (with several turns): of the first image
+        modality, the mean over the central patches and over the turns, and beside it the *scatter* of that
+        mean over the turns, which is small for what looks the same from all sides and large for what is
+        lopsided or double.
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
     columns : dict of str to (N,) array
@@ -54,6 +59,7 @@ class EmbeddingTable:
     by_modality: dict[str, np.ndarray] = field(default_factory=dict)
     info: dict[str, Any] = field(default_factory=dict)
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    spaces: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -69,6 +75,7 @@ class EmbeddingTable:
             by_modality={m: v[rows] for m, v in self.by_modality.items()},
             info=self.info,
             columns={n: v[rows] for n, v in self.columns.items()},
+            spaces={n: v[rows] for n, v in self.spaces.items()},
         )
 
     def updated(self, newer: EmbeddingTable) -> EmbeddingTable:
@@ -88,7 +95,7 @@ class EmbeddingTable:
                     "embed the new galaxies as the old ones were, or write another file"
                 )
                 raise InputError(msg)
-        if set(self.columns) != set(newer.columns) or set(self.by_modality) != set(newer.by_modality):
+        if any(set(getattr(self, n)) != set(getattr(newer, n)) for n in ("columns", "by_modality", "spaces")):
             msg = "the embeddings do not have the same columns; embed both stores with the same --columns"
             raise InputError(msg)
         place = {key: row for row, key in enumerate(self._keys())}
@@ -106,6 +113,7 @@ class EmbeddingTable:
             by_modality={
                 m: joined(v, newer.by_modality[m], fresh.by_modality[m]) for m, v in self.by_modality.items()
             },
+            spaces={n: joined(v, newer.spaces[n], fresh.spaces[n]) for n, v in self.spaces.items()},
             info=self.info | {"store": f"{self.info.get('store')} + {newer.info.get('store')}"},
             columns={
                 n: joined(v.astype(object), newer.columns[n].astype(object), fresh.columns[n].astype(object))
@@ -159,7 +167,7 @@ class EmbeddingTable:
         return out
 
     def to_arrow(self) -> pa.Table:
-        """Arrow table: object_id, ra, dec, split, vector, the other columns, vector_<modality>."""
+        """Arrow table: object_id, ra, dec, split, vector, other columns, vector_<modality>, space_<name>."""
         data: dict[str, pa.Array] = {
             "object_id": pa.array(self.object_id, pa.int64()),
             "ra": pa.array(self.ra, pa.float64()),
@@ -169,6 +177,7 @@ class EmbeddingTable:
         }
         data |= {n: pa.array(v.tolist() if v.dtype.kind in "OUS" else v) for n, v in self.columns.items()}
         data |= {f"vector_{m}": _list_column(v) for m, v in self.by_modality.items()}
+        data |= {f"space_{n}": _list_column(v) for n, v in self.spaces.items()}
         return pa.table(data).replace_schema_metadata({"euclidfm": json.dumps(plain(self.info))})
 
     def to_astropy(self) -> Table:
@@ -178,6 +187,7 @@ class EmbeddingTable:
         columns = {"object_id": self.object_id, "ra": self.ra, "dec": self.dec, "split": self.split}
         columns |= {n: v.astype(str) if v.dtype == object else v for n, v in self.columns.items()}
         columns |= {"vector": self.vectors} | {f"vector_{m}": v for m, v in self.by_modality.items()}
+        columns |= {f"space_{n}": v for n, v in self.spaces.items()}
         return Table(columns, meta=dict(self.info))
 
     def write(self, path: str | Path) -> None:
@@ -212,14 +222,16 @@ class EmbeddingTable:
             msg = f"{path} has no column 'vector'; it is not an embedding catalogue of `euclidfm embed`"
             raise InputError(msg)
         names = [n for n in table.column_names if n.startswith("vector_")]
+        spaces = [n for n in table.column_names if n.startswith("space_")]
         own = ("object_id", "ra", "dec", "split")
-        more = [n for n in table.column_names if n not in (*own, "vector", *names)]
+        more = [n for n in table.column_names if n not in (*own, "vector", *names, *spaces)]
         return cls(
             **{k: table.column(k).to_numpy() for k in own},
             vectors=_matrix(table, "vector"),
             by_modality={n.removeprefix("vector_"): _matrix(table, n) for n in names},
             info=json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}")),
             columns={n: table.column(n).to_numpy() for n in more},
+            spaces={n.removeprefix("space_"): _matrix(table, n) for n in spaces},
         )
 
 

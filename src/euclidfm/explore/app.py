@@ -86,7 +86,7 @@ def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
             "map": run.map_kind,
             "sky": run.sky_centre,
             "columns": [run.columns.describe(n) for n in run.columns.names],
-            "spaces": ["joint", *run.emb.by_modality] if run.emb is not None else [],
+            "spaces": run.spaces,
             "outliers": run.outliers is not None,
             "surprise": surprise.modalities(),
             "missing": run.missing(),

@@ -155,13 +155,18 @@ class RunData:
         if self.emb is None:
             msg = f"{self.folder} has no embeddings.parquet; make it with `euclidfm embed`"
             raise InputError(msg)
-        if space != "joint" and space not in self.emb.by_modality:
-            msg = f"no space {space!r}; the spaces are joint, {', '.join(self.emb.by_modality)}"
+        if space not in self.spaces:
+            msg = f"no space {space!r}; the spaces are {', '.join(self.spaces)}"
             raise InputError(msg)
         with self.lock:
             if self._index is None or self._index.space != space:
                 self._index = SimilarityIndex(self.emb, space=space, engine="numpy")
             return self._index
+
+    @property
+    def spaces(self) -> list[str]:
+        """Names of the spaces that galaxies can be alike in."""
+        return [] if self.emb is None else ["joint", *self.emb.by_modality, *self.emb.spaces]
 
     _index: SimilarityIndex | None = None
 

@@ -6,7 +6,7 @@ Shapes: B galaxies, n tokens of a modality, M modalities, D width, P values of a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from euclidfm.model.config import ModelConfig
 from euclidfm.model.mixture import Mixture, mixture
 from euclidfm.model.network import Network
 from euclidfm.model.objective import StudentT, split
+from euclidfm.model.patches import patch_order
 from euclidfm.model.tokens import Tokens
 
 __all__ = ["FoundationModel"]
@@ -133,17 +134,57 @@ class FoundationModel(Network):
         by_modality : dict of str to (B, D) Tensor
             Mean over the modality's tokens; NaN where it is absent.
         """
+        joint, means, _ = self.embed_with_core(tokens, layer, both_ways)
+        return joint, means
+
+    @torch.inference_mode()
+    def embed_with_core(
+        self, tokens: Tokens, layer: int | None = None, both_ways: bool | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """As `embed`, and for each image modality the mean over its central tokens.
+
+        Returns
+        -------
+        joint, by_modality
+            As of `embed`.
+        core : dict of str to (B, D) Tensor
+            Mean over the patches whose centres lie in the middle half of the cutout (each way): most of
+            the others hold sky. NaN where there are none.
+        """
         layer = layer or self.config.layer
-        means = self._means(tokens, (layer,), both_ways)[layer]
+        ((_, states),) = self._states(tokens, (layer,), both_ways)
+        means = {name: _mean(v, valid) for name, (v, valid) in states.items()}
+        core = {
+            name: _mean(states[name][0], states[name][1] & self._central(name))
+            for name in (m.name for m in self.config.images)
+            if name in states
+        }
         parts = [torch.where(v.isnan(), self.typical[layer - 1, i], v) for i, v in enumerate(means.values())]
         joint = torch.cat(parts, dim=1)
         nothing = torch.stack([v[:, 0].isnan() for v in means.values()]).all(0)
-        return joint.masked_fill(nothing[:, None], torch.nan), means
+        return joint.masked_fill(nothing[:, None], torch.nan), means, core
+
+    def _central(self, modality: str) -> Tensor:
+        """(n,) bool: tokens, in their order, whose patches lie in the middle half of the cutout."""
+        patch = next(m.patch for m in self.config.images if m.name == modality)
+        side = self.config.crop // patch
+        raster = torch.as_tensor(patch_order(self.config.tokens.patch_order, side), device=self.device)
+        away = [((at + 0.5) / side - 0.5).abs() <= 0.25 for at in (raster // side, raster % side)]
+        return away[0] & away[1]
 
     def _means(
         self, tokens: Tokens, layers: Iterable[int], both_ways: bool | None = None
     ) -> dict[int, dict[str, Tensor]]:
         """Mean over each modality's tokens after the given blocks; NaN where it is absent."""
+        return {
+            number: {name: _mean(v, valid) for name, (v, valid) in states.items()}
+            for number, states in self._states(tokens, layers, both_ways)
+        }
+
+    def _states(
+        self, tokens: Tokens, layers: Iterable[int], both_ways: bool | None = None
+    ) -> Iterator[tuple[int, dict[str, tuple[Tensor, Tensor]]]]:
+        """After each of the given blocks: each modality's states (B, n, D) and which are valid (B, n)."""
         rank = torch.arange(len(tokens), device=self.device)
         b = next(iter(tokens.values())).valid.shape[0]
         layout = self.layout(tokens, (rank.flip(0) if self.config.embed_backwards else rank).expand(b, -1))
@@ -152,19 +193,17 @@ class FoundationModel(Network):
         seen = layout.both_ways(layout.lengths) if both_ways else None
         x, turn = self.inputs(self.content(tokens), tokens, layout), self.turns(tokens, layout)
         at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
-        packing, out = self.packing(layout, seen), {}
+        packing = self.packing(layout, seen)
         if packing is not None:
             x, turn = packing.pack(x), None if turn is None else packing.pack(turn)
         for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
             x = block(x, seen, None, turn, packing)
             if number in layers:
                 by_slot = (x if packing is None else packing.unpack(x)).float().gather(1, at)
-                out[number] = {
-                    name: (by_slot[:, span] * layout.valid[:, span, None]).sum(1)
-                    / layout.valid[:, span, None].sum(1)  # 0 / 0 is NaN: absent
-                    for name, span in layout.spans.items()
-                }
-        return out
+                yield (
+                    number,
+                    {n: (by_slot[:, span], layout.valid[:, span]) for n, span in layout.spans.items()},
+                )
 
     @torch.inference_mode()
     def fit_typical(self, batches: Iterable[Tokens]) -> None:
@@ -226,3 +265,8 @@ class FoundationModel(Network):
             digest.update(name.encode())
             digest.update(value.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:12]
+
+
+def _mean(states: Tensor, valid: Tensor) -> Tensor:
+    """(B, D): mean over the valid of (B, n, D); 0 / 0 is NaN, for a modality that is absent."""
+    return (states * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
