@@ -33,8 +33,8 @@ def page(address):
         wrong = []
         page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: wrong.append(str(e)))
-        page.goto(address)
-        page.wait_for_selector("body[data-ready]")
+        page.goto(address, timeout=90_000)  # the first page of a cold browser on a busy machine
+        page.wait_for_selector("body[data-ready]", timeout=60_000)
         yield page
         browser.close()
     # a search that finds nothing is answered with 422, which Chromium notes by itself
