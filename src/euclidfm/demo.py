@@ -14,6 +14,7 @@ from typing import Any
 from euclidfm.errors import InputError
 from euclidfm.files import read_json, record_run, write_json, write_table
 from euclidfm.progress import bar
+from euclidfm.road import make_sky, make_store, train
 from euclidfm.stages import Stages
 
 __all__ = ["DemoConfig", "run_demo", "science_table", "write_report"]
@@ -89,7 +90,7 @@ def run_demo(config: DemoConfig, out: Path) -> Path:
 
 
 def _simulate(config: DemoConfig, out: Path) -> None:
-    from euclidfm.simulate import SkyConfig, simulate_sky
+    from euclidfm.simulate import SkyConfig
 
     sky = SkyConfig(
         objects=config.objects,
@@ -98,12 +99,11 @@ def _simulate(config: DemoConfig, out: Path) -> None:
         rarity_boost=1.0,
         processes=config.processes,
     )
-    with bar("simulate", "objects") as progress, record_run(out / "sky", "simulate", sky):
-        simulate_sky(sky, out / "sky", progress)
+    make_sky(sky, out / "sky")
 
 
 def _ingest(config: DemoConfig, out: Path) -> None:
-    from euclidfm.ingest import IngestConfig, ingest
+    from euclidfm.ingest import IngestConfig
 
     settings = IngestConfig(
         source=str(out / "sky"),
@@ -114,13 +114,12 @@ def _ingest(config: DemoConfig, out: Path) -> None:
         seed=config.seed,
         release="mock",
     )
-    with bar("ingest") as progress, record_run(out / "store", "ingest", settings, appears=True):
-        ingest(settings, out / "store", progress=progress, overwrite=True)
+    make_store(settings, out / "store")
 
 
 def _pretrain(config: DemoConfig, out: Path) -> None:
     from euclidfm.model import ImageModality, ModelConfig
-    from euclidfm.pretrain import PretrainConfig, pretrain
+    from euclidfm.pretrain import PretrainConfig
 
     images = (
         ImageModality(name="VIS", bands=("VIS",), patch=16),
@@ -137,8 +136,7 @@ def _pretrain(config: DemoConfig, out: Path) -> None:
     settings = PretrainConfig(
         model=model, steps=config.steps, batch=config.batch, lr=2e-3, seed=config.seed, validate_every=100
     )
-    with bar("pretrain") as progress, record_run(out / "run", "pretrain", settings):
-        pretrain(settings, out / "store", out / "run", progress)
+    train(settings, out / "store", out / "run")
 
 
 def _embed(out: Path) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from euclidfm.embeddings import EmbeddingTable, embed
-from euclidfm.files import read_json, record_run, write_json
+from euclidfm.files import read_json, write_json
 from euclidfm.model import FoundationModel
 from euclidfm.progress import bar
 from euclidfm.reproduce.config import ReproduceConfig
+from euclidfm.road import make_sky, make_store
 from euclidfm.simulate.config import PRESETS
 from euclidfm.store import Galaxies, GalaxyStore
 from euclidfm.store.alter import dimmer, noisier
@@ -21,7 +22,7 @@ from euclidfm.tasks.baselines.photometric import booster
 from euclidfm.tasks.spaces import choose_space, spaces_of
 from euclidfm.tasks.transfer import Sample, transfer
 
-__all__ = ["OTHER_SKIES", "generalise", "make_sky"]
+__all__ = ["OTHER_SKIES", "generalise", "other_sky"]
 
 OTHER_SKIES = ("deeper", "shallower", "other-survey")
 TASKS = ("photoz", "mass")
@@ -31,10 +32,10 @@ ALTERED = 3000
 """Galaxies at most that are altered and embedded again."""
 
 
-def make_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
-    """Simulate and ingest one of the other skies, unless it is there."""
-    from euclidfm.ingest import IngestConfig, ingest
-    from euclidfm.simulate import SkyConfig, simulate_sky
+def other_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
+    """Simulate and ingest one of the other skies."""
+    from euclidfm.ingest import IngestConfig
+    from euclidfm.simulate import SkyConfig
 
     folder = out / "skies" / preset
     sky = SkyConfig(
@@ -44,8 +45,7 @@ def make_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
         rarity_boost=config.rarity_boost,
         processes=config.processes,
     )
-    with bar(f"simulate {preset}", "objects") as progress, record_run(folder / "sky", "simulate", sky):
-        simulate_sky(sky, folder / "sky", progress)
+    make_sky(sky, folder / "sky", f"simulate {preset}")
     settings = IngestConfig(
         source=str(folder / "sky"),
         size=config.size,
@@ -55,11 +55,7 @@ def make_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
         split_fractions=(0.4, 0.1, 0.5),
         release="mock",
     )
-    with (
-        bar(f"ingest {preset}") as progress,
-        record_run(folder / "store", "ingest", settings, appears=True),
-    ):
-        ingest(settings, folder / "store", progress=progress, overwrite=True)
+    make_store(settings, folder / "store", f"ingest {preset}")
 
 
 def generalise(config: ReproduceConfig, out: Path) -> list[Record]:
@@ -143,7 +139,7 @@ class _World:
         return records
 
     def _rows(self, task: Task, store: GalaxyStore, split: str) -> np.ndarray:
-        """Rows of a split with a label and all of VIS, NISP and SED seen by the model."""
+        """Rows of a split with a label."""
         y = _labels(task, store)
         return np.flatnonzero(np.isfinite(y) & (store.column("split") == split))
 

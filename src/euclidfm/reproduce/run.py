@@ -14,7 +14,8 @@ from euclidfm.files import read_json, record_run, write_json, write_table
 from euclidfm.progress import bar
 from euclidfm.reproduce.claims import judge
 from euclidfm.reproduce.config import ReproduceConfig
-from euclidfm.reproduce.generalise import OTHER_SKIES, generalise, make_sky
+from euclidfm.reproduce.generalise import OTHER_SKIES, generalise, other_sky
+from euclidfm.road import make_sky, make_store, train
 from euclidfm.stages import Stages
 
 __all__ = ["SETS", "reproduce"]
@@ -64,7 +65,7 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
         stage("densities", lambda: _densities(config, out))
         stage("discovery", lambda: _discovery(config, out))
         for preset in OTHER_SKIES:
-            stage(f"sky {preset}", partial(make_sky, config, out, preset))
+            stage(f"sky {preset}", partial(other_sky, config, out, preset))
         stage("generalise", lambda: write_json(out / "science" / "transfer.json", generalise(config, out)))
         for inputs in SETS[1:]:
             stage(f"separate {inputs}", partial(_separate, config, out, inputs))
@@ -79,7 +80,7 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
 
 
 def _simulate(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.simulate import SkyConfig, simulate_sky
+    from euclidfm.simulate import SkyConfig
 
     sky = SkyConfig(
         galaxies=config.galaxies,
@@ -87,12 +88,11 @@ def _simulate(config: ReproduceConfig, out: Path) -> None:
         rarity_boost=config.rarity_boost,
         processes=config.processes,
     )
-    with bar("simulate", "objects") as progress, record_run(out / "sky", "simulate", sky):
-        simulate_sky(sky, out / "sky", progress)
+    make_sky(sky, out / "sky")
 
 
 def _ingest(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.ingest import IngestConfig, ingest
+    from euclidfm.ingest import IngestConfig
 
     settings = IngestConfig(
         source=str(out / "sky"),
@@ -102,13 +102,12 @@ def _ingest(config: ReproduceConfig, out: Path) -> None:
         split_fractions=(0.65, 0.1, 0.25),
         release="mock",
     )
-    with bar("ingest") as progress, record_run(out / "store", "ingest", settings, appears=True):
-        ingest(settings, out / "store", progress=progress, overwrite=True)
+    make_store(settings, out / "store")
 
 
 def _pretrain(config: ReproduceConfig, out: Path, inputs: str = SETS[0], folder: str = "run") -> None:
     from euclidfm.model import ImageModality, ModelConfig
-    from euclidfm.pretrain import PretrainConfig, pretrain
+    from euclidfm.pretrain import PretrainConfig
 
     images = (
         ImageModality(name="VIS", bands=("VIS",), patch=config.vis_patch),
@@ -133,8 +132,7 @@ def _pretrain(config: ReproduceConfig, out: Path, inputs: str = SETS[0], folder:
         checkpoint_every=250,
         seed=config.seed,
     )
-    with bar(f"pretrain {inputs}") as progress, record_run(out / folder, "pretrain", settings):
-        pretrain(settings, out / "store", out / folder, progress)
+    train(settings, out / "store", out / folder, f"pretrain {inputs}")
 
 
 def _embed(out: Path) -> None:
