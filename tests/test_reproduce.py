@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from euclidfm.cli import main
@@ -53,17 +54,7 @@ def test_scales(capsys):
 
 def claim(low, high, ask, value=None, tolerance=0.0, limit=1.0):
     value = (low + high) / 2 if value is None else value
-    return Claim(
-        key="c",
-        text="",
-        measure="",
-        value=value,
-        low=low,
-        high=high,
-        limit=limit,
-        ask=ask,
-        tolerance=tolerance,
-    )
+    return Claim("c", "", "", value, low, high, 2, limit, ask, tolerance)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +84,15 @@ def cell(value, half=0.1):
 
 def test_intervals_of_differences_and_ratios():
     a, b = {1: cell(2.0), 2: cell(2.2)}, {1: cell(1.0), 2: cell(1.0), 3: cell(9.0)}
-    value, low, high = difference(a, b)  # errors 0.1, 0.1; repeats differ by 0.2: 0.1 of their mean
-    error = 1.96 * (3 * 0.1**2) ** 0.5
-    assert (value, low, high) == pytest.approx((1.1, 1.1 - error, 1.1 + error))
-    value, low, high = ratio(a, b)
-    error = 1.96 * (0.1**2 + (2.1 * 0.1) ** 2 + 0.1**2) ** 0.5
-    assert (value, high - value) == pytest.approx((2.1, error))
-    assert difference(a, {7: cell(1.0)})[0] != difference(a, {7: cell(1.0)})[0]  # nothing shared: NaN
+    repeats = 12.706 * 0.1  # Student's t of one degree of freedom; the mean of 1.0 and 1.2 is good to 0.1
+    value, low, high, n = difference(a, b)
+    half = np.hypot(1.96 * np.hypot(0.1, 0.1), repeats)
+    assert (value, low, high, n) == pytest.approx((1.1, 1.1 - half, 1.1 + half, 2), rel=1e-4)
+    value, low, high, n = ratio(a, b)
+    half = np.hypot(1.96 * np.hypot(0.1, 2.1 * 0.1), repeats)
+    assert (value, high - value, n) == pytest.approx((2.1, half, 2), rel=1e-4)
+    one = difference({1: cell(2.0)}, b)
+    assert (one.value, one.high - one.value, one.repeats) == pytest.approx(
+        (1.0, 1.96 * np.hypot(0.1, 0.1), 1)
+    )
+    assert np.isnan(difference(a, {7: cell(1.0)}).value)  # nothing shared

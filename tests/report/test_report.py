@@ -243,6 +243,7 @@ def record(task: str, metric: str, value: float, **more) -> dict:
 
 def test_the_studies_of_a_reproduction(tmp_path):
     claim = {"text": "It holds.", "measure": "m < l", "value": 0.1, "low": 0.05, "high": 0.15, "limit": 0.2}
+    claim["repeats"] = 5
     files = {
         "claims": [claim | {"key": "c", "ask": "below", "tolerance": 0.0, "verdict": "reproduced"}],
         "modality": [record("star", "average_precision", 0.812, model="one checkpoint")],

@@ -45,14 +45,17 @@ def section(data: ReportData) -> Section:
                     f"{escape(c['text'])}<small>{escape(c['measure'])}</small>",
                     asked,
                     f"{number(c['value'])}<small>{number(c['low'])} – {number(c['high'])}</small>",
+                    number(c["repeats"]),
                     f'<span class="{c["verdict"].replace(" ", "-")}">{escape(c["verdict"])}</span>',
                 ]
             )
-        parts.append(f"<h3>{escape(title)}</h3>" + table(["claim", "asked", "found", "verdict"], rows))
+        parts.append(
+            f"<h3>{escape(title)}</h3>" + table(["claim", "asked", "found", "repeats", "verdict"], rows)
+        )
     note = (
-        "Found: value with its 95% interval (repeats and the finite test set). Above and below need the "
-        "whole interval on the right side of the limit; no worse needs part of it there; verdicts are "
-        "computed."
+        "Found: value with its 95% interval, of the repeats (Student's t; nothing if there is one) and "
+        "the finite test set. Above and below need the whole interval on the right side of the limit; no "
+        "worse needs part of it there; verdicts are computed."
     )
     return Section(
         key="claims",

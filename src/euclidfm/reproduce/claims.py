@@ -10,16 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.stats import t as student
 
 from euclidfm.files import read_json
 
 __all__ = ["Claim", "difference", "judge", "ratio", "verdict"]
 
 LEVEL = 1.96
-"""Half width of a 95% interval in standard errors."""
+"""Half width of a 95% interval in standard errors, of the normal distribution."""
 FEW = (0.01, 0.05, 0.1)
 """Label fractions at which the reference's claim of label efficiency is tested."""
 _NETWORKS = {"cnn": "CNN", "resnet": "ResNet"}
@@ -30,7 +31,16 @@ BEST = ("probe", "VIS+NISP+SED")
 Records = Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
+class Found(NamedTuple):
+    """A number, its 95% interval, and the repeats behind it."""
+
+    value: float
+    low: float
+    high: float
+    repeats: int
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim and what was found."""
 
@@ -44,6 +54,8 @@ class Claim:
     low: float
     high: float
     """95% interval."""
+    repeats: int
+    """Repeats with other labels and initialisations; with one, their scatter is not in the interval."""
     limit: float
     ask: str
     """``above`` or ``below`` the limit, ``not above``, ``not below``, or ``within`` `tolerance` of it."""
@@ -102,63 +114,41 @@ def _cells(records: Records, task: str, who: tuple[str, str], fraction: float, m
 
 def _combine(
     a: dict[int, Any], b: dict[int, Any], how: Callable[[float, float], float], slope: Callable[..., Any]
-) -> tuple[float, float, float]:
+) -> Found:
     """A function of two metrics with its 95% interval.
 
-    The error has two parts: of the mean over repeats, pair by pair where both methods had the same labels;
-    and of the finite test set, from both bootstrap intervals as if they were independent. They share
-    their galaxies, so this part is too large rather than too small.
+    The error has two parts: of the mean over repeats, pair by pair where both methods had the same labels
+    (Student's t, since they are few); and of the finite test set, from both bootstrap intervals as if they
+    were independent. They share their galaxies, so this part is too large rather than too small.
     """
     shared = sorted(set(a) & set(b))
-    if not shared:
-        return float("nan"), float("nan"), float("nan")
+    n = len(shared)
+    if not n:
+        return Found(float("nan"), float("nan"), float("nan"), 0)
     values = np.array([how(a[s]["value"], b[s]["value"]) for s in shared])
     x, y = (float(np.mean([d[s]["value"] for s in shared])) for d in (a, b))
     sx, sy = (float(np.mean([(d[s]["high"] - d[s]["low"]) / 2 for s in shared])) for d in (a, b))
     dx, dy = slope(x, y)
-    repeats = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-    error = float(np.sqrt((dx * sx) ** 2 + (dy * sy) ** 2 + repeats**2))
-    centre = float(values.mean())
-    return centre, centre - LEVEL * error, centre + LEVEL * error
+    test = LEVEL * float(np.hypot(dx * sx, dy * sy))
+    repeats = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    half, centre = float(np.hypot(test, repeats)), float(values.mean())
+    return Found(centre, centre - half, centre + half, n)
 
 
-def difference(a: dict[int, Any], b: dict[int, Any]) -> tuple[float, float, float]:
+def difference(a: dict[int, Any], b: dict[int, Any]) -> Found:
     """Mean of a - b over shared repeats with its 95% interval."""
     return _combine(a, b, lambda x, y: x - y, lambda x, y: (1.0, -1.0))
 
 
-def ratio(a: dict[int, Any], b: dict[int, Any]) -> tuple[float, float, float]:
+def ratio(a: dict[int, Any], b: dict[int, Any]) -> Found:
     """Mean of a / b over shared repeats with its 95% interval."""
     return _combine(a, b, lambda x, y: x / y, lambda x, y: (1.0 / y, -x / y**2))
 
 
-def _claim(
-    key: str,
-    text: str,
-    measure: str,
-    found: tuple[float, float, float],
-    limit: float,
-    ask: str,
-    tolerance: float = 0.0,
-) -> Claim:
-    value, low, high = found
-    return Claim(
-        key=key,
-        text=text,
-        measure=measure,
-        value=value,
-        low=low,
-        high=high,
-        limit=limit,
-        ask=ask,
-        tolerance=tolerance,
-    )
-
-
-def _widened(r: Mapping[str, Any]) -> tuple[float, float, float]:
+def _widened(r: Mapping[str, Any]) -> Found:
     """A record's value with its 68% interval stretched to 95%."""
     v, low, high = (float(r[k]) for k in ("value", "low", "high"))
-    return v, v - LEVEL * (v - low), v + LEVEL * (high - v)
+    return Found(v, v - LEVEL * (v - low), v + LEVEL * (high - v), 1)
 
 
 # the claims ------------------------------------------------------------------------------------
@@ -168,11 +158,11 @@ def _morphology(records: Records) -> Iterable[Claim]:
     ours = _cells(records, "morphology", ("probe", "VIS+NISP"), 1.0, "auc")
     pixels = _cells(records, "morphology", ("pixels-pca", "VIS+NISP"), 1.0, "auc")
     if ours and pixels:
-        yield _claim(
+        yield Claim(
             "a",
             "Embeddings of images follow morphology.",
             "ROC AUC, smooth or featured: linear probe on VIS+NISP minus ridge on pixel components",
-            difference(ours, pixels),
+            *difference(ours, pixels),
             0.0,
             "above",
         )
@@ -191,7 +181,7 @@ def _infrared(records: Records) -> Iterable[Claim]:
                 if which == (task, model, "VIS+NISP", "gain_average_precision"):
                     measure = f"gain in average precision, VIS to VIS+NISP, {model}"
                     ask = "above" if task == "star" else "not below"
-                    yield _claim("b", text, measure, _widened(r), 0.0, ask)
+                    yield Claim("b", text, measure, *_widened(r), 0.0, ask)
 
 
 def _labels(records: Records) -> Iterable[Claim]:
@@ -205,11 +195,11 @@ def _labels(records: Records) -> Iterable[Claim]:
                 if ours and theirs:
                     name = f"the supervised {_NETWORKS[rival[0]]} on {rival[1]}"
                     wins = "beats" if fraction < 1 else "is no worse than"
-                    yield _claim(
+                    yield Claim(
                         "c",
                         f"A linear probe on VIS+NISP+SED {wins} {name} at {fraction:.0%} of the labels.",
                         f"{what}: probe minus {_NETWORKS[rival[0]]}",
-                        difference(ours, theirs),
+                        *difference(ours, theirs),
                         0.0,
                         "below" if fraction < 1 else "not above",
                     )
@@ -219,11 +209,11 @@ def _sed(records: Records, outliers: Records) -> Iterable[Claim]:
     with_sed = _cells(records, "photoz", BEST, 1.0, "nmad")
     without = _cells(records, "photoz", ("probe", "VIS+NISP"), 1.0, "nmad")
     if with_sed and without:
-        yield _claim(
+        yield Claim(
             "d",
             "Adding SED tokens lowers the photo-z NMAD by a factor of 2 or more.",
             "NMAD with VIS+NISP over NMAD with VIS+NISP+SED, all labels",
-            ratio(without, with_sed),
+            *ratio(without, with_sed),
             2.0,
             "above",
         )
@@ -233,11 +223,11 @@ def _sed(records: Records, outliers: Records) -> Iterable[Claim]:
         if str(r["metric"]).startswith("lift@") and r["method"] == "ensemble, artefacts last"
     }
     if "VIS+NISP+SED" in lifts:
-        yield _claim(
+        yield Claim(
             "d",
             "Rings, mergers and lenses are at least 5 times as common in the top 1% of the outliers.",
             "lift over the base rate, VIS+NISP+SED",
-            _widened(lifts["VIS+NISP+SED"]),
+            *_widened(lifts["VIS+NISP+SED"]),
             5.0,
             "above",
         )
@@ -250,11 +240,11 @@ def _beyond(records: Records, densities: Records) -> Iterable[Claim]:
             for who, name in ((BEST, "linear probe"), (STACK, "stack (embedding and photometry)")):
                 ours = _cells(records, task, who, fraction, "nmad")
                 if ours and trees:
-                    yield _claim(
+                    yield Claim(
                         "beyond",
                         f"The {name} beats boosted trees on the photometry at {fraction:.0%} of the labels.",
                         f"{what}: {name.partition(' (')[0]} minus booster",
-                        difference(ours, trees),
+                        *difference(ours, trees),
                         0.0,
                         "below",
                     )
@@ -262,11 +252,11 @@ def _beyond(records: Records, densities: Records) -> Iterable[Claim]:
     for level, allowed in (("68", 0.03), ("95", 0.02)):
         r = found.get(f"coverage_{level}")
         if r is not None:
-            yield _claim(
+            yield Claim(
                 "beyond",
                 f"{level}% intervals of p(z) hold {level} ± {100 * allowed:.0f}% of the truths.",
                 "coverage of the test galaxies",
-                _widened(r),
+                *_widened(r),
                 float(level) / 100,
                 "within",
                 allowed,
@@ -276,11 +266,14 @@ def _beyond(records: Records, densities: Records) -> Iterable[Claim]:
         n = int(ks["n_test"])
         band = 1.358 / np.sqrt(n)
         value = float(ks["value"])
-        yield _claim(
+        yield Claim(
             "beyond",
             "PIT values of p(z) are uniform within their sampling band.",
             f"Kolmogorov-Smirnov distance of {n} PIT values; 95% of uniform samples are below {band:.4f}",
-            (value, value, value),
+            value,
+            value,
+            value,
+            1,
             float(band),
             "below",
         )
