@@ -199,9 +199,5 @@ def _labels(task: Task, store: GalaxyStore) -> np.ndarray:
 
 
 def _photometry(store: GalaxyStore, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    bands = sorted(store.info.sed_bands, key=lambda b: b.wavelength_nm)
-    flux, error = (
-        np.stack([store.column(f"{what}_{b.name}")[rows] for b in bands], axis=1).astype(float)
-        for what in ("flux", "fluxerr")
-    )
-    return flux, error
+    flux, error = store.photometry()
+    return flux[rows], error[rows]

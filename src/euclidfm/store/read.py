@@ -97,6 +97,15 @@ class GalaxyStore:
             self.column(n)
         return self.index.select(["object_id", "ra", "dec", *names])
 
+    def photometry(self) -> tuple[np.ndarray, np.ndarray]:
+        """(N, K) fluxes and their errors, µJy, bands in order of wavelength; NaN where not measured."""
+        bands = sorted(self.info.sed_bands, key=lambda b: b.wavelength_nm)
+        flux, error = (
+            np.stack([self.column(f"{what}_{b.name}") for b in bands], axis=1).astype(float)
+            for what in ("flux", "fluxerr")
+        )
+        return flux, error
+
     def rows(self, split: str | None = None) -> np.ndarray:
         """Row numbers of a split (or all)."""
         if split is None:

@@ -267,13 +267,9 @@ def _density(
     file = folder / "density.json"
     if file.is_file():
         return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(file)]
-    bands = sorted(store.info.sed_bands, key=lambda b: b.wavelength_nm)
     rows = store.rows()
     assert (store.column("object_id")[rows] == emb.object_id).all()
-    flux, error = (
-        np.stack([store.column(f"{what}_{b.name}")[rows] for b in bands], axis=1).astype(float)
-        for what in ("flux", "fluxerr")
-    )
+    flux, error = (values[rows] for values in store.photometry())
     train = emb.split == "train"
     _, told = photometry_features((flux[train], error[train]), (flux, error))
     emb = with_part(emb, "photometry", told)

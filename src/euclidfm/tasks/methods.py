@@ -171,10 +171,7 @@ class Methods:
     def photometry(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows of the store, K) fluxes and errors, µJy, in order of wavelength."""
         if self._photometry is None:
-            bands = sorted(self.store.info.sed_bands, key=lambda b: b.wavelength_nm)
-            flux = np.stack([self.store.column(f"flux_{b.name}") for b in bands], axis=1)
-            error = np.stack([self.store.column(f"fluxerr_{b.name}") for b in bands], axis=1)
-            self._photometry = flux.astype(float), error.astype(float)
+            self._photometry = self.store.photometry()
         return self._photometry
 
     def normalise(self, method: str) -> str:

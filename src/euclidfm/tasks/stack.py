@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from euclidfm.tasks.heads import Scaler, make_head
 from euclidfm.tasks.heads.logistic import stratified_folds
 from euclidfm.tasks.heads.ridge import RidgeHead
+from euclidfm.tasks.heads.trees import tree_parameters
 
 __all__ = ["MEMBERS", "stack", "weights_of"]
 
@@ -158,23 +159,7 @@ def _trees(X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int) -> tuple[np.n
         return None
     n = len(y)
     centre, spread = float(np.median(y)), float(np.std(y)) or 1.0
-    parameters = {
-        "objective": "huber",
-        "alpha": 0.3,
-        "metric": "l1",
-        "learning_rate": 0.06,
-        "num_leaves": int(np.clip(n // 30, 4, 31)),
-        "min_data_in_leaf": int(np.clip(n // 50, 3, 20)),
-        "feature_fraction": 0.7,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "lambda_l2": 1.0,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
+    parameters = tree_parameters(n, seed, learning_rate=0.06)
     fold = stratified_folds(np.zeros(n), 5, seed)
     target = (y - centre) / spread
     out, told = np.empty(n), np.zeros(len(T))

@@ -10,6 +10,7 @@ import numpy as np
 from euclidfm.errors import InputError
 from euclidfm.tasks.heads import Scaler, make_head
 from euclidfm.tasks.heads.logistic import stratified_folds
+from euclidfm.tasks.heads.trees import tree_parameters
 from euclidfm.tasks.photometry import (
     AsinhMagnitudes,
     fill_missing,
@@ -130,29 +131,23 @@ def booster(
     scale = AsinhMagnitudes.of(*train)
     a, b = tree_features(scale, *train), tree_features(scale, *test)
     n = len(y)
-    parameters = {
-        "objective": "multiclass" if classes > 2 else "binary" if classes else "huber",
-        "metric": "multi_logloss" if classes > 2 else "binary_logloss" if classes else "l1",
-        "learning_rate": 0.05,
-        "num_leaves": int(np.clip(n // 30, 4, 31)),
-        "min_data_in_leaf": int(np.clip(n // 50, 3, 20)),
-        "min_data_in_bin": 1 if n < 500 else 3,
-        "feature_fraction": 0.7,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "lambda_l2": 1.0,
-        "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": 1 if n < 20_000 else 0,  # small trees: threads would only wait
-        "verbosity": -1,
-    }
+    parameters = tree_parameters(
+        n,
+        seed,
+        learning_rate=0.05,
+        min_data_in_bin=1 if n < 500 else 3,
+        num_threads=1 if n < 20_000 else 0,  # small trees: threads would only wait
+    )
+    if classes:
+        parameters |= {
+            "objective": "multiclass" if classes > 2 else "binary",
+            "metric": "multi_logloss" if classes > 2 else "binary_logloss",
+        }
+        del parameters["alpha"]
     if classes > 2:
         parameters["num_class"] = classes
     centre, spread = (0.0, 1.0) if classes else (float(np.median(y)), float(np.std(y)) or 1.0)
     target = (y - centre) / spread
-    if not classes:
-        parameters["alpha"] = 0.3
     fold = stratified_folds(y if classes else np.zeros(n), 5, seed)
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
     tried = lgb.cv(
