@@ -7,8 +7,6 @@ can come from ``--config FILE.yaml``, and what is not configuration: inputs and 
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
@@ -206,76 +204,6 @@ def _embed(args: Namespace) -> None:
     _say(f"{args.out}: {emb}")
 
 
-# probe ---------------------------------------------------------------------------------------
-
-
-def _add_probe(parser: _Parser) -> None:
-    parser.add_argument("embeddings", type=str, help="embeddings of `euclidfm embed`")
-    parser.add_argument("--store", type=str, required=True, help="store that holds the labels")
-    parser.add_argument("--task", type=str, default="photoz", help="photoz, mass, morphology, edge_on, ...")
-    parser.add_argument("--head", type=str, default="auto", help="auto, linear, mlp or knn")
-    parser.add_argument(
-        "--out", type=str, required=True, help="folder for the probe, predictions and metrics"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the head")
-    parser.add_argument(
-        "--density", type=bool, default=False, help="also p(z): pz.parquet, and pz.hdf5 for qp and RAIL"
-    )
-
-
-def _probe(args: Namespace) -> None:
-    from euclidfm import tasks
-    from euclidfm.embeddings import EmbeddingTable
-    from euclidfm.store import GalaxyStore
-    from euclidfm.tasks.products import density_and_write, fit_and_write
-
-    out, store = Path(args.out), GalaxyStore.open(args.store)
-    emb = EmbeddingTable.read(args.embeddings)
-    task = tasks.get(args.task)
-    with record_run(out, "probe", args.as_dict()):
-        records = fit_and_write(task, emb, store.index, out, head=args.head, seed=args.seed)
-        if args.density:
-            records += density_and_write(task, emb, store.index, out, seed=args.seed)
-    for r in records:
-        _say(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
-    _say(f"{out}: probe, predictions.parquet, metrics.json, bins.json")
-
-
-# report --------------------------------------------------------------------------------------
-
-
-def _add_report(parser: _Parser) -> None:
-    parser.add_argument("folder", type=str, help="folder of `euclidfm demo`, or one laid out like it")
-    parser.add_argument("--out", type=str | None, default=None, help="HTML file; default report.html in it")
-
-
-def _report(args: Namespace) -> None:
-    from euclidfm.demo import write_report
-
-    out = Path(args.out) if args.out else Path(args.folder) / "report.html"
-    _say(str(write_report(Path(args.folder), out)))
-
-
-# demo ----------------------------------------------------------------------------------------
-
-
-def _add_demo(parser: _Parser) -> None:
-    from euclidfm.demo import DemoConfig
-
-    parser.add_argument("--out", type=str, default="demo", help="folder for everything")
-    parser.add_class_arguments(DemoConfig, as_group=False)
-
-
-def _demo(args: Namespace) -> None:
-    from euclidfm.demo import DemoConfig, run_demo, science_table
-
-    begun = time.monotonic()
-    report = run_demo(_config(DemoConfig, args), Path(args.out))
-    _say(science_table(Path(args.out)))
-    print(f"demo: done in {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    _say(f"report: {report}")
-
-
 # info ----------------------------------------------------------------------------------------
 
 
@@ -361,42 +289,14 @@ example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'""",
         model_verbs.IMPORT_ASTROPT, model_verbs.add_import_astropt, model_verbs.import_astropt
     ),
     "generate": _Verb(model_verbs.GENERATE, model_verbs.add_generate, model_verbs.generate),
-    "probe": _Verb(
-        """Fit a small head on embeddings and evaluate it on the test split.
-
-Input: embeddings and the store with the labels. Output: a folder with the probe (safetensors + JSON), its
-predictions for every object and its metrics with bootstrap intervals. With --density true also p(z),
-recalibrated, with intervals: pz.parquet, and pz.hdf5 for qp and RAIL.
-
-example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz""",
-        _add_probe,
-        _probe,
-    ),
+    "probe": _Verb(science_verbs.PROBE, science_verbs.add_probe, science_verbs.probe),
     "predict": _Verb(model_verbs.PREDICT, model_verbs.add_predict, model_verbs.predict),
     "search": _Verb(discover_verbs.SEARCH, discover_verbs.add_search, discover_verbs.search),
     "index": _Verb(discover_verbs.INDEX, discover_verbs.add_index, discover_verbs.index),
     "outliers": _Verb(discover_verbs.OUTLIERS, discover_verbs.add_outliers, discover_verbs.outliers),
-    "report": _Verb(
-        """Write report.html and report.json from a folder of results.
-
-Input: a folder as `euclidfm demo` leaves it; parts that are missing are left out and named. Output: one
-self-contained page and the same numbers as JSON.
-
-example: euclidfm report demo/""",
-        _add_report,
-        _report,
-    ),
+    "report": _Verb(science_verbs.REPORT, science_verbs.add_report, science_verbs.report),
     "explore": _Verb(explore_verbs.EXPLORE, explore_verbs.add_explore, explore_verbs.explore),
-    "demo": _Verb(
-        """Do everything on a small mock sky: simulate, ingest, pre-train, embed, science, report.
-
-Output: a folder with every product, report.html and report.json. Stages that are done are not done again.
-With --real, the Euclid cutouts found in that folder are embedded and shown too.
-
-example: euclidfm demo --out demo --seed 1""",
-        _add_demo,
-        _demo,
-    ),
+    "demo": _Verb(science_verbs.DEMO, science_verbs.add_demo, science_verbs.demo),
     "reproduce": _Verb(science_verbs.REPRODUCE, science_verbs.add_reproduce, science_verbs.reproduce),
     "info": _Verb(
         """Describe a file or folder that this program made: a sky, a store, a run, embeddings, results.

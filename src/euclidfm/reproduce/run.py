@@ -73,7 +73,6 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
         if config.real is not None:
             stage("real", lambda: _real(config, out))
         begun = time.monotonic()
-        write_json(out / "claims.json", judge(out))
         report = write_report(out)
         stage.note("report", time.monotonic() - begun)
     return report
@@ -244,15 +243,15 @@ def _real(config: ReproduceConfig, out: Path) -> None:
     write_json(out / "science" / "real.json", records)
 
 
-def write_report(out: Path) -> Path:
-    """Write ``report.html`` and ``report.json`` from what is in the folder."""
+def write_report(out: Path, html: Path | None = None) -> Path:
+    """Write ``claims.json``, ``report.html`` (or `html`) and the JSON beside it from what is in the folder."""
     from euclidfm.report import ReportInputs, build_report
     from euclidfm.report.build import REPRODUCTION
 
-    card = read_json(out / "reproduce.json")
-    science = out / "science"
-    records = [r for name in ("probes", "baselines") for r in read_json(science / f"{name}.json")]
-    write_json(science / "efficiency.json", records)
+    card, science = read_json(out / "reproduce.json"), out / "science"
+    write_json(out / "claims.json", judge(out))
+    parts = [science / f"{name}.json" for name in ("probes", "baselines")]
+    write_json(science / "efficiency.json", [r for p in parts if p.exists() for r in read_json(p)])
     inputs = ReportInputs.of_folder(
         out,
         title=f"euclidfm: the reference work's claims, {card['config']['scale']} scale",
@@ -260,6 +259,7 @@ def write_report(out: Path) -> Path:
         timings=card["timings"],
         seed=card["config"]["seed"],
     )
+    page = html or out / "report.html"
     with bar("report", "sections") as progress:
-        build_report(inputs, out / "report.html", out / "report.json", progress, REPRODUCTION)
-    return out / "report.html"
+        build_report(inputs, page, page.with_suffix(".json"), progress, REPRODUCTION)
+    return page
