@@ -78,8 +78,8 @@ def test_verdicts_of_a_coverage():
     assert verdict(claim(0.62, 0.68, "within", 0.64, 0.03, 0.68)) == "inconclusive"
 
 
-def cell(value, half=0.1):
-    return {"value": value, "low": value - half, "high": value + half}
+def cell(value, half=0.1, fraction=1.0):
+    return {"value": value, "low": value - half, "high": value + half, "fraction": fraction}
 
 
 def test_intervals_of_differences_and_ratios():
@@ -95,4 +95,6 @@ def test_intervals_of_differences_and_ratios():
     assert (one.value, one.high - one.value, one.repeats) == pytest.approx(
         (1.0, 1.96 * np.hypot(0.1, 0.1), 1)
     )
+    part = difference({1: cell(2.0, fraction=0.05)}, b)  # the scatter between parts of the labels is unknown
+    assert part.value == 1.0 and verdict(claim(part.low, part.high, "above", 1.0)) == "inconclusive"
     assert np.isnan(difference(a, {7: cell(1.0)}).value)  # nothing shared

@@ -53,9 +53,9 @@ def section(data: ReportData) -> Section:
             f"<h3>{escape(title)}</h3>" + table(["claim", "asked", "found", "repeats", "verdict"], rows)
         )
     note = (
-        "Found: value with its 95% interval, of the repeats (Student's t; nothing if there is one) and "
-        "the finite test set. Above and below need the whole interval on the right side of the limit; no "
-        "worse needs part of it there; verdicts are computed."
+        "Found: value with its 95% interval, of the repeats (Student's t; of one at all labels nothing, "
+        "of one at fewer it is unbounded) and the finite test set. Above and below need the whole "
+        "interval on the right side of the limit; no worse needs part of it there; verdicts are computed."
     )
     return Section(
         key="claims",

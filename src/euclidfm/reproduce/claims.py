@@ -55,7 +55,7 @@ class Claim:
     high: float
     """95% interval."""
     repeats: int
-    """Repeats with other labels and initialisations; with one, their scatter is not in the interval."""
+    """Repeats with other labels and initialisations; with one, at all labels, their scatter is not in the interval."""
     limit: float
     ask: str
     """``above`` or ``below`` the limit, ``not above``, ``not below``, or ``within`` `tolerance` of it."""
@@ -119,7 +119,8 @@ def _combine(
 
     The error has two parts: of the mean over repeats, pair by pair where both methods had the same labels
     (Student's t, since they are few); and of the finite test set, from both bootstrap intervals as if they
-    were independent. They share their galaxies, so this part is too large rather than too small.
+    were independent. They share their galaxies, so this part is too large rather than too small. One repeat
+    of a part of the labels tells nothing of the scatter between parts: its interval is unbounded.
     """
     shared = sorted(set(a) & set(b))
     n = len(shared)
@@ -130,7 +131,9 @@ def _combine(
     sx, sy = (float(np.mean([(d[s]["high"] - d[s]["low"]) / 2 for s in shared])) for d in (a, b))
     dx, dy = slope(x, y)
     test = LEVEL * float(np.hypot(dx * sx, dy * sy))
-    repeats = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    repeats = 0.0 if a[shared[0]]["fraction"] in (None, 1.0) else float("inf")
+    if n > 1:
+        repeats = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
     half, centre = float(np.hypot(test, repeats)), float(values.mean())
     return Found(centre, centre - half, centre + half, n)
 

@@ -244,7 +244,7 @@ def _real(config: ReproduceConfig, out: Path) -> None:
 
 
 def write_report(out: Path, html: Path | None = None) -> Path:
-    """Write ``claims.json``, ``report.html`` (or `html`) and the JSON beside it from what is in the folder."""
+    """Write ``claims.json``, the page (default ``report.html``) and its JSON from what is in the folder."""
     from euclidfm.report import ReportInputs, build_report
     from euclidfm.report.build import REPRODUCTION
 
