@@ -78,7 +78,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[
         kind = f' class="{classes[i]}"' if i < len(classes) and classes[i] else ""
         cells = "".join(f"<td>{c}</td>" for c in row[1:])
         body += f'<tr{kind}><th scope="row">{row[0]}</th>{cells}</tr>'
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    dense = ' class="dense"' if len(head) > 7 else ""
+    return f'<div class="wide"><table{dense}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def caption(text: str) -> str:

@@ -55,7 +55,7 @@ class Claim:
     high: float
     """95% interval."""
     repeats: int
-    """Repeats with other labels and initialisations; with one, at all labels, their scatter is not in the interval."""
+    """Repeats with other labels and initialisations; of one, at all labels, the interval has no scatter."""
     limit: float
     ask: str
     """``above`` or ``below`` the limit, ``not above``, ``not below``, or ``within`` `tolerance` of it."""
