@@ -23,7 +23,8 @@ from typing import Any
 from cases import CASES
 
 HERE = Path(__file__).parent
-MODES = [(p, c) for p in ("float32", "bf16") for c in (False, True)]
+PRECISIONS = ("float32", "bf16")
+MODES = [(p, c) for p in PRECISIONS for c in (False, True)]
 TARGETS = {("train", "a"): 3.0, ("train", "b"): 3.0, ("train", "c"): 1.8} | {("embed", c): 2.0 for c in CASES}
 MFU = {"a": 0.3, "b": 0.3, "c": 0.5}
 
@@ -66,7 +67,7 @@ def collect(args: argparse.Namespace) -> list[dict[str, Any]]:
         for case in args.cases:
             keep("ours", "our_worker.py", what="loader", case=case)
             for what in ("train", "embed"):
-                for precision, compiled in MODES:
+                for precision, compiled in (m for m in MODES if m[0] in args.precisions):
                     for who, worker in (("ours", "our_worker.py"), ("peer", "peer_worker.py")):
                         key = (who, case, what, precision, compiled)
                         if key in slow or (who == "peer" and not args.peer):
@@ -167,6 +168,7 @@ def main() -> None:
     parser.add_argument("--cap-seconds", type=float, default=6.0, help="about how long a measurement lasts")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     args = parser.parse_args()
     before = os.getloadavg()[0]
     found = collect(args)

@@ -51,6 +51,7 @@ NO_TORCH = {
 FREE = {
     "demo",
     "reproduce",
+    "road",
     "science_verbs",
     "cli",
     "verbs",
