@@ -50,11 +50,16 @@ def tokens_of(case: dict[str, Any]) -> int:
     return len(case["images"]) * (case["size"] // case["patch"]) ** 2 + int(case["sed"])
 
 
-def measure(step: Callable[[], object], batch: int, cap: float, most: int = 20) -> dict[str, float]:
+def measure(
+    step: Callable[[], object], batch: int, cap: float, warm: bool = False, most: int = 20
+) -> dict[str, float]:
     """Median seconds of a step after a first one, within about `cap` seconds.
 
-    If the first step alone takes longer than the cap, it is the measurement, and said to be.
+    If the first step alone takes longer than the cap, it is the measurement, and said to be
+    (``steps`` is 0). `warm` does a step before that: the one that compiles.
     """
+    if warm:
+        step()
     begun = time.perf_counter()
     step()
     first = time.perf_counter() - begun

@@ -76,7 +76,7 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
             with autocast(model.device, precision):
                 model.embed(tokens)
 
-    result = measure(step, case["batch"], asked["cap"])
+    result = measure(step, case["batch"], asked["cap"], warm=asked["compile"])
     if not asked["compile"] and asked["precision"] == "float32":
         result["flops"] = flops_of(step)
         if asked.get("profile"):

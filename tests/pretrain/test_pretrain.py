@@ -65,6 +65,19 @@ def test_same_seed_same_weights(store, tmp_path):
     assert all(torch.equal(a[k], b[k]) for k in a)
 
 
+def test_a_part_of_the_galaxies(store, tmp_path):
+    """With so many galaxies as a batch holds, and nothing left to chance, every step sees the same ones."""
+    still = {"random_order": False, "drop_modality": 0.0, "drop_band": 0.0, "turn": False}
+    few = replace(CONFIG, galaxies=32, lr=1e-12, **still)
+    pretrain(few, store.path, tmp_path / "few")
+    losses = [float(r["loss"]) for r in read_log(tmp_path / "few")]
+    assert len(losses) > 2 and np.ptp(losses) < 1e-5 * losses[0]
+    pretrain(replace(few, galaxies=0), store.path, tmp_path / "all")
+    assert np.ptp([float(r["loss"]) for r in read_log(tmp_path / "all")]) > 1e-3 * losses[0]
+    with pytest.raises(InputError, match="galaxies must be at least 0"):
+        replace(CONFIG, galaxies=-1)
+
+
 def test_resume_is_exact(store, tmp_path):
     pretrain(CONFIG, store.path, tmp_path / "whole")
     pretrain(CONFIG, store.path, tmp_path / "cut")

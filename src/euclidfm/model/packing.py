@@ -72,7 +72,7 @@ class Packing:
             own = qkv[g.start : g.stop]
             if g.place is not None:
                 own = own.new_zeros(g.galaxies * g.longest, *own.shape[1:]).index_copy(0, g.place, own)
-            side = own.view(g.galaxies, g.longest, *own.shape[1:]).permute(2, 0, 3, 1, 4).contiguous()
+            side = own.view(g.galaxies, g.longest, *own.shape[1:]).permute(2, 0, 3, 1, 4)
             mixed = attention(side[0], side[1], side[2], g.seen).transpose(1, 2).flatten(0, 1)
             out.append(mixed if g.place is None else mixed.index_select(0, g.place))
         return torch.cat(out)

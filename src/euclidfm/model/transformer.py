@@ -12,29 +12,12 @@ from torch.nn import functional as F
 from euclidfm.model.options import BlockConfig
 from euclidfm.model.packing import Packing
 
-__all__ = ["Block", "Cache", "Transformer", "causal_attention", "rotate"]
-
-_SHORT = 256
-
-
-def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention, (B, H, T, D/H) each.
-
-    On a GPU the fused kernel is the right path at any length. On a CPU its backward pass is several
-    times slower than plain matrix products for short sequences, so those are written out.
-    """
-    t = q.shape[-2]
-    if q.is_cuda or t > _SHORT:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    future = torch.full((t, t), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
-    scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)) + future
-    return torch.matmul(scores.softmax(dim=-1), v)
-
+__all__ = ["Block", "Cache", "Transformer", "rotate"]
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     if seen is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-    return causal_attention(q, k, v)
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
@@ -99,7 +82,7 @@ class Block(nn.Module):
         q, k, v = self.ask(x, turn)
         if packing is not None:
             return self.answer(x, packing.attend(q, k, v, _attention))
-        q, k, v = (a.transpose(1, 2).contiguous() for a in (q, k, v))  # else each product copies
+        q, k, v = (a.transpose(1, 2) for a in (q, k, v))
         if cache is not None:
             k, v = cache.extend(self, k, v)
         if k.shape[2] > x.shape[1]:  # one new position sees all before it

@@ -21,6 +21,8 @@ class PretrainConfig:
     """Optimiser steps."""
     batch: int = 64
     """Galaxies a step, over all processes."""
+    galaxies: int = 0
+    """Training galaxies to use, drawn with the seed (a smaller number is a part of a larger); 0: all."""
     accumulate: int = 1
     """Parts in which a process works through its share of a batch, one after the other, to save memory."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
@@ -95,9 +97,10 @@ class PretrainConfig:
             if not 0 <= getattr(self, name) <= 1:
                 msg = f"{name} must be between 0 and 1, got {getattr(self, name)}"
                 raise InputError(msg)
-        if self.sample_every < 0:
-            msg = f"sample_every must be at least 0, got {self.sample_every}"
-            raise InputError(msg)
+        for name in ("galaxies", "sample_every"):
+            if getattr(self, name) < 0:
+                msg = f"{name} must be at least 0, got {getattr(self, name)}"
+                raise InputError(msg)
         if self.lr <= 0:
             msg = f"lr must be above 0, got {self.lr}"
             raise InputError(msg)

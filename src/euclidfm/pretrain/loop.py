@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import distributed as dist
 
@@ -97,6 +98,8 @@ def _pretrain(
     if not len(rows):
         msg = f"store {store.path} has no galaxies in the training split; ingest with larger split_fractions"
         raise InputError(msg)
+    if 0 < config.galaxies < len(rows):
+        rows = np.sort(np.random.default_rng(config.seed).permutation(rows)[: config.galaxies])
     scaled = fit_scaling(config.model, store, rows)
     absent = [m for m in config.model.modalities if m not in scaled.modalities]
     if absent:
