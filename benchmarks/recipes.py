@@ -1,0 +1,248 @@
+"""What our recipe, more parameters and more galaxies are worth: pre-trainings, each judged by linear probes.
+
+python benchmarks/recipes.py recipes STORE --out FOLDER   # ours and the peer's, three seeds
+python benchmarks/recipes.py scaling STORE --out FOLDER   # three sizes, three amounts of galaxies
+python benchmarks/recipes.py layers STORE --out FOLDER [--run RUN]  # embeddings after each block
+
+STORE is a mock sky with its truth (`euclidfm reproduce --scale standard` makes one). Everything resumes.
+FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm import tasks
+from euclidfm.embeddings import EmbeddingTable, embed
+from euclidfm.files import read_json, write_json, write_text
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.model.presets import preset
+from euclidfm.pretrain import PretrainConfig
+from euclidfm.progress import bar
+from euclidfm.road import train
+from euclidfm.store import GalaxyStore
+
+JUDGED = {
+    "photoz": ("nmad", "photo-z NMAD"),
+    "mass": ("nmad", "log M* NMAD, dex"),
+    "morphology": ("auc", "smooth / featured AUC"),
+    "star": ("average_precision", "star average precision"),
+}
+LOWER_IS_BETTER = ("photoz", "mass")
+IMAGES = (
+    ImageModality(name="VIS", bands=("VIS",), patch=8),
+    ImageModality(name="NISP", bands=("Y", "J", "H"), patch=16),
+)
+SIZES = {"0.2M": (64, 3), "0.8M": (128, 4), "1.6M": (160, 5)}
+"""Width and depth, by the parameters of the blocks."""
+AMOUNTS = (800, 3200, 0)
+"""Training galaxies; 0 = all."""
+LABELLED, TESTED = 5000, 4000
+"""Galaxies that are embedded: of the training split, and of the one that is judged."""
+
+
+def ours(size: str, steps: int, batch: int, seed: int, galaxies: int = 0) -> PretrainConfig:
+    """Every choice as we ship it."""
+    width, depth = SIZES[size]
+    model = ModelConfig(images=IMAGES, crop=64, width=width, depth=depth, heads=width // 32)
+    return PretrainConfig(model=model, steps=steps, batch=batch, seed=seed, galaxies=galaxies)
+
+
+def peers(size: str, steps: int, batch: int, seed: int) -> PretrainConfig:
+    """The peer's architecture, scaling and recipe on the same tokens."""
+    width, depth = SIZES[size]
+    settings = preset("astropt-5m")
+    model = settings.pop("model") | {
+        "images": [asdict(i) for i in IMAGES], "crop": 64, "width": width, "depth": depth, "heads": width // 32,
+        "embed_layer": depth // 2 + 1,
+    }  # fmt: skip
+    return PretrainConfig(model=ModelConfig.from_dict(model), steps=steps, batch=batch, seed=seed, **settings)
+
+
+def rows_of(store: GalaxyStore, split: str) -> np.ndarray:
+    """Rows to embed: some training galaxies and some of the split that is judged; the same for all models."""
+    rng = np.random.default_rng(0)
+    parts = [rng.permutation(store.rows(s))[:n] for s, n in (("train", LABELLED), (split, TESTED))]
+    return np.sort(np.concatenate(parts))
+
+
+def judge(model: FoundationModel, store: GalaxyStore, split: str, layer: int | None, seed: int) -> list[dict]:
+    """Linear probes of each task on the embeddings, with 68% intervals over the judged galaxies."""
+    with bar(f"embed, layer {layer or model.config.layer}") as progress:
+        emb = embed(model, store, rows=rows_of(store, split), layer=layer, progress=progress)
+    return probes(emb, store, split, seed)
+
+
+def probes(emb: EmbeddingTable, store: GalaxyStore, split: str, seed: int) -> list[dict]:
+    """Headline metric of each task; the judged split stands in for the test split."""
+    names = np.where(emb.split == split, "test", np.where(emb.split == "train", "train", "other"))
+    emb = replace(emb, split=names)
+    labels = store.index.drop_columns(
+        ["is_star"]
+    )  # the truth (`kind`) for all objects, not for spectra alone
+    out = []
+    for name, (metric, _) in JUDGED.items():
+        task = tasks.get(name)
+        found = task.fit(emb, labels, head="linear", seed=seed).evaluate(emb, labels)
+        out.append(next(r for r in found if r["metric"] == metric))
+    return out
+
+
+def trained(settings: PretrainConfig, store: Path, folder: Path) -> FoundationModel:
+    """Pre-train, or take what is there."""
+    train(settings, store, folder, folder.name)
+    return FoundationModel.load(folder)
+
+
+def last_loss(folder: Path) -> dict[str, float]:
+    """Validation loss at the end, in all and by modality."""
+    with (folder / "log.csv").open() as f:
+        row = [r for r in csv.DictReader(f) if r["val_loss"]][-1]
+    return {k: float(v) for k, v in row.items() if k.startswith("val") and v}
+
+
+def measured(
+    name: str, settings: PretrainConfig, store: GalaxyStore, out: Path, **identity: Any
+) -> list[dict]:
+    """Records of one pre-training; kept in its folder, so that a study continues."""
+    kept = out / f"{name}.json"
+    if not kept.exists():
+        model = trained(settings, store.path, out / name)
+        common = {
+            **identity, "run": name, "seed": settings.seed, "parameters": model.parameter_count(),
+            "galaxies": settings.galaxies or len(store.rows("train")), "steps": settings.steps,
+            "batch": settings.batch, **last_loss(out / name),
+        }  # fmt: skip
+        write_json(kept, [{**r, **common} for r in judge(model, store, "test", None, settings.seed)])
+    return read_json(kept)
+
+
+def recipes(store: GalaxyStore, out: Path, steps: int, batch: int) -> None:
+    """Ours against the peer's: same galaxies, tokens and width, three seeds."""
+    records = []
+    for seed in (0, 1, 2):
+        for who, make in (("ours", ours), ("peer", peers)):
+            settings = make("0.8M", steps, batch, seed)
+            name = f"ours-0.8M-all-{seed}" if who == "ours" else f"peer-{seed}"
+            records += measured(name, settings, store, out, recipe=who)
+    write_json(out / "recipes.json", records)
+    lines = ["| | ours | the peer's | better in |", "|---|---|---|---|"]
+    for task, (_, said) in JUDGED.items():
+        value = {
+            w: np.array([r["value"] for r in records if r["task"] == task and r["recipe"] == w])
+            for w in ("ours", "peer")
+        }
+        gain = (value["peer"] - value["ours"]) * (1 if task in LOWER_IS_BETTER else -1)
+        cells = [f"{v.mean():.4f} ± {v.std(ddof=1):.4f}" for v in value.values()]
+        lines.append(f"| {said} | {cells[0]} | {cells[1]} | {(gain > 0).sum()} of {len(gain)} seeds |")
+    counts = [next(r["parameters"] for r in records if r["recipe"] == w) for w in ("ours", "peer")]
+    lines.append(f"| parameters | {counts[0]:,} | {counts[1]:,} | |")
+    write_text(out / "recipes.md", "\n".join(lines) + "\n")
+
+
+def scaling(store: GalaxyStore, out: Path, steps: int, batch: int) -> None:
+    """More parameters, more galaxies; the same number of steps."""
+    records = []
+    for size in SIZES:
+        for amount in AMOUNTS:
+            name = f"ours-{size}-{amount or 'all'}-0"
+            records += measured(
+                name, ours(size, steps, batch, 0, amount), store, out, recipe="ours", size=size
+            )
+    write_json(out / "scaling.json", records)
+    head = " | ".join(said for _, said in JUDGED.values())
+    lines = [
+        f"| blocks | galaxies | parameters | validation loss | {head} |",
+        "|---" * (4 + len(JUDGED)) + "|",
+    ]
+    for run in dict.fromkeys(r["run"] for r in records):
+        own = {r["task"]: r for r in records if r["run"] == run}
+        r = next(iter(own.values()))
+        values = " | ".join(f"{own[t]['value']:.4f}" for t in JUDGED)
+        lines.append(
+            f"| {r['size']} | {r['galaxies']:,} | {r['parameters']:,} | {r['val_loss']:.4f} | {values} |"
+        )
+    write_text(out / "scaling.md", "\n".join(lines) + "\n")
+    draw(records, out / "scaling.png")
+
+
+def draw(records: list[dict], path: Path) -> None:
+    """Loss and probe quality against the number of galaxies, a line a size."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 1 + len(JUDGED), figsize=(16, 3.4), layout="constrained")
+    for size, colour in zip(SIZES, ("#9ecae1", "#4292c6", "#08306b"), strict=True):
+        for ax, task in zip(axes, [None, *JUDGED], strict=True):
+            own = [r for r in records if r["size"] == size and r["task"] == (task or "photoz")]
+            own.sort(key=lambda r: r["galaxies"])
+            x, key = [r["galaxies"] for r in own], "value" if task else "val_loss"
+            ax.plot(x, [r[key] for r in own], "o-", color=colour, label=size, lw=1.8)
+            if task:
+                ax.fill_between(
+                    x, [r["low"] for r in own], [r["high"] for r in own], color=colour, alpha=0.15
+                )
+            ax.set(
+                xscale="log", xlabel="training galaxies", title=JUDGED[task][1] if task else "validation loss"
+            )
+            ax.set_xticks(x, [f"{n:,}" for n in x])
+            ax.minorticks_off()
+            ax.grid(alpha=0.25)
+    axes[0].legend(title="blocks", frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+def layers(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
+    """Embeddings after each block, judged on the validation split, by which the default is chosen."""
+    records = []
+    for run in runs:
+        model = FoundationModel.load(run)
+        for layer in range(1, model.config.depth + 1):
+            kept = out / f"layers-{run.name}-{layer}.json"
+            if not kept.exists():
+                found = judge(model, store, "validation", layer, 0)
+                same = {"run": run.name, "layer": layer, "depth": model.config.depth}
+                write_json(kept, [{**r, **same} for r in found])
+            records += read_json(kept)
+    write_json(out / "layers.json", records)
+    lines = [
+        f"| run | block | {' | '.join(s for _, s in JUDGED.values())} |",
+        "|---" * (2 + len(JUDGED)) + "|",
+    ]
+    for run, layer in dict.fromkeys((r["run"], r["layer"]) for r in records):
+        own = {r["task"]: r["value"] for r in records if (r["run"], r["layer"]) == (run, layer)}
+        lines.append(f"| {run} | {layer} | {' | '.join(f'{own[t]:.4f}' for t in JUDGED)} |")
+    write_text(out / "layers.md", "\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("recipes", "scaling", "layers"))
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--run", type=Path, nargs="+", default=[], help="runs whose layers are judged")
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=48)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    store = GalaxyStore.open(args.store)
+    if args.what == "layers":
+        layers(store, args.out, args.run)
+    else:
+        {"recipes": recipes, "scaling": scaling}[args.what](store, args.out, args.steps, args.batch)
+    print((args.out / f"{args.what}.md").read_text())
+
+
+if __name__ == "__main__":
+    main()
