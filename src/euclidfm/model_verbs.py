@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from euclidfm.errors import InputError
 from euclidfm.files import record_run
 from euclidfm.progress import bar
 
@@ -14,11 +15,14 @@ if TYPE_CHECKING:
     from euclidfm.model import FoundationModel
 
 __all__ = [
+    "FINETUNE",
     "GENERATE",
     "IMPORT_ASTROPT",
+    "add_finetune",
     "add_generate",
     "add_import_astropt",
     "apply_preset",
+    "finetune",
     "generate",
     "import_astropt",
     "training_pictures",
@@ -168,3 +172,52 @@ def generate(args: Any) -> None:
         )
         generation_sheet(given, measured, made, out / "sheet.png")
     print(f"{out}: {made_store}, sheet.png", flush=True)
+
+
+# finetune ------------------------------------------------------------------------------------
+
+FINETUNE = """Train the upper blocks of a model on the labels of a task, together with a linear head.
+
+Input: a run folder and a store with labels. Output: a folder with the tuned model (model.json +
+model.safetensors, which `embed` reads), its head as a probe, predictions for every object, and metrics on the
+test split beside those of the linear probe of the model as it was (metrics.json).
+
+example: euclidfm finetune run/ store/ --task photoz --out tuned/
+example: euclidfm finetune run/ store/ --task mass --adapt lora --modalities '[VIS, NISP]' --out tuned/"""
+
+
+def add_finetune(parser: Any) -> None:
+    """Arguments of ``finetune``."""
+    from euclidfm.tasks.finetune import FineTuneConfig
+
+    parser.add_argument("run", type=str, help="run folder of `euclidfm pretrain`")
+    parser.add_argument("store", type=str, help="store with the galaxies and their labels")
+    parser.add_argument("--task", type=str, default="photoz", help="photoz, mass, morphology, edge_on, ...")
+    parser.add_argument("--out", type=str, required=True, help="folder for the model, its head and metrics")
+    parser.add_argument("--modalities", type=list[str] | None, default=None, help="only these; default all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training")
+    parser.add_class_arguments(FineTuneConfig, as_group=False)
+
+
+def finetune(args: Any) -> None:
+    """Run ``finetune``."""
+    from dataclasses import fields
+
+    from euclidfm import tasks
+    from euclidfm.model import FoundationModel
+    from euclidfm.store import GalaxyStore
+    from euclidfm.tasks.finetune import FineTuneConfig
+    from euclidfm.tasks.tuned import tune_and_write
+
+    model, store, out = FoundationModel.load(args.run), GalaxyStore.open(args.store), Path(args.out)
+    if out.resolve() == Path(args.run).resolve():
+        msg = f"{out} holds the model to start from; choose another folder for the tuned one"
+        raise InputError(msg)
+    config = FineTuneConfig(**{f.name: getattr(args, f.name) for f in fields(FineTuneConfig)})
+    with bar("finetune", "galaxies and steps") as progress, record_run(out, "finetune", args.as_dict()):
+        records = tune_and_write(
+            tasks.get(args.task), model, store, out, config, args.modalities or (), args.seed, progress
+        )
+    for r in records:
+        print(f"{r['method']:<16}{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]")
+    print(f"{out}: model, probe, predictions.parquet, metrics.json", flush=True)

@@ -372,6 +372,7 @@ example: euclidfm probe embeddings.parquet --store store/ --task photoz --out sc
         _add_probe,
         _probe,
     ),
+    "finetune": _Verb(model_verbs.FINETUNE, model_verbs.add_finetune, model_verbs.finetune),
     "search": _Verb(discover_verbs.SEARCH, discover_verbs.add_search, discover_verbs.search),
     "index": _Verb(discover_verbs.INDEX, discover_verbs.add_index, discover_verbs.index),
     "outliers": _Verb(discover_verbs.OUTLIERS, discover_verbs.add_outliers, discover_verbs.outliers),

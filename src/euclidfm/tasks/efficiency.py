@@ -21,8 +21,9 @@ from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
+from euclidfm.tasks.finetune import FineTuneConfig
 from euclidfm.tasks.known import get
-from euclidfm.tasks.methods import PIXELS, Methods
+from euclidfm.tasks.methods import PIXELS, TUNED, Methods
 from euclidfm.tasks.probe import check_labels, inputs_of
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
@@ -63,6 +64,11 @@ class EfficiencyConfig:
     """Training of the CNNs."""
     resnet: ResNetConfig = field(default_factory=ResNetConfig)
     """Training of the residual network; it sees the same pixels as the CNN."""
+    run: str | None = None
+    """Run folder of the model that made the embeddings; ``finetune`` and ``finetune-lora`` are left out
+    without it. The names of the embeddings say which modalities it is shown (``VIS+NISP``)."""
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    """Fine-tuning."""
     resamples: int = 500
     """Bootstrap samples of the test galaxies."""
     seed: int = 0
@@ -140,7 +146,8 @@ class _Bench:
 
     def __init__(self, cfg: EfficiencyConfig, store: GalaxyStore, embs: dict[str, EmbeddingTable]) -> None:
         self.cfg, self.store, self.embs = cfg, store, embs
-        self.methods = Methods(store, embs, _image_bands(cfg, store), cfg.cnn, cfg.resnet)
+        bands = _image_bands(cfg, store)
+        self.methods = Methods(store, embs, bands, cfg.cnn, cfg.resnet, cfg.run, cfg.finetune)
         studies = [_study(get(name), store, self.methods) for name in cfg.tasks]
         self.studies = {s.task.name: s for s in studies if s is not None}
         if not self.studies:
@@ -297,6 +304,9 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
     for name in sorted(embs):
         h.update(name.encode())
         h.update(np.ascontiguousarray(embs[name].vectors).tobytes())
+    if cfg.run and any(m in TUNED for m in cfg.methods):  # not else: older results stay valid
+        h.update(repr(sorted(plain(asdict(cfg.finetune)).items())).encode())
+        h.update(str(read_json(Path(cfg.run) / "model.json").get("identity")).encode())
     return h.hexdigest()[:16]
 
 

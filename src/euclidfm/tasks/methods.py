@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +22,10 @@ from euclidfm.tasks.baselines.photometric import (
     photometry_probe,
 )
 from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
+from euclidfm.tasks.finetune import FineTuneConfig, fine_tune, first_block
 from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.base import one_torch_thread
+from euclidfm.tasks.hidden import Hidden
 from euclidfm.tasks.spaces import choose_space, spaces_of
 
 __all__ = ["METHODS", "Methods"]
@@ -39,7 +43,9 @@ PHOTOMETRIC = {
 }
 PIXELS = ("cnn", "cnn-max", "resnet")
 
-METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)
+TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
+
+METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC, *TUNED)
 """Names of the methods."""
 
 
@@ -56,6 +62,10 @@ class Methods:
         Image bands of the networks on pixels.
     cnn : CNNConfig
     resnet : ResNetConfig
+    run : str, optional
+        Folder of the model that made the embeddings, to be fine-tuned; the names of the inputs are then
+        modalities of the model, joined by ``+``.
+    finetune : FineTuneConfig
     """
 
     store: GalaxyStore
@@ -63,6 +73,9 @@ class Methods:
     cnn_bands: tuple[str, ...]
     cnn: CNNConfig
     resnet: ResNetConfig
+    run: str | None = None
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    _hidden: dict[str, Hidden] = field(default_factory=dict)
     _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
@@ -75,6 +88,8 @@ class Methods:
             return [image_inputs(self.cnn_bands)] if self.cnn_bands else []
         if method in PHOTOMETRIC:
             return ["SED"] if self.store.info.sed_names else []
+        if method in TUNED:
+            return list(self.embs) if self.run else []
         msg = f"there is no method {method!r}; choose among {', '.join(METHODS)}"
         raise InputError(msg)
 
@@ -102,6 +117,8 @@ class Methods:
             return PHOTOMETRIC[method](
                 (flux[train], error[train]), y, (flux[test], error[test]), classes, seed
             )
+        if method in TUNED:
+            return self._tune(TUNED[method], inputs, train, y, test, classes, seed)
         config = self.cnn
         if method == "cnn-max":
             config = replace(config, normalise="max")
@@ -110,6 +127,33 @@ class Methods:
                 self.resnet, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed
             )
         return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
+
+    def _tune(
+        self,
+        adapt: Literal["full", "lora"],
+        inputs: str,
+        train: np.ndarray,
+        y: np.ndarray,
+        test: np.ndarray,
+        classes: int,
+        seed: int,
+    ) -> np.ndarray:
+        config = replace(self.finetune, adapt=adapt)
+        if inputs not in self._hidden:  # one set of inputs in memory at a time
+            from euclidfm.model import FoundationModel
+
+            model = FoundationModel.load(str(self.run))
+            names = model.config.modalities if inputs == "embedding" else tuple(inputs.split("+"))
+            start = first_block(model.config.layer, config.layers)
+            self._hidden = {inputs: Hidden(model, self.store, names, start)}
+        hidden = self._hidden[inputs]
+        with one_torch_thread():
+            hidden.prepare(np.concatenate([train, test]))
+        out = fine_tune(config, hidden, train, y, classes, seed).predict(hidden, test)
+        if not classes:
+            return out[:, 0]
+        odds = np.exp(out - out.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def spaces(self, inputs: str) -> dict[str, np.ndarray]:
         """(rows of the store, D) vectors, joint and by modality; NaN for a galaxy without."""
