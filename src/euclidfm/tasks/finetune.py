@@ -46,9 +46,9 @@ class FineTuneConfig:
     """Gradient steps, whatever the number of labels."""
     batch: int = 32
     """Galaxies a step."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 1e-5
     """Peak rate of the uppermost block."""
-    lora_learning_rate: float = 3e-4
+    lora_learning_rate: float = 3e-5
     """The same with `adapt: lora`, whose few weights take larger steps."""
     head_learning_rate: float = 1e-4
     """Peak rate of the head, on standardised features, in units of the probe's scatter."""
