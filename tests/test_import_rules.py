@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": set(),
     "progress": set(),
+    "stages": set(),
 }
 NO_TORCH = {
     "survey",
@@ -42,7 +43,17 @@ NO_TORCH = {
     "files",
     "info",
 }
-FREE = {"demo", "cli", "verbs", "model_verbs", "discover_verbs", "explore_verbs", "__init__"}
+FREE = {
+    "demo",
+    "reproduce",
+    "science_verbs",
+    "cli",
+    "verbs",
+    "model_verbs",
+    "discover_verbs",
+    "explore_verbs",
+    "__init__",
+}
 
 
 def imports(file: Path) -> set[str]:

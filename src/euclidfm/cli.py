@@ -27,6 +27,7 @@ VERBS = {
     "report": "write a page with every table and figure of a run",
     "explore": "look at a run in the browser: map, galaxies, neighbours, outliers, selections",
     "demo": "do all of the above on a small mock sky, in minutes",
+    "reproduce": "test the reference work's claims: every study and baseline, with verdicts",
     "info": "describe any file or folder that this program made",
 }
 

@@ -6,20 +6,17 @@ that is done is not done again, so a demo that was stopped continues.
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from euclidfm.errors import InputError
-from euclidfm.files import plain, read_json, record_run, write_json, write_table
+from euclidfm.files import read_json, record_run, write_json, write_table
 from euclidfm.progress import bar
+from euclidfm.stages import Stages
 
 __all__ = ["DemoConfig", "run_demo", "science_table", "write_report"]
-
-log = logging.getLogger(__name__)
 
 _DRAWN = 18
 """Outliers that are shown with a map of the model's surprise."""
@@ -55,25 +52,6 @@ class DemoConfig:
     """Folder with real Euclid cutouts (FITS) to take along."""
 
 
-@dataclass
-class _Road:
-    """A demo under way: its folder and what is done."""
-
-    config: DemoConfig
-    out: Path
-    timings: dict[str, float] = field(default_factory=dict)
-
-    def stage(self, name: str, work: Callable[[], None]) -> None:
-        """Do a stage unless it is done; keep its time."""
-        if name in self.timings:
-            log.info("%s: done before", name)
-            return
-        begun = time.monotonic()
-        work()
-        self.timings[name] = round(time.monotonic() - begun, 1)
-        write_json(self.out / "demo.json", {"config": plain(self.config), "timings": self.timings})
-
-
 def run_demo(config: DemoConfig, out: Path) -> Path:
     """Run the demo.
 
@@ -93,32 +71,20 @@ def run_demo(config: DemoConfig, out: Path) -> Path:
     InputError
         If `out` holds something else, or a demo of another config.
     """
-    road = _Road(config, out)
-    if (out / "demo.json").exists():
-        before = read_json(out / "demo.json")
-        # real data is an addition: it does not change what was done without it
-        if {**before["config"], "real": None} != {**plain(config), "real": None}:
-            msg = f"{out} holds a demo with other settings; remove it or choose another folder with --out"
-            raise InputError(msg)
-        road.timings = before["timings"]
-        if before["config"]["real"] != config.real:
-            road.timings.pop("real", None)
-    elif out.exists() and any(out.iterdir()):
-        msg = f"{out} exists and is not a demo; choose another folder with --out"
-        raise InputError(msg)
+    # real data is an addition: it does not change what was done without it
+    stage = Stages("demo", config, out, additions=("real",))
     with record_run(out, "demo", config):
-        road.stage("simulate", lambda: _simulate(config, out))
-        road.stage("ingest", lambda: _ingest(config, out))
-        road.stage("pretrain", lambda: _pretrain(config, out))
-        road.stage("embed", lambda: _embed(out))
-        road.stage("science", lambda: _science(config, out))
-        road.stage("discovery", lambda: _discovery(config, out))
+        stage("simulate", lambda: _simulate(config, out))
+        stage("ingest", lambda: _ingest(config, out))
+        stage("pretrain", lambda: _pretrain(config, out))
+        stage("embed", lambda: _embed(out))
+        stage("science", lambda: _science(config, out))
+        stage("discovery", lambda: _discovery(config, out))
         if config.real is not None:
-            road.stage("real", lambda: _real(config, out))
+            stage("real", lambda: _real(config, out))
         begun = time.monotonic()
         report = write_report(out, out / "report.html")
-        road.timings["report"] = round(time.monotonic() - begun, 1)
-        write_json(out / "demo.json", {"config": plain(config), "timings": road.timings})
+        stage.note("report", time.monotonic() - begun)
     return report
 
 
@@ -224,7 +190,7 @@ def _science(config: DemoConfig, out: Path) -> None:
             "knn-photometry",
         ),
         cnn=CNNConfig(size=min(config.size, 48)),
-        cnn_repeats=1,
+        slow_repeats=((0.0, 1),),
         workers=config.processes,
         seed=config.seed,
     )

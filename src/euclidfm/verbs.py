@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from euclidfm import discover_verbs, explore_verbs, model_verbs
+from euclidfm import discover_verbs, explore_verbs, model_verbs, science_verbs
 from euclidfm.errors import InputError
 from euclidfm.files import record_run
 from euclidfm.progress import bar
@@ -397,6 +397,7 @@ example: euclidfm demo --out demo --seed 1""",
         _add_demo,
         _demo,
     ),
+    "reproduce": _Verb(science_verbs.REPRODUCE, science_verbs.add_reproduce, science_verbs.reproduce),
     "info": _Verb(
         """Describe a file or folder that this program made: a sky, a store, a run, embeddings, results.
 

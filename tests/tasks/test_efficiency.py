@@ -14,9 +14,10 @@ from euclidfm.files import read_json
 from euclidfm.tasks import summarise
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
 from euclidfm.tasks.baselines.images import load_images
+from euclidfm.tasks.baselines.pca import pixels_pca
 from euclidfm.tasks.baselines.resnet import ResNetConfig, augment, resnet
 from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
-from euclidfm.tasks.methods import METHODS, image_inputs
+from euclidfm.tasks.methods import METHODS, image_bands, image_inputs
 from euclidfm.tasks.photometry import AsinhMagnitudes, fill_missing, gaussian_of
 
 CFG = EfficiencyConfig(
@@ -100,6 +101,10 @@ def test_other_data_are_not_mixed(world, tmp_path):
     other.vectors = other.vectors + 1
     with pytest.raises(InputError, match="other data"):
         label_efficiency(CFG, store, other, out=out)
+    alone = replace(CFG, methods=("colours-ridge",), repeats=1)
+    first = label_efficiency(alone, store, emb, out=tmp_path / "baselines.json")
+    again = label_efficiency(alone, store, other, out=tmp_path / "baselines.json")
+    assert json.dumps(again) == json.dumps(first)
 
 
 @pytest.mark.slow
@@ -137,7 +142,7 @@ def test_without_images_or_labels(world):
     with pytest.raises(InputError, match="no labels for any"):
         label_efficiency(replace(CFG, tasks=("merger",)), store, emb)
     with pytest.raises(InputError, match="no images in J"):
-        label_efficiency(replace(CFG, cnn_bands=("J",)), store, emb)
+        label_efficiency(replace(CFG, image_inputs=("J",)), store, emb)
     with pytest.raises(InputError, match="no method 'magic'"):
         label_efficiency(replace(CFG, methods=("magic",)), store, emb)
 
@@ -223,3 +228,37 @@ def test_names_of_image_sets():
     assert image_inputs(("VIS", "Y", "J", "H")) == "VIS+NISP"
     assert image_inputs(("VIS",)) == "VIS"
     assert image_inputs(("VIS", "H")) == "VIS+H"
+    for bands in (("VIS", "Y", "J", "H"), ("VIS",), ("VIS", "H")):
+        assert image_bands(image_inputs(bands)) == bands
+
+
+def test_image_sets_and_fewer_repeats_of_networks(world):
+    store, emb = world
+    cfg = replace(
+        CFG,
+        repeats=3,
+        fractions=(0.5, 1.0),
+        methods=("pixels-pca", "cnn@VIS+H", "resnet@VIS", "colours-ridge"),
+        image_inputs=("VIS", "VIS+H"),
+        slow_repeats=((0.4, 2), (0.9, 1)),
+        cnn=CNNConfig(epochs=1, minimum_steps=2),
+        resnet=ResNetConfig(epochs=1, minimum_steps=2),
+    )
+    cells = {(r["method"], r["inputs"], r["fraction"], r["seed"]) for r in label_efficiency(cfg, store, emb)}
+    count = {(m, i, f): 0 for m, i, f, _ in cells}
+    for m, i, f, _ in cells:
+        count[m, i, f] += 1
+    slow = [("pixels-pca", "VIS"), ("pixels-pca", "VIS+H"), ("cnn", "VIS+H"), ("resnet", "VIS")]
+    fewer = {(*who, f): n for who in slow for f, n in ((0.5, 2), (1.0, 1))}
+    assert count == fewer | {("colours-ridge", "SED", f): 3 for f in (0.5, 1.0)}
+
+
+def test_components_of_pixels_find_the_flux():
+    rng = np.random.default_rng(0)
+    flux = rng.uniform(0, 3, 300)
+    images = rng.normal(0, 0.05, (300, 2, 8, 8)).astype(np.float16)
+    images[:, :, 3:5, 3:5] += flux[:, None, None, None].astype(np.float16)
+    p = pixels_pca(images[:200], flux[:200], images[200:])
+    assert np.abs(p - flux[200:]).max() < 0.2
+    classes = pixels_pca(images[:200], (flux[:200] > 1.5) * 1.0, images[200:], classes=2)
+    assert ((classes[:, 1] > 0.5) == (flux[200:] > 1.5)).mean() > 0.85

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
 from euclidfm.model.tokens import withhold
 from euclidfm.progress import Progress, silent
-from euclidfm.store import GalaxyStore
+from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["embed"]
 
@@ -27,6 +27,8 @@ def embed(
     layer: int | None = None,
     columns: Sequence[str] | None = None,
     turns: int = 1,
+    rows: np.ndarray | None = None,
+    alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
     progress: Progress = silent,
 ) -> EmbeddingTable:
@@ -47,6 +49,10 @@ def embed(
     turns : int
         Symmetries of the square to average over, 1 to 8: with 8 (four quarter turns, each mirrored too) the
         embedding does not depend on how a galaxy lies on the sky, at 8 times the cost.
+    rows : array of int, optional
+        Only these rows of the store, besides the split.
+    alter : callable, optional
+        Changes the galaxies of a batch before the model sees them, such as `euclidfm.store.alter.noisier`.
     batch : int
         Galaxies at a time.
     progress : callable, optional
@@ -85,12 +91,14 @@ def embed(
         if n not in have:
             msg = f"store {store.path} has no column {n!r} to take along; it has {', '.join(have)}"
             raise InputError(msg)
-    rows = store.rows(split)
+    chosen = store.rows(split)
+    rows = chosen if rows is None else np.intersect1d(chosen, rows)
     waves = {b.name: b.wavelength_nm for b in info.sed_bands}
     joint: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0
     for galaxies in store.batches(rows, batch, bands):
+        galaxies = galaxies if alter is None else alter(galaxies)
         together: Any = 0.0
         apart: dict[str, Any] = dict.fromkeys(keep, 0.0)
         for turn in range(turns):

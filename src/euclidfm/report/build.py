@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -11,21 +11,24 @@ from euclidfm.errors import InputError
 from euclidfm.files import write_json, write_text
 from euclidfm.progress import Progress, silent
 from euclidfm.report import (
+    claims,
     efficiency,
     embedding_map,
     outliers,
+    panels,
     photoz,
     provenance,
     real,
     science_table,
     strips,
+    studies,
     tables,
     training,
 )
 from euclidfm.report.html import Section, missing
 from euclidfm.report.inputs import ReportData, ReportInputs
 
-__all__ = ["build_report"]
+__all__ = ["REPRODUCTION", "build_report"]
 
 _SECTIONS: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
     "summary": ("Summary", provenance.headline),
@@ -42,12 +45,24 @@ _SECTIONS: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
     "provenance": ("Provenance", provenance.provenance),
 }
 
+REPRODUCTION: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
+    "summary": _SECTIONS["summary"],
+    "claims": ("Claims and verdicts", claims.section),
+    "panels": ("Label efficiency by modality", panels.section),
+    "modality": ("What modalities add: stars and edge-ons", studies.modality),
+    "densities": ("Redshift densities", studies.densities),
+    "transfer": ("Generalisation", studies.transfer),
+    **{k: _SECTIONS[k] for k in ("science", "purity", "outliers", "training", "provenance")},
+}
+"""Sections of the report of `euclidfm reproduce`, in reading order."""
+
 
 def build_report(
     inputs: ReportInputs,
     out_html: str | Path = "report.html",
     out_json: str | Path = "report.json",
     progress: Progress = silent,
+    parts: Mapping[str, tuple[str, Callable[[ReportData], Section]]] | None = None,
 ) -> Path:
     """Write the report.
 
@@ -61,6 +76,8 @@ def build_report(
     out_json : path
         The same numbers, strict JSON.
     progress : callable
+    parts : mapping, optional
+        Sections by key: title and what makes it; default those of a demo.
 
     Returns
     -------
@@ -69,13 +86,14 @@ def build_report(
     """
     data = ReportData(inputs)
     sections = []
-    for i, (key, (title, make)) in enumerate(_SECTIONS.items()):
-        progress(i, len(_SECTIONS), title)
+    parts = parts or _SECTIONS
+    for i, (key, (title, make)) in enumerate(parts.items()):
+        progress(i, len(parts), title)
         try:
             sections.append(make(data))
         except InputError as e:
             sections.append(missing(key, title, str(e)))
-    progress(len(_SECTIONS), len(_SECTIONS), "written")
+    progress(len(parts), len(parts), "written")
     write_json(out_json, {"title": inputs.title, "sections": {s.key: s.data for s in sections}})
     write_text(out_html, _page(inputs.title, sections))
     return Path(out_html)

@@ -47,6 +47,16 @@ class ReportInputs:
     """Table of `euclidfm.discover.outlier_scores` (or `screened`)."""
     active: str | Path | None = None
     """Result of `euclidfm.discover.simulate_user`, as JSON."""
+    claims: str | Path | None = None
+    """Verdicts of a reproduction (`euclidfm.reproduce.claims`)."""
+    modality: str | Path | None = None
+    """Records of the modality study, with ``model``."""
+    densities: str | Path | None = None
+    """Metrics of redshift densities."""
+    transfer: str | Path | None = None
+    """Records of the generalisation study, with ``target``."""
+    real_seds: str | Path | None = None
+    """Records of the study of real spectroscopic catalogues, with ``catalogue``."""
     real_store: str | Path | None = None
     """Store of real galaxies."""
     real_embeddings: str | Path | None = None
@@ -79,6 +89,11 @@ class ReportInputs:
             "search": ("science/search.json",),
             "rarities": ("science/outliers.json", "science/rarities.json"),
             "active": ("science/active.json",),
+            "claims": ("claims.json",),
+            "modality": ("science/modality.json",),
+            "densities": ("science/photoz/pz_metrics.json",),
+            "transfer": ("science/transfer.json",),
+            "real_seds": ("science/real.json",),
             "outliers": ("outliers.parquet", "science/outliers.parquet"),
             "real_store": ("real/store", "real-store"),
             "real_embeddings": ("real/embeddings.parquet", "real-embeddings.parquet"),

@@ -19,11 +19,12 @@ from euclidfm.errors import InputError
 from euclidfm.files import plain, read_json, versions, write_json
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
+from euclidfm.survey import NISP_BANDS
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
 from euclidfm.tasks.finetune import FineTuneConfig
 from euclidfm.tasks.known import get
-from euclidfm.tasks.methods import PIXELS, TUNED, Methods
+from euclidfm.tasks.methods import PIXELS, PROBES, SLOW, TUNED, Methods, image_bands, image_inputs
 from euclidfm.tasks.probe import check_labels, inputs_of
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
@@ -53,13 +54,15 @@ class EfficiencyConfig:
         "photometry-probe",
         "photometry-auto",
     )
-    """Methods; one whose inputs the store lacks is left out."""
+    """Methods; one whose inputs the store lacks is left out. ``METHOD@INPUTS`` runs it on those alone."""
     repeats: int = 1
     """Repeats, each with its own subset and initialisation."""
-    cnn_repeats: int = 0
-    """Repeats of the networks on pixels, if fewer (0: as many)."""
-    cnn_bands: tuple[str, ...] = ()
-    """Image bands of the CNNs; default all that the store has of VIS, Y, J, H."""
+    slow_repeats: tuple[tuple[float, int], ...] = ()
+    """Repeats of networks, boosters and curved maps, if fewer: (from this fraction on, so many), such
+    as ``((0.2, 3), (0.8, 1))``."""
+    image_inputs: tuple[str, ...] = ()
+    """Images of the methods on pixels, such as ``("VIS", "VIS+NISP")``; default all that the store
+    has of VIS, Y, J, H."""
     cnn: CNNConfig = field(default_factory=CNNConfig)
     """Training of the CNNs."""
     resnet: ResNetConfig = field(default_factory=ResNetConfig)
@@ -146,8 +149,8 @@ class _Bench:
 
     def __init__(self, cfg: EfficiencyConfig, store: GalaxyStore, embs: dict[str, EmbeddingTable]) -> None:
         self.cfg, self.store, self.embs = cfg, store, embs
-        bands = _image_bands(cfg, store)
-        self.methods = Methods(store, embs, bands, cfg.cnn, cfg.resnet, cfg.run, cfg.finetune)
+        sets = _image_sets(cfg, store)
+        self.methods = Methods(store, embs, sets, cfg.cnn, cfg.resnet, cfg.run, cfg.finetune)
         studies = [_study(get(name), store, self.methods) for name in cfg.tasks]
         self.studies = {s.task.name: s for s in studies if s is not None}
         if not self.studies:
@@ -155,21 +158,28 @@ class _Bench:
             raise InputError(msg)
 
     def cells(self) -> list[_Cell]:
-        """All cells in order: the quick ones of every repeat are not kept waiting by much."""
+        """All cells in order: a study that is stopped has whole repeats."""
         cfg = self.cfg
         return [
-            _Cell(task, method, inputs, fraction, cfg.seed + repeat)
+            _Cell(task, method.partition("@")[0], inputs, fraction, cfg.seed + repeat)
             for repeat in range(cfg.repeats)
             for task in self.studies
             for fraction in sorted(cfg.fractions)
             for method in cfg.methods
             for inputs in self.methods.inputs(method)
-            if repeat < (cfg.cnn_repeats or cfg.repeats) or method not in PIXELS
+            if repeat < _repeats(cfg, method, fraction)
         ]
 
     def run(self, cell: _Cell) -> list[Record]:
         """Run one."""
         return self.studies[cell.task].run(self.cfg, self.methods, cell)
+
+
+def _repeats(cfg: EfficiencyConfig, method: str, fraction: float) -> int:
+    if method.partition("@")[0] not in SLOW:
+        return cfg.repeats
+    fewer = [n for start, n in sorted(cfg.slow_repeats) if fraction >= start]
+    return min(cfg.repeats, fewer[-1]) if fewer else cfg.repeats
 
 
 def _run_all(bench: _Bench, cells: list[_Cell]) -> Iterator[tuple[_Cell, list[Record]]]:
@@ -229,8 +239,8 @@ class _Study:
             prediction = np.full((len(self.test), len(self.classes)), 1.0 / max(len(self.classes), 1))
         else:
             if cell.method in PIXELS:  # read the cutouts of all subsets at once
-                normalise = "max" if cell.method == "cnn-max" else cfg.cnn.normalise
-                methods.load_images(np.concatenate([self.train, self.test]), normalise, cfg.cnn.size)
+                rows = np.concatenate([self.train, self.test])
+                methods.load_images(cell.inputs, rows, methods.normalise(cell.method))
             target = y if self.classes else self.task.forward(y)
             prediction = methods.predict(
                 cell.method, cell.inputs, self.train[subset], target, self.test, len(self.classes), cell.seed
@@ -284,27 +294,39 @@ def _study(task: Task, store: GalaxyStore, methods: Methods) -> _Study | None:
     return _Study(task, train, test, y[train], y[test], classes)
 
 
-def _image_bands(cfg: EfficiencyConfig, store: GalaxyStore) -> tuple[str, ...]:
-    missing = [b for b in cfg.cnn_bands if b not in store.info.image_bands]
+def _image_sets(cfg: EfficiencyConfig, store: GalaxyStore) -> dict[str, tuple[str, ...]]:
+    have = store.info.image_bands
+    if not cfg.image_inputs:
+        bands = tuple(b for b in have if b in ("VIS", *NISP_BANDS))
+        return {image_inputs(bands): bands} if bands else {}
+    sets = {name: image_bands(name) for name in cfg.image_inputs}
+    missing = sorted({b for bands in sets.values() for b in bands} - set(have))
     if missing:
-        have = ", ".join(store.info.image_bands) or "none"
-        msg = f"store {store.path} has no images in {', '.join(missing)}; it has {have}"
+        msg = f"store {store.path} has no images in {', '.join(missing)}; it has {', '.join(have) or 'none'}"
         raise InputError(msg)
-    return cfg.cnn_bands or tuple(b for b in store.info.image_bands if b in ("VIS", "Y", "J", "H"))
+    return sets
 
 
 def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, EmbeddingTable]) -> str:
-    """Hash of what must be equal for results to be continued: data and settings of the methods."""
+    """Hash of what must be equal for results to be continued: data and settings of the methods.
+
+    Without a probe among the methods, of the embeddings only which galaxies have one: baselines
+    stay good when a model is trained anew.
+    """
+    probes = any(m.partition("@")[0] in PROBES for m in cfg.methods)
     h = hashlib.sha256()
     h.update(repr(sorted(plain(asdict(cfg.cnn)).items())).encode())
     h.update(repr(sorted(plain(asdict(cfg.resnet)).items())).encode())
-    h.update(repr((cfg.cnn_bands, cfg.resamples)).encode())
+    h.update(repr(cfg.resamples).encode())
     h.update(np.ascontiguousarray(store.column("object_id")).tobytes())
     h.update("".join(store.column("split")).encode())
     for name in sorted(embs):
         h.update(name.encode())
-        h.update(np.ascontiguousarray(embs[name].vectors).tobytes())
-    if cfg.run and any(m in TUNED for m in cfg.methods):  # not else: older results stay valid
+        vectors = embs[name].vectors
+        h.update(np.ascontiguousarray(vectors if probes else np.isfinite(vectors).any(axis=1)).tobytes())
+    if cfg.run and any(
+        m.partition("@")[0] in TUNED for m in cfg.methods
+    ):  # not else: older results stay valid
         h.update(repr(sorted(plain(asdict(cfg.finetune)).items())).encode())
         h.update(str(read_json(Path(cfg.run) / "model.json").get("identity")).encode())
     return h.hexdigest()[:16]

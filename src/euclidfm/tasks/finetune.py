@@ -1,8 +1,12 @@
 """Fine-tuning: the upper blocks of a pre-trained model learn a task together with a linear head.
 
-The head starts as the probe on the frozen embedding, so that learning starts from the probe's predictions
-(Kumar et al. 2022, arXiv:2202.10054: a random head would distort the features first). A part of the labelled
-galaxies decides when to stop, and whether there was any gain: else the result is the probe itself.
+The head starts as a linear one on the frozen embedding, so that learning starts from good predictions
+(Kumar et al. 2022, arXiv:2202.10054: a random head would distort the features first). It is penalised more
+strongly than the probe: the probe also reads directions in which the embedding hardly varies, with weights
+so large that any step of the blocks would throw its predictions about. Once the blocks have learnt, the
+probe is fitted anew to what they make of the galaxies. A part of the labelled galaxies decides when to
+stop, whether that probe or the head that learnt along is better, and whether either gains over the frozen
+probe: else the result is the frozen probe itself.
 
 Shapes: n galaxies, d = M D numbers of the joint embedding, C outputs (classes, or one value).
 """
@@ -20,18 +24,18 @@ from torch.nn import functional as F
 
 from euclidfm.errors import InputError
 from euclidfm.progress import Progress, silent
-from euclidfm.tasks.heads import Scaler
 from euclidfm.tasks.heads.base import one_torch_thread
-from euclidfm.tasks.heads.logistic import LogisticHead
-from euclidfm.tasks.heads.ridge import HUBER, RidgeHead
+from euclidfm.tasks.heads.ridge import HUBER
 from euclidfm.tasks.hidden import Hidden, pooled
+from euclidfm.tasks.linear import LinearStart
 from euclidfm.tasks.lora import add_lora, merge_lora
-from euclidfm.tasks.spaces import choose_space
 
-__all__ = ["FineTuneConfig", "LinearStart", "Tuned", "fine_tune", "first_block"]
+__all__ = ["FineTuneConfig", "Tuned", "fine_tune", "first_block"]
 
 _CHUNK = 128
 _EVALUATIONS = 12
+_PATIENCE = 3
+"""Evaluations in a row without a gain after which learning stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +50,11 @@ class FineTuneConfig:
     """Gradient steps, whatever the number of labels."""
     batch: int = 32
     """Galaxies a step."""
-    learning_rate: float = 1e-5
+    learning_rate: float = 1e-4
     """Peak rate of the uppermost block."""
-    lora_learning_rate: float = 3e-5
+    lora_learning_rate: float = 1e-3
     """The same with `adapt: lora`, whose few weights take larger steps."""
-    head_learning_rate: float = 1e-4
+    head_learning_rate: float = 1e-3
     """Peak rate of the head, on standardised features, in units of the probe's scatter."""
     decay: float = 0.7
     """Factor of the rate from a block to the one below."""
@@ -69,56 +73,6 @@ class FineTuneConfig:
 
 
 @dataclass
-class LinearStart:
-    """A linear head on the joint embedding, and how its target is scaled: ``scaled(x) @ weights + bias``."""
-
-    scaler: Scaler
-    weights: np.ndarray
-    """(d, C) on standardised features."""
-    bias: np.ndarray
-    """(C,)"""
-
-    def __call__(self, X: np.ndarray) -> np.ndarray:
-        """(n, C) values or logits of (n, d) joint embeddings."""
-        return np.asarray(self.scaler(X) @ self.weights + self.bias)
-
-    @classmethod
-    def fit(cls, X: np.ndarray, y: np.ndarray, classes: int, seed: int, parts: int) -> LinearStart:
-        """The linear probe of the joint vectors, or of the one modality that says most.
-
-        Parameters
-        ----------
-        X : (n, d) joint embeddings
-        y : (n,) targets or class numbers
-        classes : int
-        seed : int
-        parts : int
-            Modalities M that stand side by side in X.
-        """
-        width = X.shape[1] // parts
-        spans = {"joint": slice(0, X.shape[1])}
-        if parts > 1:
-            spans |= {str(i): slice(i * width, (i + 1) * width) for i in range(parts)}
-        spans = {k: s for k, s in spans.items() if np.ptp(X[:, s], axis=0).any()} or spans
-        span = spans[choose_space({k: X[:, s] for k, s in spans.items()}, y, seed)]
-        scaler = Scaler.of(X)
-        features = scaler(X)[:, span]
-        weights = np.zeros((X.shape[1], classes or 1))
-        if not classes:
-            ridge = RidgeHead("linear", seed)
-            ridge.fit(features, y)
-            weights[span, 0] = ridge.weights
-            return cls(scaler, weights, np.array([ridge.intercept]))
-        logistic = LogisticHead("linear", classes, seed)
-        logistic.fit(features, y)
-        if classes == 2:  # one score; the first class has none
-            weights[span, 1] = logistic.weights[:-1]
-            return cls(scaler, weights, np.array([0.0, logistic.weights[-1]]))
-        weights[span] = logistic.weights[:-1]
-        return cls(scaler, weights, logistic.weights[-1].copy())
-
-
-@dataclass
 class Tuned:
     """A fine-tuned top of a model."""
 
@@ -128,7 +82,11 @@ class Tuned:
     improved: bool
     """Whether fine-tuning won on the held-out galaxies; else this is the frozen probe."""
     losses: list[tuple[int, float]]
-    """Held-out loss by step."""
+    """Held-out loss of the head that learns along, by step."""
+    frozen: float = float("nan")
+    """Held-out loss of the frozen probe of the other labels."""
+    final: float = float("nan")
+    """The same of the better head on the tuned blocks, if that improved."""
 
     def predict(self, hidden: Hidden, rows: np.ndarray) -> np.ndarray:
         """(n, C) values or logits of prepared galaxies."""
@@ -200,20 +158,23 @@ def fine_tune(
         train = order[len(left) :]
         if len(train) < 5 or len(np.unique(y[train])) < 2:  # nothing to learn more from
             return Tuned(copy.deepcopy(original), probe, False, [])
-        begin = LinearStart.fit(X[train], y[train], classes, seed, parts)
+        frozen = LinearStart.fit(X[train], y[train], classes, seed, parts)
+        begin = LinearStart.fit(X[train], y[train], classes, seed, parts, gentle=True)
         training = _Training(config, hidden, original, typical, begin, rows, y, classes)
-        blocks, change, shift, losses, improved = training.run(train, left, rng, progress)
+        if not classes:
+            residual = np.abs(frozen(X[left])[:, 0] - y[left])
+            training.width = max(1.4826 * float(np.median(residual)), 1e-6)
+        blocks, along, losses = training.run(train, left, rng, progress)
         hidden.forget_turned()
-    if not improved:
-        return Tuned(copy.deepcopy(original), probe, False, losses)
-    # the head moved from the probe of a part of the labels: take the same way from the probe of all
-    raw = change / begin.scaler.scale[:, None]
-    head = LinearStart(
-        probe.scaler,
-        probe.weights + raw * probe.scaler.scale[:, None],
-        probe.bias + shift + (probe.scaler.mean - begin.scaler.mean) @ raw,
-    )
-    return Tuned(blocks, head, True, losses)
+        V = hidden.vectors(rows, blocks)
+        anew = LinearStart.fit(V[train], y[train], classes, seed, parts)
+        before, *after = (training.losses(h(v[left]), left) for h, v in ((frozen, X), (along, V), (anew, V)))
+    better = int(after[1].mean() < after[0].mean())
+    gain = before - after[better]
+    if not gain.mean() > gain.std() / np.sqrt(len(gain)):
+        return Tuned(copy.deepcopy(original), probe, False, losses, float(before.mean()))
+    head = LinearStart.fit(V, y, classes, seed, parts) if better else along
+    return Tuned(blocks, head, True, losses, float(before.mean()), float(after[better].mean()))
 
 
 class _Training:
@@ -241,23 +202,21 @@ class _Training:
         self.shift = nn.Parameter(torch.zeros_like(self.bias))
         self.target = torch.from_numpy(y.astype(np.int64) if classes else y.astype(np.float32))
         self.width = 1.0
+        """Scatter of the frozen probe, the unit of residuals."""
 
     def run(
         self, train: np.ndarray, left: np.ndarray, rng: np.random.Generator, progress: Progress
-    ) -> tuple[nn.ModuleList, np.ndarray, np.ndarray, list[tuple[int, float]], bool]:
-        """Train; the blocks, the change of the head's weights and bias, held-out losses, any gain."""
+    ) -> tuple[nn.ModuleList, LinearStart, list[tuple[int, float]]]:
+        """Train; the blocks and the head of least held-out loss, and that loss by step."""
         c = self.config
         views = int(np.clip(c.states // len(train), 1, c.views))
         turns = [rng.permutation(7)[: views - 1] + 1 for _ in train]
         shown = [(int(r), int(t)) for r, own in zip(train, turns, strict=True) for t in (0, *own)]
         pairs = np.array(shown)
         self.hidden.prepare(self.rows[pairs[:, 0]], pairs[:, 1])
-        if not self.classes:
-            residual = np.abs(self._outputs(left)[:, 0] - self.target[left].numpy())
-            self.width = max(1.4826 * float(np.median(residual)), 1e-6)
         optimiser, schedule = self._optimiser()
-        first = self._losses(left)
-        best, kept, losses = first, self._state(), [(0, float(first.mean()))]
+        kept, losses = self._state(), [(0, self._held_out(left))]
+        best, since = losses[0][1], 0
         batch = min(c.batch, len(pairs))
         queue: np.ndarray = np.empty(0, int)
         every = max(1, c.max_steps // _EVALUATIONS)
@@ -273,18 +232,27 @@ class _Training:
             optimiser.step()
             schedule.step()
             if step % every == 0 or step == c.max_steps:
-                now = self._losses(left)
-                losses.append((step, float(now.mean())))
-                if now.mean() < best.mean():
-                    best, kept = now, self._state()
+                now = self._held_out(left)
+                losses.append((step, now))
+                since += 1
+                if now < best:
+                    best, kept, since = now, self._state(), 0
             progress(step, c.max_steps, f"held-out loss {losses[-1][1]:.4f}")
+            if since == _PATIENCE:
+                break
         self._restore(kept)
         merge_lora(self.blocks)
-        gain = first - best
-        improved = bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
         blocks: nn.ModuleList = self.blocks.requires_grad_(False)
         change, shift = (self.width * p.detach().double().numpy() for p in (self.change, self.shift))
-        return blocks, change, shift, losses, improved
+        return (
+            blocks,
+            LinearStart(self.begin.scaler, self.begin.weights + change, self.begin.bias + shift),
+            losses,
+        )
+
+    def losses(self, outputs: np.ndarray, picked: np.ndarray) -> np.ndarray:
+        """(n,) loss of (n, C) values or logits."""
+        return self._each(torch.from_numpy(outputs).float(), picked).numpy()
 
     def _forward(self, picked: np.ndarray, turns: np.ndarray | None = None) -> Tensor:
         e = pooled(self.blocks, self.hidden.batch(self.rows[picked], turns), self.typical)
@@ -300,11 +268,9 @@ class _Training:
         return F.huber_loss(out[:, 0] / self.width, target / self.width, reduction="none", delta=HUBER)
 
     @torch.no_grad()
-    def _outputs(self, picked: np.ndarray) -> np.ndarray:
-        return torch.cat([self._forward(p) for p in _chunks(picked)]).numpy()
-
-    def _losses(self, picked: np.ndarray) -> np.ndarray:
-        return self._each(torch.from_numpy(self._outputs(picked)), picked).numpy()
+    def _held_out(self, picked: np.ndarray) -> float:
+        out = torch.cat([self._forward(picked[i : i + _CHUNK]) for i in range(0, len(picked), _CHUNK)])
+        return float(self._each(out, picked).mean())
 
     def _optimiser(self) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
         c = self.config
@@ -332,10 +298,6 @@ class _Training:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [self.change, self.shift, *self.blocks.parameters()]
-
-
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[i : i + _CHUNK] for i in range(0, len(rows), _CHUNK)]
 
 
 def _check(c: FineTuneConfig) -> None:

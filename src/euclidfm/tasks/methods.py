@@ -14,6 +14,7 @@ from euclidfm.store import GalaxyStore
 from euclidfm.survey import NISP_BANDS
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
 from euclidfm.tasks.baselines.images import load_images
+from euclidfm.tasks.baselines.pca import pixels_pca
 from euclidfm.tasks.baselines.photometric import (
     booster,
     colours_ridge,
@@ -41,9 +42,11 @@ PHOTOMETRIC = {
     "photometry-probe": photometry_probe,
     "photometry-auto": photometry_auto,
 }
-PIXELS = ("cnn", "cnn-max", "resnet")
-
+CNNS = ("cnn", "cnn-max", "resnet")
+PIXELS = (*CNNS, "pixels-pca")
 TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
+SLOW = (*PIXELS, "probe-mlp", "probe-auto", "booster", "photometry-auto", *TUNED)
+"""Methods of seconds to minutes a fit: their repeats may be fewer."""
 
 METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC, *TUNED)
 """Names of the methods."""
@@ -58,8 +61,8 @@ class Methods:
     store : GalaxyStore
     embs : dict of str to EmbeddingTable
         Embeddings by the name of their inputs.
-    cnn_bands : tuple of str
-        Image bands of the networks on pixels.
+    image_sets : dict of str to tuple of str
+        Image bands of the methods on pixels, by the name of their inputs.
     cnn : CNNConfig
     resnet : ResNetConfig
     run : str, optional
@@ -70,7 +73,7 @@ class Methods:
 
     store: GalaxyStore
     embs: dict[str, EmbeddingTable]
-    cnn_bands: tuple[str, ...]
+    image_sets: dict[str, tuple[str, ...]]
     cnn: CNNConfig
     resnet: ResNetConfig
     run: str | None = None
@@ -81,17 +84,23 @@ class Methods:
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
 
     def inputs(self, method: str) -> list[str]:
-        """Names of the inputs with which a method can be run; none if the store lacks them."""
+        """Names of the inputs with which a method can be run; none if the store lacks them.
+
+        ``METHOD@INPUTS`` stands for one of them.
+        """
+        method, _, only = method.partition("@")
         if method in PROBES:
-            return list(self.embs)
-        if method in PIXELS:
-            return [image_inputs(self.cnn_bands)] if self.cnn_bands else []
-        if method in PHOTOMETRIC:
-            return ["SED"] if self.store.info.sed_names else []
-        if method in TUNED:
-            return list(self.embs) if self.run else []
-        msg = f"there is no method {method!r}; choose among {', '.join(METHODS)}"
-        raise InputError(msg)
+            possible = list(self.embs)
+        elif method in PIXELS:
+            possible = list(self.image_sets)
+        elif method in PHOTOMETRIC:
+            possible = ["SED"] if self.store.info.sed_names else []
+        elif method in TUNED:
+            possible = list(self.embs) if self.run else []
+        else:
+            msg = f"there is no method {method!r}; choose among {', '.join(METHODS)}"
+            raise InputError(msg)
+        return [p for p in possible if only in ("", p)]
 
     def predict(
         self,
@@ -119,14 +128,14 @@ class Methods:
             )
         if method in TUNED:
             return self._tune(TUNED[method], inputs, train, y, test, classes, seed)
-        config = self.cnn
-        if method == "cnn-max":
-            config = replace(config, normalise="max")
+        self.load_images(inputs, np.concatenate([train, test]), self.normalise(method))
+        rows, images = self._images[f"{inputs} {self.normalise(method)}"]
+        a, b = images[np.searchsorted(rows, train)], images[np.searchsorted(rows, test)]
+        if method == "pixels-pca":
+            return pixels_pca(a, y, b, classes, seed)
         if method == "resnet":
-            return resnet(
-                self.resnet, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed
-            )
-        return cnn(config, *self._cutouts(config.normalise, config.size, train, test, y), classes, seed)
+            return resnet(self.resnet, a, y, b, classes, seed)
+        return cnn(self.cnn, a, y, b, classes, seed)
 
     def _tune(
         self,
@@ -179,21 +188,19 @@ class Methods:
             self._photometry = flux.astype(float), error.astype(float)
         return self._photometry
 
-    def load_images(self, rows: np.ndarray, normalise: str, size: int) -> None:
+    def normalise(self, method: str) -> str:
+        """How a method's images are scaled, see `euclidfm.tasks.baselines.images.load_images`."""
+        return "max" if method == "cnn-max" else self.cnn.normalise
+
+    def load_images(self, inputs: str, rows: np.ndarray, normalise: str) -> None:
         """Read cutouts once; later calls find them in memory (float16)."""
-        rows = np.unique(rows)
-        held = self._images.get(f"{normalise}{size}")
+        rows, key = np.unique(rows), f"{inputs} {normalise}"
+        held = self._images.get(key)
         if held is not None and np.isin(rows, held[0]).all():
             return
-        images = load_images(self.store, rows, self.cnn_bands, size=size, normalise=normalise)
-        self._images[f"{normalise}{size}"] = rows, images
-
-    def _cutouts(
-        self, normalise: str, size: int, train: np.ndarray, test: np.ndarray, y: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self.load_images(np.concatenate([train, test]), normalise, size)
-        rows, images = self._images[f"{normalise}{size}"]
-        return images[np.searchsorted(rows, train)], y, images[np.searchsorted(rows, test)]
+        bands = self.image_sets[inputs]
+        images = load_images(self.store, rows, bands, size=self.cnn.size, normalise=normalise)
+        self._images[key] = rows, images
 
 
 def image_inputs(bands: tuple[str, ...]) -> str:
@@ -201,3 +208,8 @@ def image_inputs(bands: tuple[str, ...]) -> str:
     names = [b for b in bands if b not in NISP_BANDS]
     infrared = [b for b in bands if b in NISP_BANDS]
     return "+".join([*names, *(["NISP"] if len(infrared) == len(NISP_BANDS) else infrared)])
+
+
+def image_bands(inputs: str) -> tuple[str, ...]:
+    """Bands of a set of image inputs: the inverse of `image_inputs`."""
+    return tuple(b for name in inputs.split("+") for b in (NISP_BANDS if name == "NISP" else (name,)))

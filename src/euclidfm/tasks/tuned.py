@@ -15,17 +15,15 @@ from euclidfm.files import write_json
 from euclidfm.model import FoundationModel
 from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
-from euclidfm.tasks.finetune import FineTuneConfig, LinearStart, Tuned, fine_tune, first_block
-from euclidfm.tasks.heads import Head
+from euclidfm.tasks.finetune import FineTuneConfig, Tuned, fine_tune, first_block
 from euclidfm.tasks.heads.base import one_torch_thread
-from euclidfm.tasks.heads.logistic import LogisticHead
-from euclidfm.tasks.heads.ridge import RidgeHead
 from euclidfm.tasks.hidden import Hidden
+from euclidfm.tasks.linear import as_probe_head
 from euclidfm.tasks.probe import Probe, check_labels, fit_probe
 from euclidfm.tasks.records import Record
 from euclidfm.tasks.task import Task
 
-__all__ = ["as_probe_head", "put_back", "tune_and_write"]
+__all__ = ["put_back", "tune_and_write"]
 
 
 def tune_and_write(
@@ -119,7 +117,12 @@ def tune_and_write(
     probe.save(out)
     pq.write_table(probe.predict(after), out / "predictions.parquet")
     write_json(out / "metrics.json", records)
-    summary = {"from": before, "improved": tuned.improved, "held_out_loss": tuned.losses, "config": config}
+    summary = {
+        "from": before,
+        "improved": tuned.improved,
+        "held_out_loss": {"frozen": tuned.frozen, "final": tuned.final, "learning": tuned.losses},
+        "config": config,
+    }
     write_json(out / "finetune.json", summary)
     return records
 
@@ -128,18 +131,6 @@ def put_back(model: FoundationModel, tuned: Tuned, start: int) -> None:
     """Put the trained blocks in their places in the model."""
     for i, block in enumerate(tuned.blocks):
         model.transformer.blocks[start + i].load_state_dict(block.state_dict())
-
-
-def as_probe_head(head: LinearStart, classes: int) -> Head:
-    """The same head as a probe knows it."""
-    if not classes:
-        ridge = RidgeHead("linear")
-        ridge.weights, ridge.intercept = head.weights[:, 0], float(head.bias[0])
-        return ridge
-    logistic = LogisticHead("linear", classes)
-    both = np.concatenate([head.weights, head.bias[None]])
-    logistic.weights = both[:, 1] - both[:, 0] if classes == 2 else both
-    return logistic
 
 
 def _vectors(hidden: Hidden, rows: np.ndarray, tuned: Tuned | None) -> np.ndarray:

@@ -65,7 +65,7 @@ def resnet(
             net.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=config.learning_rate, total_steps=epochs * per_epoch, pct_start=0.2
+            optimiser, max_lr=config.learning_rate, total_steps=max(epochs * per_epoch, 10), pct_start=0.2
         )
         best, since = float("inf"), 0
         kept = {k: v.clone() for k, v in net.state_dict().items()}

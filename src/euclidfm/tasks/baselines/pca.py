@@ -1,0 +1,47 @@
+"""Principal components of the pixels: what a linear view of the images alone can do.
+
+A sanity check on embeddings (a model that does not beat it has learned nothing from the images),
+not a contender.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.base import one_thread
+
+__all__ = ["pixels_pca"]
+
+COMPONENTS = 64
+MOST = 1000
+"""Galaxies of which the components are learned."""
+
+
+def pixels_pca(
+    images: np.ndarray, y: np.ndarray, test: np.ndarray, classes: int = 0, seed: int = 0
+) -> np.ndarray:
+    """Ridge (logistic for classes) on the leading 64 components of (n, B, S, S) images.
+
+    Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. The components are those of
+    at most 1000 of the labelled galaxies, no more of them than half the galaxies.
+    """
+    rows = np.sort(np.random.default_rng([seed, 23]).permutation(len(images))[:MOST])
+    sample = images[rows].reshape(len(rows), -1).astype(np.float32)
+    centre = sample.mean(axis=0)
+    with one_thread():  # of the Gram matrix: there are fewer galaxies than pixels
+        values, vectors = np.linalg.eigh((sample - centre) @ (sample - centre).T)
+        keep = np.argsort(values)[::-1][: min(COMPONENTS, max(1, len(rows) // 2))]
+        basis = (sample - centre).T @ (vectors[:, keep] / np.sqrt(np.maximum(values[keep], 1e-12)))
+        a, b = (_project(x, centre, basis) for x in (images, test))
+    scaler, head = Scaler.of(a), make_head("linear", classes, seed)
+    head.fit(scaler(a), y)
+    return head.predict(scaler(b))
+
+
+def _project(images: np.ndarray, centre: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    parts = [
+        (images[i : i + 512].reshape(len(images[i : i + 512]), -1).astype(np.float32) - centre) @ basis
+        for i in range(0, len(images), 512)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, basis.shape[1]), np.float32)
