@@ -85,25 +85,29 @@ def test_kept_states_give_the_embedding(sky, options):
 
 @pytest.mark.parametrize("adapt", ["full", "lora"])
 def test_learns_what_the_frozen_embedding_does_not_say(sky, adapt):
-    model = tiny()
-    hidden = Hidden(model, sky, ("SED",))
-    flux = sky.column("flux_VIS")
-    y = np.sin(3.0 * np.log(flux.clip(0.1)))  # no line in the embedding says this
+    hidden = Hidden(tiny(), sky, ("SED",))
+    y = np.abs(np.log(sky.column("flux_VIS").clip(0.1)) - 0.3)  # a fold: no line in the embedding says it
     train, test = sky.rows("train"), sky.rows("test")
     hidden.prepare(np.concatenate([train, test]))
-    config = replace(SMALL, adapt=adapt, max_steps=150)
-    frozen = fine_tune(replace(config, learning_rate=0.0, lora_learning_rate=0.0), hidden, train, y[train])
+    rates = {"learning_rate": 1e-2, "lora_learning_rate": 2e-2, "head_learning_rate": 1e-2}
+    config = replace(SMALL, adapt=adapt, max_steps=150, **rates)
+    still = {name: 0.0 for name in rates}
+    frozen = fine_tune(replace(config, max_steps=1, **still), hidden, train, y[train])
     tuned = fine_tune(config, hidden, train, y[train])
 
     def error(result):
         return np.abs(result.predict(hidden, test)[:, 0] - y[test]).mean()
 
+    assert not frozen.improved
     assert tuned.improved
-    assert error(tuned) < 0.9 * error(frozen)
-    again = fine_tune(config, hidden, train, y[train])
-    assert np.array_equal(again.predict(hidden, test), tuned.predict(hidden, test))
-    other = fine_tune(config, hidden, train, y[train], seed=1)
-    assert not np.array_equal(other.predict(hidden, test), tuned.predict(hidden, test))
+    assert tuned.final < tuned.frozen
+    assert error(tuned) < 0.7 * error(frozen)  # 0.4 at this seed
+    if adapt == "full":
+        short = replace(config, max_steps=12)
+        first, again = (fine_tune(short, hidden, train, y[train]) for _ in range(2))
+        assert again.losses == first.losses
+        assert np.array_equal(again.predict(hidden, test), first.predict(hidden, test))
+        assert fine_tune(short, hidden, train, y[train], seed=1).losses != first.losses
 
 
 def test_without_gain_it_is_the_probe(sky):
@@ -114,7 +118,7 @@ def test_without_gain_it_is_the_probe(sky):
     tuned = fine_tune(replace(SMALL, learning_rate=0.3, max_steps=12), hidden, train, y[train])
     assert not tuned.improved
     np.testing.assert_array_equal(hidden.vectors(train, tuned.blocks), hidden.vectors(train))
-    assert len(tuned.losses) == 13
+    assert len(tuned.losses) <= 13
 
 
 @pytest.mark.parametrize(

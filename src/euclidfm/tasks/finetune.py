@@ -34,7 +34,7 @@ __all__ = ["FineTuneConfig", "Tuned", "fine_tune", "first_block"]
 
 _CHUNK = 128
 _EVALUATIONS = 12
-_PATIENCE = 3
+_PATIENCE = 6
 """Evaluations in a row without a gain after which learning stops."""
 
 
@@ -50,11 +50,11 @@ class FineTuneConfig:
     """Gradient steps, whatever the number of labels."""
     batch: int = 32
     """Galaxies a step."""
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
     """Peak rate of the uppermost block."""
-    lora_learning_rate: float = 1e-3
+    lora_learning_rate: float = 3e-4
     """The same with `adapt: lora`, whose few weights take larger steps."""
-    head_learning_rate: float = 1e-3
+    head_learning_rate: float = 1e-4
     """Peak rate of the head, on standardised features, in units of the probe's scatter."""
     decay: float = 0.7
     """Factor of the rate from a block to the one below."""
