@@ -1,4 +1,4 @@
-"""Fine-tuning: starts at the probe, gains where the frozen model lacks information, comes back from disk."""
+"""Fine-tuning: falls back to the probe, gains where the frozen model lacks information, comes back from disk."""
 
 from dataclasses import replace
 

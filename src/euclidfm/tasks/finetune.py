@@ -190,7 +190,7 @@ class _Training:
         classes: int,
     ) -> None:
         self.config, self.hidden, self.typical, self.classes = config, hidden, typical, classes
-        self.rows, self.begin, self.y = rows, begin, y
+        self.rows, self.begin = rows, begin
         self.blocks = copy.deepcopy(original).requires_grad_(True)
         if config.adapt == "lora":
             add_lora(self.blocks, config.rank, config.alpha)
