@@ -281,7 +281,7 @@ class _Training:
             own = rate * c.decay**depth
             groups.append({"params": trained, "lr": own, "weight_decay": c.weight_decay})
         optimiser = torch.optim.AdamW(groups)
-        rates = [g["lr"] for g in groups]
+        rates = [float(g["lr"]) for g in optimiser.param_groups]
         # one cycle of the rate (Smith & Topin 2018, arXiv:1708.07120)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=rates, total_steps=c.max_steps + 1, pct_start=0.2

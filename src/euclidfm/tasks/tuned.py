@@ -146,7 +146,10 @@ def _table(store: GalaxyStore, vectors: np.ndarray, hidden: Hidden) -> Embedding
     names = hidden.model.config.modalities
     by = {m: vectors[:, i * width : (i + 1) * width] for i, m in enumerate(names) if m in hidden.keep}
     return EmbeddingTable(
-        **{k: store.column(k) for k in ("object_id", "ra", "dec", "split")},
+        object_id=store.column("object_id"),
+        ra=store.column("ra"),
+        dec=store.column("dec"),
+        split=store.column("split"),
         vectors=vectors,
         by_modality=by if vectors.shape[1] > 1 else {},
         info={"model": hidden.model.identity(), "modalities": list(hidden.keep)},
