@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "embeddings": {"model", "store", "survey"},
     "interop": {"model", "survey"},
     "generate": {"model", "store", "survey"},
-    "tasks": {"embeddings", "store", "metrics", "survey"},
+    "tasks": {"embeddings", "model", "store", "metrics", "survey"},
     "discover": {"embeddings", "store", "metrics", "survey"},
     "studies": {
         *("discover", "tasks", "pretrain", "model", "embeddings", "generate", "ingest", "simulate"),
@@ -94,6 +94,13 @@ def test_a_module_imports_only_what_is_upstream(package, file):
 def test_the_embedding_table_needs_no_model():
     names = imports(SRC / "embeddings" / "table.py")
     assert not any(n.startswith(("torch", "euclidfm.model", "euclidfm.store")) for n in names)
+
+
+def test_only_fine_tuning_needs_the_model():
+    tuning = {"hidden", "tuned", "methods"}
+    for file in (SRC / "tasks").rglob("*.py"):
+        if file.stem not in tuning:
+            assert not any(n.startswith("euclidfm.model") for n in imports(file)), file
 
 
 def test_no_pickle():

@@ -20,6 +20,7 @@ VERBS = {
     "embed": "turn the galaxies of a store into vectors",
     "generate": "predict modalities of galaxies from others: images from images, photometry from images",
     "probe": "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
+    "finetune": "train the upper blocks of a model on a task's labels, with a linear head",
     "predict": "write a catalogue of what fitted probes say of any store, with intervals and flags",
     "search": "find the galaxies most like given ones",
     "index": "build an index of embeddings, for searches in millions of galaxies",

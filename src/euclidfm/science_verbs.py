@@ -10,18 +10,23 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from euclidfm.errors import InputError
 from euclidfm.files import record_run
+from euclidfm.progress import bar
 
 __all__ = [
     "DEMO",
+    "FINETUNE",
     "PROBE",
     "REPORT",
     "REPRODUCE",
     "add_demo",
+    "add_finetune",
     "add_probe",
     "add_report",
     "add_reproduce",
     "demo",
+    "finetune",
     "probe",
     "report",
     "reproduce",
@@ -34,6 +39,15 @@ predictions for every object and its metrics with bootstrap intervals. With --de
 recalibrated, with intervals: pz.parquet, and pz.hdf5 for qp and RAIL.
 
 example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz"""
+
+FINETUNE = """Train the upper blocks of a model on the labels of a task, together with a linear head.
+
+Input: a run folder and a store with labels. Output: a folder with the tuned model (model.json +
+model.safetensors, which `embed` reads), its head as a probe, predictions for every object, and metrics on the
+test split beside those of the linear probe of the model as it was (metrics.json).
+
+example: euclidfm finetune run/ store/ --task photoz --out tuned/
+example: euclidfm finetune run/ store/ --task mass --adapt lora --modalities '[VIS, NISP]' --out tuned/"""
 
 REPORT = """Write report.html and report.json from a folder of results.
 
@@ -90,6 +104,41 @@ def probe(args: Namespace) -> None:
     for r in records:
         print(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
     print(f"{out}: probe, predictions.parquet, metrics.json, bins.json")
+
+
+def add_finetune(parser: Any) -> None:
+    """Arguments of ``finetune``."""
+    from euclidfm.tasks.finetune import FineTuneConfig
+
+    parser.add_argument("run", type=str, help="run folder of `euclidfm pretrain`")
+    parser.add_argument("store", type=str, help="store with the galaxies and their labels")
+    parser.add_argument("--task", type=str, default="photoz", help="photoz, mass, morphology, edge_on, ...")
+    parser.add_argument("--out", type=str, required=True, help="folder for the model, its head and metrics")
+    parser.add_argument("--modalities", type=list[str] | None, default=None, help="only these; default all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training")
+    parser.add_class_arguments(FineTuneConfig, as_group=False)
+
+
+def finetune(args: Any) -> None:
+    """Run ``finetune``."""
+    from euclidfm import tasks
+    from euclidfm.model import FoundationModel
+    from euclidfm.store import GalaxyStore
+    from euclidfm.tasks.finetune import FineTuneConfig
+    from euclidfm.tasks.tuned import tune_and_write
+
+    model, store, out = FoundationModel.load(args.run), GalaxyStore.open(args.store), Path(args.out)
+    if out.resolve() == Path(args.run).resolve():
+        msg = f"{out} holds the model to start from; choose another folder for the tuned one"
+        raise InputError(msg)
+    config = FineTuneConfig(**{f.name: getattr(args, f.name) for f in fields(FineTuneConfig)})
+    with bar("finetune", "galaxies and steps") as progress, record_run(out, "finetune", args.as_dict()):
+        records = tune_and_write(
+            tasks.get(args.task), model, store, out, config, args.modalities or (), args.seed, progress
+        )
+    for r in records:
+        print(f"{r['method']:<16}{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]")
+    print(f"{out}: model, probe, predictions.parquet, metrics.json", flush=True)
 
 
 def add_report(parser: Any) -> None:

@@ -14,6 +14,7 @@ from euclidfm.model.packing import Packing
 
 __all__ = ["Block", "Cache", "Transformer", "rotate"]
 
+
 def _attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     if seen is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)

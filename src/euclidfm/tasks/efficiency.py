@@ -22,8 +22,9 @@ from euclidfm.store import GalaxyStore
 from euclidfm.survey import NISP_BANDS
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
+from euclidfm.tasks.finetune import FineTuneConfig
 from euclidfm.tasks.known import get
-from euclidfm.tasks.methods import PIXELS, PROBES, SLOW, Methods, image_bands, image_inputs
+from euclidfm.tasks.methods import PIXELS, PROBES, SLOW, TUNED, Methods, image_bands, image_inputs
 from euclidfm.tasks.probe import check_labels, inputs_of
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
@@ -66,6 +67,11 @@ class EfficiencyConfig:
     """Training of the CNNs."""
     resnet: ResNetConfig = field(default_factory=ResNetConfig)
     """Training of the residual network; it sees the same pixels as the CNN."""
+    run: str | None = None
+    """Run folder of the model that made the embeddings; ``finetune`` and ``finetune-lora`` are left out
+    without it. The names of the embeddings say which modalities it is shown (``VIS+NISP``)."""
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    """Fine-tuning."""
     resamples: int = 500
     """Bootstrap samples of the test galaxies."""
     seed: int = 0
@@ -143,7 +149,8 @@ class _Bench:
 
     def __init__(self, cfg: EfficiencyConfig, store: GalaxyStore, embs: dict[str, EmbeddingTable]) -> None:
         self.cfg, self.store, self.embs = cfg, store, embs
-        self.methods = Methods(store, embs, _image_sets(cfg, store), cfg.cnn, cfg.resnet)
+        sets = _image_sets(cfg, store)
+        self.methods = Methods(store, embs, sets, cfg.cnn, cfg.resnet, cfg.run, cfg.finetune)
         studies = [_study(get(name), store, self.methods) for name in cfg.tasks]
         self.studies = {s.task.name: s for s in studies if s is not None}
         if not self.studies:
@@ -317,6 +324,11 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
         h.update(name.encode())
         vectors = embs[name].vectors
         h.update(np.ascontiguousarray(vectors if probes else np.isfinite(vectors).any(axis=1)).tobytes())
+    if cfg.run and any(
+        m.partition("@")[0] in TUNED for m in cfg.methods
+    ):  # not else: older results stay valid
+        h.update(repr(sorted(plain(asdict(cfg.finetune)).items())).encode())
+        h.update(str(read_json(Path(cfg.run) / "model.json").get("identity")).encode())
     return h.hexdigest()[:16]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,10 @@ from euclidfm.tasks.baselines.photometric import (
     photometry_stack,
 )
 from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
+from euclidfm.tasks.finetune import FineTuneConfig, fine_tune, first_block
 from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.base import one_torch_thread
+from euclidfm.tasks.hidden import Hidden
 from euclidfm.tasks.spaces import choose_space, spaces_of
 from euclidfm.tasks.stack import stack
 
@@ -45,13 +49,14 @@ PHOTOMETRIC = {
 }
 CNNS = ("cnn", "cnn-max", "resnet")
 PIXELS = (*CNNS, "pixels-pca")
-SLOW = (*PIXELS, "probe-mlp", "probe-auto", STACK, "booster", "photometry-auto", "photometry-stack")
+TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
+SLOW = (*PIXELS, "probe-mlp", "probe-auto", STACK, "booster", "photometry-auto", "photometry-stack", *TUNED)
 """Methods of seconds to minutes a fit: their repeats may be fewer."""
 
 SHORT = 16
 """Numbers of a part of the embedding, at most, that a stack puts beside the photometry in all its members."""
 
-METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC)
+METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC, *TUNED)
 """Names of the methods."""
 
 
@@ -68,6 +73,10 @@ class Methods:
         Image bands of the methods on pixels, by the name of their inputs.
     cnn : CNNConfig
     resnet : ResNetConfig
+    run : str, optional
+        Folder of the model that made the embeddings, to be fine-tuned; the names of the inputs are then
+        modalities of the model, joined by ``+``.
+    finetune : FineTuneConfig
     """
 
     store: GalaxyStore
@@ -75,6 +84,9 @@ class Methods:
     image_sets: dict[str, tuple[str, ...]]
     cnn: CNNConfig
     resnet: ResNetConfig
+    run: str | None = None
+    finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
+    _hidden: dict[str, Hidden] = field(default_factory=dict)
     _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
@@ -91,6 +103,8 @@ class Methods:
             possible = list(self.image_sets)
         elif method in PHOTOMETRIC:
             possible = ["SED"] if self.store.info.sed_names else []
+        elif method in TUNED:
+            possible = list(self.embs) if self.run else []
         else:
             msg = f"there is no method {method!r}; choose among {', '.join(METHODS)}"
             raise InputError(msg)
@@ -122,6 +136,8 @@ class Methods:
             return PHOTOMETRIC[method](
                 (flux[train], error[train]), y, (flux[test], error[test]), classes, seed
             )
+        if method in TUNED:
+            return self._tune(TUNED[method], inputs, train, y, test, classes, seed)
         self.load_images(inputs, np.concatenate([train, test]), self.normalise(method))
         rows, images = self._images[f"{inputs} {self.normalise(method)}"]
         a, b = images[np.searchsorted(rows, train)], images[np.searchsorted(rows, test)]
@@ -152,6 +168,33 @@ class Methods:
             views = [a, [*a, joint[train]]], [b, [*b, joint[test]]]
         train_views, test_views = ([np.concatenate(v, axis=1) for v in side if v] for side in views)
         return train_views, test_views
+
+    def _tune(
+        self,
+        adapt: Literal["full", "lora"],
+        inputs: str,
+        train: np.ndarray,
+        y: np.ndarray,
+        test: np.ndarray,
+        classes: int,
+        seed: int,
+    ) -> np.ndarray:
+        config = replace(self.finetune, adapt=adapt)
+        if inputs not in self._hidden:  # one set of inputs in memory at a time
+            from euclidfm.model import FoundationModel
+
+            model = FoundationModel.load(str(self.run))
+            names = model.config.modalities if inputs == "embedding" else tuple(inputs.split("+"))
+            start = first_block(model.config.layer, config.layers)
+            self._hidden = {inputs: Hidden(model, self.store, names, start)}
+        hidden = self._hidden[inputs]
+        with one_torch_thread():
+            hidden.prepare(np.concatenate([train, test]))
+        out = fine_tune(config, hidden, train, y, classes, seed).predict(hidden, test)
+        if not classes:
+            return out[:, 0]
+        odds = np.exp(out - out.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def spaces(self, inputs: str) -> dict[str, np.ndarray]:
         """(rows of the store, D) vectors, joint and by modality; NaN for a galaxy without."""
