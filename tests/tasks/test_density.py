@@ -1,6 +1,7 @@
 """Densities: calibrated, sharper than the marginal, conformal, kept on disk, blind to the test set."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def sky():
 
 @pytest.fixture(scope="module")
 def probe(sky):
-    return fit_density(sky[0], sky[1], config=QUICK)
+    return fit_density(sky[0], sky[1], config=replace(QUICK, ensemble=3))
 
 
 def test_calibrated_and_sharp(sky, probe):
