@@ -49,14 +49,15 @@ def run(worker: str, asked: dict[str, Any], peer: str | None) -> dict[str, Any]:
     return {**asked, **json.loads(lines[-1].removeprefix("RESULT ")), "load": load}
 
 
-def collect(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """All measurements, ours and the peer's in turn."""
+def collect(args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
+    """All measurements, ours and the peer's in turn; written as they come."""
     found: list[dict[str, Any]] = []
     common = {"cap": args.cap_seconds, "threads": args.threads, "limit": max(300, 20 * args.cap_seconds)}
 
     def keep(who: str, worker: str, **asked: Any) -> None:
         result = {"who": who, **run(worker, common | asked, args.peer)}
         found.append(result)
+        write(found, args, before)
         rate = result.get("galaxies_per_second", result.get("float32"))
         said = f"{rate:.1f}" if rate is not None else result.get("error", "")
         print(who, *(str(v) for v in asked.values()), said, flush=True)
@@ -171,11 +172,17 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     args = parser.parse_args()
     before = os.getloadavg()[0]
-    found = collect(args)
+    rows = write(collect(args, before), args, before)
+    print(table(rows))
+
+
+def write(found: list[dict[str, Any]], args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
+    """Write all measurements and their summary; returns the summary."""
     rows = summarise(found)
     busiest = max([before, *(r["load"] for r in found)])
+    words = [a for a in sys.argv[1:] if a not in {args.peer, "--peer"}]
     out = {
-        "command": " ".join(["python", "benchmarks/training.py", *(a for a in sys.argv[1:])]),
+        "command": " ".join(["python", "benchmarks/training.py", *words]),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {args.threads} threads",
         "load_before": before,
         "other_load": busiest > args.threads + 0.7,
@@ -187,7 +194,7 @@ def main() -> None:
     args.out.write_text(json.dumps(out, indent=1))
     note = "Other load was present.\n" if out["other_load"] else ""
     args.out.with_suffix(".md").write_text(table(rows) + "\n\n" + note)
-    print(table(rows) + "\n" + note)
+    return rows
 
 
 if __name__ == "__main__":
