@@ -60,8 +60,8 @@ def peers(size: str, steps: int, batch: int, seed: int) -> PretrainConfig:
     width, depth = SIZES[size]
     settings = preset("astropt-5m")
     model = settings.pop("model") | {
-        "images": [asdict(i) for i in IMAGES], "crop": 64, "width": width, "depth": depth, "heads": width // 32,
-        "embed_layer": depth // 2 + 1,
+        "images": [asdict(i) for i in IMAGES], "crop": 64,
+        "width": width, "depth": depth, "heads": width // 32, "embed_layer": depth // 2 + 1,
     }  # fmt: skip
     return PretrainConfig(model=ModelConfig.from_dict(model), steps=steps, batch=batch, seed=seed, **settings)
 
