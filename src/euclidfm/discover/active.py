@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.discover.outliers import rank_fraction
-from euclidfm.discover.space import finite_rows, principal_components, vectors_of
+from euclidfm.discover.space import finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.files import write_text
@@ -32,14 +32,13 @@ RATINGS = (0.0, 5.0)
 class ActiveConfig:
     """How far a rating reaches."""
 
-    components: int = 32
-    """Principal components of the standardised embedding in which distance is measured."""
-    reach: float = 1.0
-    """Length of the Gaussian kernel, in units of the median distance to the 20th neighbour."""
+    reach: float = 0.35
+    """How far a rating reaches: the kernel falls to 1/e where one minus the cosine is this."""
     noise: float = 0.2
     """Standard deviation of a rating, on a scale from 0 to 1."""
-    strength: float = 1.0
-    """Standard deviation of what a person finds interesting around the outlier score."""
+    trust: float = 0.3
+    """What the outlier score, from 0 to 1, is worth before any rating, in the spread of what a person finds
+    interesting."""
 
 
 def read_ratings(path: str | Path) -> dict[int, float]:
@@ -169,36 +168,28 @@ def simulate_user(
 
 
 class _Process:
-    """Gaussian process over the embedding with the outlier score as prior mean."""
+    """Gaussian process over the directions of the scaled embeddings, the outlier score its prior mean."""
 
     def __init__(self, emb: EmbeddingTable, prior: np.ndarray, config: ActiveConfig, space: str) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
         vectors = vectors_of(emb, space)
         self.config, self.prior = config, np.asarray(prior, float)
         self.usable = finite_rows(vectors) & np.isfinite(self.prior)
-        points = principal_components(vectors[self.usable], config.components)
-        near = NearestNeighbors(n_neighbors=min(20, len(points) - 1)).fit(points)
-        sample = points[:: max(1, len(points) // 2000)]
-        length = config.reach * float(np.median(near.kneighbors(sample)[0][:, -1]))
-        self.points = np.zeros((len(emb), points.shape[1]))
-        self.points[self.usable] = points / max(length, 1e-12)
+        self.units = fit_scaling(vectors[self.usable], "auto", space=space).unit(np.nan_to_num(vectors))
 
     def mean(self, rated: list[int], values: np.ndarray) -> np.ndarray:
-        """Posterior mean at every object; NaN without an embedding."""
+        """Posterior mean at every object, in units of `trust`; NaN without an embedding."""
         out = np.where(self.usable, self.prior, np.nan)
         keep = [i for i, r in enumerate(rated) if self.usable[r]]
         if not keep:
             return out
         at = np.array(rated)[keep]
-        covariance = self._kernel(self.points[at], self.points[at])
+        covariance = self._kernel(self.units[at], self.units[at])
         covariance[np.diag_indices(len(at))] += self.config.noise**2
-        weight = np.linalg.solve(covariance, np.asarray(values)[keep] - self.prior[at])
-        return out + self._kernel(self.points, self.points[at]) @ weight
+        weight = np.linalg.solve(covariance, np.asarray(values)[keep] / self.config.trust - self.prior[at])
+        return out + self._kernel(self.units, self.units[at]) @ weight
 
     def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-        return np.asarray(self.config.strength**2 * np.exp(-0.5 * np.maximum(square, 0)))
+        return np.exp((a @ b.T - 1.0) / self.config.reach).astype(np.float64)
 
 
 def _valid(rating: float) -> float:
