@@ -16,6 +16,7 @@ from euclidfm.tasks.density import fit_density, load_density
 from euclidfm.tasks.mixture import Mixture, MixtureConfig
 
 QUICK = MixtureConfig(ensemble=1, steps=200, epochs=5)
+FULLER = replace(QUICK, ensemble=3)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def sky():
 
 @pytest.fixture(scope="module")
 def probe(sky):
-    return fit_density(sky[0], sky[1], config=replace(QUICK, ensemble=3))
+    return fit_density(sky[0], sky[1], config=FULLER)
 
 
 def test_calibrated_and_sharp(sky, probe):
@@ -85,7 +86,7 @@ def test_test_labels_never_leak(sky, probe):
     emb, labels, _ = sky
     other = {k: v.copy() for k, v in labels.items()}
     other["z_spec"][emb.split == "test"] = 0.7
-    again = fit_density(emb, other, config=QUICK)
+    again = fit_density(emb, other, config=FULLER)
     np.testing.assert_array_equal(again.densities(emb), probe.densities(emb))
 
 
