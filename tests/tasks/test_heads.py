@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from euclidfm.tasks.heads import Scaler
-from euclidfm.tasks.heads.logistic import fit_binary, fit_softmax, stratified_folds
+from euclidfm.tasks.heads.logistic import (
+    LogisticHead,
+    fit_binary,
+    fit_softmax,
+    leave_one_out,
+    stratified_folds,
+)
 from euclidfm.tasks.heads.maps import FeatureMap
 from euclidfm.tasks.heads.neighbours import NeighboursHead
 from euclidfm.tasks.heads.ridge import RidgeHead, ridge
@@ -76,6 +82,39 @@ def test_logistic_agrees_with_sklearn(shape):
     want = LogisticRegression(C=0.5, tol=1e-9, max_iter=5000).fit(F, three)
     p = np.exp(F @ W[:-1] + W[-1])
     np.testing.assert_allclose(p / p.sum(1, keepdims=True), want.predict_proba(F), atol=5e-3)
+
+
+def test_logistic_leave_one_out_is_the_refit():
+    rng = np.random.default_rng(6)
+    F = rng.normal(size=(300, 12))
+    y = (F[:, 0] + rng.normal(size=300) > 0.8).astype(float)
+    w = fit_binary(F, y, 3.0)
+    got = leave_one_out(F, y, w, 3.0)
+    for i in range(0, 300, 30):
+        rest = np.arange(300) != i
+        u = fit_binary(F[rest], y[rest], 3.0)
+        assert got[i] == pytest.approx(F[i] @ u[:-1] + u[-1], abs=0.02)
+        assert abs(got[i] - (F[i] @ u[:-1] + u[-1])) < 0.2 * abs(got[i] - (F[i] @ w[:-1] + w[-1]))
+
+
+def test_many_galaxies_choose_the_penalty_whatever_the_seed():
+    """Weak signals in many dimensions, few positives: a subset's penalty would differ from seed to seed."""
+    rng = np.random.default_rng(7)
+    F = np.c_[rng.normal(size=(3000, 60)), np.zeros((3000, 20))]
+    chance = 1 / (1 + np.exp(3 - F[:, :30] @ rng.normal(0, 0.6, 30)))
+    y = (rng.random(3000) < chance).astype(float)
+    heads = [LogisticHead(seed=seed) for seed in range(3)]
+    for head in heads:
+        head.fit(F[:2000], y[:2000])
+    assert len({head.penalty for head in heads}) == 1
+    assert (heads[0].weights[60:80] == 0).all()
+    losses = []
+    for penalty in np.logspace(-2, 4, 13):
+        w = fit_binary(F[:2000], y[:2000], penalty)
+        s = F[2000:] @ w[:-1] + w[-1]
+        losses.append((np.logaddexp(0, s) - y[2000:] * s).mean())
+    p = heads[0].predict(F[2000:])[np.arange(1000), y[2000:].astype(int)]
+    assert -np.log(p).mean() < 1.02 * min(losses)
 
 
 def test_separable_classes_do_not_diverge():

@@ -11,14 +11,17 @@ from scipy.optimize import minimize
 from euclidfm.tasks.heads.base import one_thread
 from euclidfm.tasks.heads.maps import FeatureMap, candidates
 
-__all__ = ["LogisticHead", "fit_binary", "fit_softmax"]
+__all__ = ["LogisticHead", "fit_binary", "fit_softmax", "leave_one_out"]
 
 PENALTIES = np.logspace(2.0, -4.0, 10)
 """Penalties tried, falling, in units of the number of galaxies / features."""
 
+FINER = np.logspace(2.0, -4.0, 19)
+"""The same where the leave-one-out formula makes a trial cost one fit."""
+
 FOLDS = 5
 CHOICE = 1000
-"""Galaxies on which maps are compared, at most; the chosen one learns from all."""
+"""Galaxies on which maps are compared, at most; the chosen one learns from all, its penalty too."""
 
 
 def fit_binary(F: np.ndarray, y: np.ndarray, penalty: float, start: np.ndarray | None = None) -> np.ndarray:
@@ -66,6 +69,57 @@ def fit_binary(F: np.ndarray, y: np.ndarray, penalty: float, start: np.ndarray |
     return w
 
 
+def leave_one_out(F: np.ndarray, y: np.ndarray, w: np.ndarray, penalty: float) -> np.ndarray:
+    """Log odds of each galaxy by a fit without it, to first order.
+
+    One Newton step from the full fit (Rad & Maleki 2020): ``s_i + h_i (p_i - y_i) / (1 - p_i (1 - p_i) h_i)``
+    with ``h_i = a_i' H^-1 a_i``, H the Hessian at the solution.
+
+    Parameters
+    ----------
+    F : (n, m) array
+        Features.
+    y : (n,) array of 0 and 1
+    w : (m + 1,) array
+        Solution of `fit_binary` for the same penalty.
+    penalty : float
+
+    Returns
+    -------
+    (n,) array
+    """
+    A = np.concatenate([F, np.ones((len(F), 1))], axis=1)
+    s = A @ w
+    p = _sigmoid(s)
+    spread = p * (1.0 - p)
+    hessian = (A * spread[:, None]).T @ A
+    hessian[np.diag_indices_from(hessian)] += np.r_[np.full(F.shape[1], penalty), 1e-6] + 1e-9
+    h = ((A @ cho_solve(cho_factor(hessian), np.eye(len(w)))) * A).sum(axis=1)
+    return np.asarray(s + h * (p - y) / np.maximum(1.0 - spread * h, 1e-6))
+
+
+def _settle(F: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """Penalty of least leave-one-out log loss, and the fit with it.
+
+    Penalties fall until the loss is well past its least; the weak ones are the slow ones. Features that
+    are alike for all galaxies (those of a modality that none has) are left out of the work.
+    """
+    unit, start, losses, fits = _unit(F), None, [], []
+    varies = np.r_[F.min(axis=0) < F.max(axis=0), True]
+    G = F[:, varies[:-1]]
+    for a in FINER * unit:
+        start = fit_binary(G, y, a, start)
+        s = leave_one_out(G, y, start, a)
+        losses.append(float((np.logaddexp(0.0, s) - y * s).mean()))
+        fits.append((float(a), start))
+        if losses[-1] > 1.05 * min(losses):
+            break
+    penalty, found = fits[int(np.argmin(losses))]
+    w = np.zeros(len(varies))
+    w[varies] = found
+    return penalty, w
+
+
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)))
 
@@ -101,6 +155,10 @@ def _softmax(s: np.ndarray) -> np.ndarray:
 
 class LogisticHead:
     """Logistic regression; penalty and feature map by cross-validated log likelihood.
+
+    Of two classes and more than `CHOICE` galaxies, all of these settle the penalty, by `leave_one_out`:
+    a thousand galaxies hold 80 edge-ons, and the penalty that these choose, a factor of 20 up or down
+    by how they fall into the folds, moved the average precision on the test set between 0.77 and 0.84.
 
     No re-weighting of the classes: the probabilities stay those of the training mix.
 
@@ -138,8 +196,10 @@ class LogisticHead:
         self.map = maps[chosen]
         self.map.arrays = {}
         F = self.map.fit(X)
-        relative = float(PENALTIES[int(losses[chosen].mean(axis=1).argmin())])
-        self.penalty = relative * _unit(F)
+        if self.classes == 2 and len(y) > CHOICE:
+            self.penalty, self.weights = _settle(F, y)
+            return
+        self.penalty = float(PENALTIES[int(losses[chosen].mean(axis=1).argmin())]) * _unit(F)
         if self.classes == 2:
             self.weights = fit_binary(F, y, self.penalty)
         else:
