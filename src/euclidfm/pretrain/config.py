@@ -59,7 +59,7 @@ class PretrainConfig:
     hide: float = 0.5
     """Share of the tokens that a masked model has to predict."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """``auto``: bf16 autocast on a GPU or a CPU with bf16 matrix units, else fp32."""
+    """``auto``: bf16 autocast on a GPU or a CPU that multiplies in bf16 (AMX, AVX512-BF16), else fp32."""
     validate_every: int = 200
     """Steps between validations (at most 512 galaxies)."""
     checkpoint_every: int = 500

@@ -28,6 +28,10 @@ from euclidfm.pretrain.world import World
 __all__ = ["Stepper", "autocast", "choose_precision", "slots"]
 
 
+BF16_UNITS = {"amx_bf16", "avx512_bf16"}
+"""CPU flags of units that multiply in bf16; without them torch emulates it, some hundred times slower."""
+
+
 class Stepper:
     """Losses and gradients; under DDP through the wrapper, so that gradients are shared (FSDP needs none)."""
 
@@ -106,14 +110,14 @@ def choose_precision(config: PretrainConfig, device: torch.device) -> torch.dtyp
         return torch.bfloat16 if config.precision == "bf16" else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if "amx_bf16" in _cpu_flags() else torch.float32
+    return torch.bfloat16 if BF16_UNITS & _cpu_flags() else torch.float32
 
 
-def _cpu_flags() -> str:
+def _cpu_flags() -> set[str]:
     try:
-        return Path("/proc/cpuinfo").read_text()
+        return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
-        return ""
+        return set()
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> Any:
