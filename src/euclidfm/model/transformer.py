@@ -9,16 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from euclidfm.model.attention import attention
 from euclidfm.model.options import BlockConfig
 from euclidfm.model.packing import Packing
 
 __all__ = ["Block", "Cache", "Transformer", "rotate"]
-
-
-def _attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
-    if seen is not None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
@@ -82,14 +77,14 @@ class Block(nn.Module):
         """
         q, k, v = self.ask(x, turn)
         if packing is not None:
-            return self.answer(x, packing.attend(q, k, v, _attention))
+            return self.answer(x, packing.attend(q, k, v, attention))
         q, k, v = (a.transpose(1, 2) for a in (q, k, v))
         if cache is not None:
             k, v = cache.extend(self, k, v)
         if k.shape[2] > x.shape[1]:  # one new position sees all before it
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
         else:
-            mixed = _attention(q, k, v, seen)
+            mixed = attention(q, k, v, seen)
         return self.answer(x, mixed.transpose(1, 2))
 
     def ask(self, x: Tensor, turn: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
