@@ -97,7 +97,7 @@ def test_a_galaxy_is_the_same_in_any_company(config, model, store):
     model.fit_typical([tokenize(config, store.read(np.arange(50)))])
     together, parts = model.embed(tokenize(config, galaxies))
     assert together.shape == (12, 3 * config.width)
-    torch.testing.assert_close(together[3, : config.width], model.typical[-1, 0])
+    torch.testing.assert_close(together[3, : config.width], model.typical[config.layer - 1, 0])
     assert torch.isfinite(together).all()
     assert parts["VIS"][3].isnan().all() and parts["NISP"][5].isnan().all() and parts["SED"][7].isnan().all()
     for i in range(12):
@@ -259,3 +259,8 @@ def test_store_without_the_models_needs(store, tmp_path):
     assert fit_scaling(SMALL, sed_only, sed_only.rows()).modalities == ("SED",)
     with pytest.raises(InputError, match="none of the modalities"):
         fit_scaling(replace(SMALL, sed=False), sed_only, sed_only.rows())
+
+
+def test_the_embedding_is_the_middle_block_unless_told():
+    asked = ((6, 0), (5, 0), (1, 0), (6, -1), (6, 2))
+    assert [ModelConfig(depth=d, embed_layer=e).layer for d, e in asked] == [3, 3, 1, 6, 2]

@@ -237,7 +237,8 @@ def _real(config: ReproduceConfig, out: Path) -> None:
     if not folder.is_dir():
         msg = f"--real {folder} is not a folder; name the one that holds the real catalogues"
         raise InputError(msg)
-    study = RealSEDConfig(data=str(folder), seed=config.seed, workers=config.processes)
+    # its own seed: the split on whose training galaxies the study's choices were made
+    study = RealSEDConfig(data=str(folder), workers=config.processes)
     with bar("real catalogues", "stages") as progress:
         records = real_sed_study(study, out / "real", progress)
     write_json(out / "science" / "real.json", records)
