@@ -45,7 +45,7 @@ class FineTuneConfig:
     adapt: Literal["full", "lora"] = "full"
     """All weights of the trained blocks, or low-rank updates beside their linear layers."""
     layers: int = 2
-    """Blocks that are trained, from the one that is embedded downwards, at most; those below stay as they are."""
+    """Blocks that are trained at most, from the one that is embedded downwards; the others stay."""
     max_steps: int = 300
     """Gradient steps, whatever the number of labels."""
     batch: int = 32
