@@ -54,8 +54,6 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
     config = config_of(case)
     torch.manual_seed(0)
     model, tokens = FoundationModel(config), batch_of(case, config)
-    if asked["compile"]:
-        compile_blocks(model)
     precision = torch.bfloat16 if asked["precision"] == "bf16" else torch.float32
     if asked["what"] == "train":
         every = optimizers(model, PretrainConfig(model=config))
@@ -76,11 +74,12 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
             with autocast(model.device, precision):
                 model.embed(tokens)
 
-    result = measure(step, case["batch"], asked["cap"], warm=asked["compile"])
-    if not asked["compile"] and asked["precision"] == "float32":
-        result["flops"] = flops_of(step)
-        if asked.get("profile"):
-            result["profile"] = profile(step)
+    flops = flops_of(step)
+    if asked["compile"]:
+        compile_blocks(model)
+    result = measure(step, case["batch"], asked["cap"], warm=asked["compile"]) | {"flops": flops}
+    if asked.get("profile"):
+        result["profile"] = profile(step)
     return {**result, "parameters": model.parameter_count(), "tokens": tokens_of(case)}
 
 

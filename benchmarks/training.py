@@ -63,12 +63,13 @@ def collect(args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
         print(who, *(str(v) for v in asked.values()), said, flush=True)
 
     slow: set[tuple[Any, ...]] = set()
+    modes = [(p, c) for p, c in MODES if p in args.precisions and ("eager", "compiled")[c] in args.modes]
     for repeat in range(args.repeats):
         keep("machine", "our_worker.py", what="ceilings")
         for case in args.cases:
             keep("ours", "our_worker.py", what="loader", case=case)
             for what in ("train", "embed"):
-                for precision, compiled in (m for m in MODES if m[0] in args.precisions):
+                for precision, compiled in modes:
                     for who, worker in (("ours", "our_worker.py"), ("peer", "peer_worker.py")):
                         key = (who, case, what, precision, compiled)
                         if key in slow or (who == "peer" and not args.peer):
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=("eager", "compiled"))
     args = parser.parse_args()
     before = os.getloadavg()[0]
     rows = write(collect(args, before), args, before)
