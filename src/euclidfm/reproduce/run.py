@@ -22,7 +22,7 @@ __all__ = ["SETS", "reproduce"]
 
 SETS = ("VIS+NISP+SED", "VIS+NISP", "VIS")
 """What the model is shown, the fullest first."""
-PROBES = ("probe", "probe-stack@VIS+NISP+SED", "probe-auto", "probe-mlp", "probe-knn")
+PROBES = ("probe", "probe-stack@VIS+NISP+SED", "probe-mlp", "probe-knn@VIS+NISP+SED")
 BASELINES = (
     "cnn",
     "resnet@VIS+NISP",
