@@ -153,9 +153,8 @@ def scaling(store: GalaxyStore, out: Path, steps: int, batch: int) -> None:
     for size in SIZES:
         for amount in AMOUNTS:
             name = f"ours-{size}-{amount or 'all'}-0"
-            records += measured(
-                name, ours(size, steps, batch, 0, amount), store, out, recipe="ours", size=size
-            )
+            found = measured(name, ours(size, steps, batch, 0, amount), store, out, recipe="ours")
+            records += [{**r, "size": size} for r in found]  # one of them may come from `recipes`
     write_json(out / "scaling.json", records)
     head = " | ".join(said for _, said in JUDGED.values())
     lines = [
