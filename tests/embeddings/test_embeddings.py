@@ -79,7 +79,7 @@ def test_embedding_a_store(model, sed_store):
     rows = sed_store.rows("test")
     assert (emb.object_id == sed_store.column("object_id")[rows]).all()
     np.testing.assert_allclose(emb.vectors, embed(model, sed_store).vectors[rows], atol=1e-5)
-    assert emb.info["model"] == model.identity() and emb.info["layer"] == 1  # of two: the middle
+    assert emb.info["model"] == model.identity() and emb.info["layer"] == 2
 
 
 def test_what_can_not_be_embedded(model, store):

@@ -259,8 +259,3 @@ def test_store_without_the_models_needs(store, tmp_path):
     assert fit_scaling(SMALL, sed_only, sed_only.rows()).modalities == ("SED",)
     with pytest.raises(InputError, match="none of the modalities"):
         fit_scaling(replace(SMALL, sed=False), sed_only, sed_only.rows())
-
-
-def test_the_embedding_is_the_middle_block_unless_told():
-    asked = ((6, 0), (5, 0), (1, 0), (6, -1), (6, 2))
-    assert [ModelConfig(depth=d, embed_layer=e).layer for d, e in asked] == [3, 3, 1, 6, 2]

@@ -84,9 +84,9 @@ class ModelConfig:
     """Each token from those before it in the chain, or hidden tokens from all others."""
     attention: Literal["causal", "prefix"] = "causal"
     """``prefix``: the first part of the chain, of random length in training, is read in both directions."""
-    embed_layer: int = 0
-    """Block whose output is the embedding (1 = after the first); 0 = the middle one, -1 = the last.
-    The default is measured (``docs/benchmarks.md``): as good as the last, at half the cost."""
+    embed_layer: int = -1
+    """Block whose output is the embedding (1 = after the first); -1 = the last. The default is measured
+    (``docs/benchmarks.md``): no block is better, and in small models those before it lose stars."""
     embed_backwards: bool = True
     """Embed with the last modality of the chain first (photometry before images)."""
     image_softening: float = 3.0
@@ -181,8 +181,6 @@ class ModelConfig:
         if self.embed_layer > self.depth:
             msg = f"embed_layer {self.embed_layer} is beyond the model's {self.depth} blocks"
             raise InputError(msg)
-        if self.embed_layer == 0:
-            return (self.depth + 1) // 2
         return self.embed_layer if self.embed_layer > 0 else self.depth
 
     @classmethod

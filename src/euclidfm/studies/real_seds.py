@@ -58,7 +58,6 @@ def _default_pretrain() -> PretrainConfig:
         objective="likelihood",
         likelihood="mixture",
         components=3,
-        embed_layer=-1,
     )
     return PretrainConfig(
         model=model, steps=2500, batch=256, lr=3e-3, drop_modality=0.1, drop_band=0.05, validate_every=500

@@ -45,7 +45,7 @@ class FineTuneConfig:
     adapt: Literal["full", "lora"] = "full"
     """All weights of the trained blocks, or low-rank updates beside their linear layers."""
     layers: int = 2
-    """Blocks that are trained at most, from the one that is embedded downwards; the others stay."""
+    """Blocks that are trained, from the one that is embedded downwards; those below stay as they are."""
     max_steps: int = 300
     """Gradient steps, whatever the number of labels."""
     batch: int = 32
@@ -94,8 +94,17 @@ class Tuned:
 
 
 def first_block(model_layer: int, layers: int) -> int:
-    """Blocks below the trained ones; none where the embedding passes fewer than are to be trained."""
-    return max(0, model_layer - layers)
+    """Blocks below the trained ones.
+
+    Raises
+    ------
+    InputError
+        If there are fewer blocks than are to be trained.
+    """
+    if not 1 <= layers <= model_layer:
+        msg = f"layers must be from 1 to the {model_layer} blocks that the embedding passes, got {layers}"
+        raise InputError(msg)
+    return model_layer - layers
 
 
 def fine_tune(
