@@ -70,11 +70,11 @@ def main() -> None:
     rows = [r for r in found if r["metric"] in ("nmad", "auc", "outliers_0.15")]
     numbers = {"config": card["config"], "seconds": card["timings"], "claims": claims, "efficiency": rows}
     numbers |= {k: read_json(args.folder / "science" / v) for k, v in PARTS.items()}
-    verdicts = [
-        [f"({c['key']}) {c['text']}", c["measure"], f"{c['value']:.3g}", f"{c['low']:.3g} to {c['high']:.3g}"]
-        + [c["verdict"]]
-        for c in claims
-    ]
+    verdicts = []
+    for c in claims:
+        interval = f"{c['low']:.3g} to {c['high']:.3g}"
+        said = f"({c['key']}) {c['text']}"
+        verdicts.append([said, c["measure"], f"{c['value']:.3g}", interval, c["verdict"]])
     text = ["## Verdicts", table(["claim", "measured", "value", "95% interval", "verdict"], verdicts)]
     for task, (metric, said) in JUDGED.items():
         text += [f"## {said}", efficiency(rows, task, metric)]
