@@ -85,7 +85,7 @@ def densities(data: ReportData) -> Section:
     n = number(records[0].get("n_test"))
     note = (
         f"{n} test galaxies, mixture-density head on the fullest embeddings, all labels; 68% intervals. "
-        "Calibrated on the validation split and on training galaxies left out of the fit; judged on the test split."
+        "Calibrated on validation galaxies and on left-out training galaxies, judged on the test split."
     )
     html = table(["metric", "calibrated", "before calibration"], rows) + caption(note)
     return Section(key="densities", title=title, html=html, data={"records": records})
