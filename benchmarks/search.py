@@ -1,6 +1,6 @@
 """How fast and how exact the similarity index is on a large catalogue.
 
-    python benchmarks/search.py --rows 1000000 --width 192 --out /tmp/index
+    python benchmarks/search.py --rows 1000000 --width 192 --out index/
 
 The embeddings are synthetic: 2000 clusters of unequal size on a 24-dimensional surface in
 `width` numbers, plus noise, which is about as hard as the embeddings of the demo. Printed, as
