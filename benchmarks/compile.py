@@ -15,8 +15,8 @@ import torch
 from padding import mixed
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.pretrain.compiled import compile_blocks
-from euclidfm.pretrain.step import autocast
+from euclidfm.model.compiled import compile_blocks
+from euclidfm.model.precision import autocast
 from euclidfm.survey import SED_BANDS
 
 

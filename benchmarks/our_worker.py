@@ -16,10 +16,11 @@ from cases import CASES, answer, flops_of, measure, tokens_of
 from padding import mixed
 
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, Tokens, tokenize
-from euclidfm.pretrain.compiled import compile_blocks
+from euclidfm.model.compiled import compile_blocks
+from euclidfm.model.memory import keep_memory
+from euclidfm.model.precision import autocast
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.optimizers import optimizers
-from euclidfm.pretrain.step import autocast
 from euclidfm.survey import SED_BANDS
 
 
@@ -160,6 +161,7 @@ def ceilings(asked: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     asked = json.loads(sys.argv[1])
     torch.set_num_threads(asked["threads"])
+    keep_memory()  # as the command line does
     answer({"ceilings": ceilings, "loader": loader}.get(asked["what"], model_step)(asked))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
@@ -151,8 +151,10 @@ def _add_pretrain(parser: _Parser) -> None:
 
 
 def _pretrain(args: Namespace) -> None:
+    from euclidfm.model.memory import keep_memory
     from euclidfm.pretrain import PretrainConfig, pretrain
 
+    keep_memory()
     config = _config(PretrainConfig, args)
     with bar("pretrain") as progress, record_run(args.out, "pretrain", config):
         picture = model_verbs.training_pictures(args.store) if config.sample_every else None
@@ -177,6 +179,15 @@ def _add_embed(parser: _Parser) -> None:
         "--columns", type=list[str] | None, default=None, help="columns to take along; default the flags"
     )
     parser.add_argument(
+        "--precision",
+        type=Literal["fp32", "bf16", "auto"],
+        default="fp32",
+        help="of matrix products",
+    )
+    parser.add_argument(
+        "--compile", type=bool, default=False, help="compile the blocks: pays from many thousand galaxies on"
+    )
+    parser.add_argument(
         "--append", type=bool, default=False, help="add to the embeddings in --out, replacing known galaxies"
     )
 
@@ -184,9 +195,14 @@ def _add_embed(parser: _Parser) -> None:
 def _embed(args: Namespace) -> None:
     from euclidfm.embeddings import EmbeddingTable, embed
     from euclidfm.model import FoundationModel
+    from euclidfm.model.compiled import compile_blocks
+    from euclidfm.model.memory import keep_memory
     from euclidfm.store import GalaxyStore
 
+    keep_memory()
     model, store = FoundationModel.load(args.run), GalaxyStore.open(args.store)
+    if args.compile:
+        compile_blocks(model)
     with bar("embed") as progress:
         emb = embed(
             model,
@@ -196,6 +212,7 @@ def _embed(args: Namespace) -> None:
             layer=args.layer,
             columns=args.columns,
             turns=args.turns,
+            precision=args.precision,
             progress=progress,
         )
     if args.append and Path(args.out).exists():

@@ -13,9 +13,9 @@ import torch
 from euclidfm.cli import main
 from euclidfm.errors import InputError
 from euclidfm.generate import foreseen
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, compiled
 from euclidfm.model.config import fit_scaling
-from euclidfm.pretrain import PretrainConfig, compiled, pretrain
+from euclidfm.pretrain import PretrainConfig, pretrain
 from samples import blobs, write_store
 
 MODEL = ModelConfig(

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
+from euclidfm.model.precision import autocast, choose_precision
 from euclidfm.model.tokens import withhold
 from euclidfm.progress import Progress, silent
 from euclidfm.store import Galaxies, GalaxyStore
@@ -30,6 +32,7 @@ def embed(
     rows: np.ndarray | None = None,
     alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
+    precision: str = "fp32",
     progress: Progress = silent,
 ) -> EmbeddingTable:
     """Embed the galaxies of a store.
@@ -56,6 +59,8 @@ def embed(
         Changes the galaxies of a batch before the model sees them, such as `euclidfm.store.alter.noisier`.
     batch : int
         Galaxies at a time.
+    precision : str
+        ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`).
     progress : callable, optional
 
     Returns
@@ -70,6 +75,7 @@ def embed(
         column, or `turns` is not from 1 to 8.
     """
     keep, bands = _asked(model, store, modalities, turns)
+    number = choose_precision(precision, model.device)
     info = store.info
     have = store.index.column_names
     taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
@@ -86,7 +92,7 @@ def embed(
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         galaxies = galaxies if alter is None else alter(galaxies)
-        vectors, each, more = _vectors(model, galaxies, waves, keep, layer, turns)
+        vectors, each, more = _vectors(model, galaxies, waves, keep, layer, turns, number)
         joint.append(vectors)
         for m in keep:
             parts[m].append(each[m])
@@ -100,7 +106,7 @@ def embed(
         vectors=_join(joint, len(model.config.modalities) * model.config.width),
         by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
         spaces={name: np.concatenate(found) for name, found in spaces.items()},
-        info=_info(model, store, keep, layer, turns),
+        info=_info(model, store, keep, layer, turns, number),
         columns={"release": np.full(len(index), info.release, dtype=object)}
         | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
     )
@@ -115,13 +121,14 @@ def embed_stream(
     layer: int | None = None,
     turns: int = 1,
     batch: int = 128,
+    precision: str = "fp32",
     progress: Progress = silent,
 ) -> Iterator[EmbeddingTable]:
     """Embed a store of any size, batch after batch, at constant memory.
 
     Parameters
     ----------
-    model, store, modalities, split, layer, turns, batch, progress
+    model, store, modalities, split, layer, turns, batch, precision, progress
         As for `embed`.
 
     Yields
@@ -135,7 +142,8 @@ def embed_stream(
         As `embed`, at the first batch.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    info = _info(model, store, keep, layer, turns)
+    number = choose_precision(precision, model.device)
+    info = _info(model, store, keep, layer, turns, number)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
     for group, end in enumerate(store.group_edges[1:]):
         galaxies = store.read_group(group, bands)
@@ -143,7 +151,7 @@ def embed_stream(
             galaxies = galaxies.take(galaxies.split == split)
         for start in range(0, len(galaxies), batch):
             part = galaxies.take(np.arange(start, min(start + batch, len(galaxies))))
-            vectors, each, more = _vectors(model, part, waves, keep, layer, turns)
+            vectors, each, more = _vectors(model, part, waves, keep, layer, turns, number)
             who = {k: getattr(part, k) for k in ("object_id", "ra", "dec", "split")}
             yield EmbeddingTable(**who, vectors=vectors, by_modality=each, spaces=more, info=info)
         progress(int(end), len(store))
@@ -174,7 +182,12 @@ def _asked(
 
 
 def _info(
-    model: FoundationModel, store: GalaxyStore, keep: tuple[str, ...], layer: int | None, turns: int
+    model: FoundationModel,
+    store: GalaxyStore,
+    keep: tuple[str, ...],
+    layer: int | None,
+    turns: int,
+    precision: torch.dtype,
 ) -> dict[str, Any]:
     return {
         "model": model.identity(),
@@ -183,6 +196,7 @@ def _info(
         "layer": layer or model.config.layer,
         "modalities": list(keep),
         "turns": turns,
+        "precision": str(precision).removeprefix("torch."),
         "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
     }
 
@@ -194,6 +208,7 @@ def _vectors(
     keep: tuple[str, ...],
     layer: int | None,
     turns: int,
+    precision: torch.dtype,
 ) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """(n, M D) joint vectors, (n, D) ones of each modality, the mean over some turns; further spaces."""
     joint: Any = 0.0
@@ -203,7 +218,8 @@ def _vectors(
     for turn in range(turns):
         tokens = tokenize(model.config, galaxies, waves, np.full(len(galaxies), turn))
         seen = withhold({m: t.to(model.device) for m, t in tokens.items()}, keep)
-        once, each, core = model.embed_with_core(seen, layer)
+        with autocast(model.device, precision):
+            once, each, core = model.embed_with_core(seen, layer)
         joint = joint + once / turns
         apart = {m: v + each[m] / turns for m, v in apart.items()}
         cores += [core[shown].cpu().numpy()] if shown else []

@@ -21,17 +21,18 @@ from torch import distributed as dist
 from euclidfm.errors import InputError
 from euclidfm.files import versions, write_json
 from euclidfm.model import FoundationModel, tokenize
+from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.config import fit_scaling
+from euclidfm.model.precision import choose_precision
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.augment import draw, drop_at_random
-from euclidfm.pretrain.compiled import compile_blocks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.folder import claim
 from euclidfm.pretrain.guards import check_finite, memory_guard
 from euclidfm.pretrain.optimizers import Average, learning_rate, optimizers
 from euclidfm.pretrain.parallel import agree, shard, unsharded, whole, whole_model
 from euclidfm.pretrain.runlog import RunLog
-from euclidfm.pretrain.step import Stepper, choose_precision, slots
+from euclidfm.pretrain.step import Stepper, slots
 from euclidfm.pretrain.validate import plain_tokens, validate
 from euclidfm.pretrain.world import World
 from euclidfm.progress import Progress, silent
@@ -133,7 +134,7 @@ def _pretrain(
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
     held_out = plain_tokens(store, scaled, store.rows("validation")[:512], world.device)
-    precision = choose_precision(config, world.device)
+    precision = choose_precision(config.precision, world.device)
     begun = time.monotonic()
     batches = stream.forever(step)
     while step < config.steps:

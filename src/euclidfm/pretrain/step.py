@@ -7,8 +7,6 @@ pass; so neither the number of processes nor that of parts changes it but for ro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,17 +17,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens
 from euclidfm.model.config import SCALARS, SED
+from euclidfm.model.precision import autocast
 from euclidfm.model.tokens import take
 from euclidfm.pretrain.augment import Chances, hide, prefixes, ranks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.parallel import quiet
 from euclidfm.pretrain.world import World
 
-__all__ = ["Stepper", "autocast", "choose_precision", "slots"]
-
-
-BF16_UNITS = {"amx_bf16", "avx512_bf16"}
-"""CPU flags of units that multiply in bf16; without them torch emulates it, some hundred times slower."""
+__all__ = ["Stepper", "slots"]
 
 
 class Stepper:
@@ -102,24 +97,3 @@ def slots(model: ModelConfig, bands: int) -> int:
     sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images} | {SED: bands}
     sizes[SCALARS] = len(model.scalars)
     return sum(sizes.get(name, 0) for name in model.modalities)
-
-
-def choose_precision(config: PretrainConfig, device: torch.device) -> torch.dtype:
-    """Number format of the matrix products: bf16 where the device has units for it."""
-    if config.precision != "auto":
-        return torch.bfloat16 if config.precision == "bf16" else torch.float32
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if BF16_UNITS & _cpu_flags() else torch.float32
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        return set(Path("/proc/cpuinfo").read_text().split())
-    except OSError:
-        return set()
-
-
-def autocast(device: torch.device, precision: torch.dtype) -> Any:
-    """Context in which matrix products have that format."""
-    return torch.autocast(device.type, dtype=precision) if precision != torch.float32 else nullcontext()

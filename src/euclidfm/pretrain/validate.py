@@ -9,8 +9,8 @@ import torch
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
 from euclidfm.model.chain import every
+from euclidfm.model.precision import autocast
 from euclidfm.pretrain.config import PretrainConfig
-from euclidfm.pretrain.step import autocast
 from euclidfm.store import GalaxyStore
 
 __all__ = ["plain_tokens", "validate"]

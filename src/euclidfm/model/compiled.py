@@ -8,13 +8,13 @@ import shutil
 from torch import compile as torch_compile
 
 from euclidfm.errors import InputError
-from euclidfm.model import FoundationModel
+from euclidfm.model.foundation import FoundationModel
 
 __all__ = ["compile_blocks"]
 
 
 def compile_blocks(model: FoundationModel) -> None:
-    """Compile what a block does with each token alone, for any number of tokens; in place.
+    """Compile what the blocks and the last norm do with each token alone, for any number of tokens; in place.
 
     Attention stays as it is: it calls a fused kernel where there is one; its groups change with the batch.
 
@@ -30,3 +30,4 @@ def compile_blocks(model: FoundationModel) -> None:
     for block in model.transformer.blocks:
         for part in ("ask", "answer"):
             setattr(block, part, torch_compile(getattr(block, part), dynamic=True))
+    model.transformer.norm.forward = torch_compile(model.transformer.norm.forward, dynamic=True)
