@@ -1,5 +1,9 @@
 """The embedding catalogue: identity survives, labels join by id, other programs read it."""
 
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,10 +11,13 @@ import pytest
 import torch
 from astropy.table import Table
 
+from euclidfm.cli import main
 from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ModelConfig
+from euclidfm.model import precision
 from euclidfm.model.config import fit_scaling
+from euclidfm.model.precision import choose_precision
 
 
 @pytest.fixture
@@ -85,3 +92,55 @@ def test_embedding_a_store(model, sed_store):
 def test_what_can_not_be_embedded(model, store):
     with pytest.raises(InputError, match="no modality 'VIS'; it has SED"):
         embed(model, store, modalities=["VIS"])
+
+
+def test_embedding_in_bf16_stays_close_and_says_so(model, sed_store):
+    plain, low = (embed(model, sed_store, precision=p) for p in ("fp32", "bf16"))
+    assert (plain.info["precision"], low.info["precision"]) == ("float32", "bfloat16")
+    assert low.vectors.dtype == plain.vectors.dtype == np.float32
+    off = np.linalg.norm(low.vectors - plain.vectors, axis=1) / np.linalg.norm(plain.vectors, axis=1)
+    assert 0 < off.max() < 0.02
+    with pytest.raises(InputError, match=r"differ in precision \(float32 and bfloat16\)"):
+        plain.updated(low)
+
+
+def test_choosing_the_number_format(monkeypatch):
+    cpu = torch.device("cpu")
+    assert choose_precision("fp32", cpu) == torch.float32
+    assert choose_precision("bf16", cpu) == torch.bfloat16
+    for flags, wanted in (({"avx2"}, torch.float32), ({"avx2", "avx512_bf16"}, torch.bfloat16)):
+        monkeypatch.setattr(precision, "_cpu_flags", lambda flags=flags: flags)
+        assert choose_precision("auto", cpu) == wanted
+
+
+@pytest.mark.slow  # compiles
+@pytest.mark.filterwarnings("default")
+def test_compiled_embeddings_are_the_same(model, sed_store, tmp_path):
+    model.save(tmp_path / "run")
+    for name, more in (("plain", []), ("fast", ["--compile", "true"])):
+        argv = ["embed", str(tmp_path / "run"), str(sed_store.path), "--out", str(tmp_path / f"{name}.parquet")]
+        assert main([*argv, *more]) == 0
+    plain, fast = (EmbeddingTable.read(tmp_path / f"{n}.parquet") for n in ("plain", "fast"))
+    np.testing.assert_allclose(fast.vectors, plain.vectors, atol=1e-5)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the option")
+def test_freed_memory_is_used_again():
+    """In a process of its own: the second batch touches hardly any new page."""
+    code = """
+import resource
+from euclidfm.model.memory import keep_memory
+assert keep_memory()
+import numpy as np
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(100 << 20, np.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first, second = faults(), faults()
+print(first, second)
+assert first > 200 and second < first / 10
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -88,10 +88,12 @@ class EmbeddingTable:
         InputError
             If the two were not made by the same model in the same way, or have other columns.
         """
-        for what in ("model", "layer", "modalities", "turns"):
-            if self.info.get(what) != newer.info.get(what):
+        for what in ("model", "layer", "modalities", "turns", "precision"):
+            old = "float32" if what == "precision" else None  # catalogues from before it was noted
+            ours, theirs = (t.info.get(what, old) for t in (self, newer))
+            if ours != theirs:
                 msg = (
-                    f"the embeddings differ in {what} ({self.info.get(what)} and {newer.info.get(what)}): "
+                    f"the embeddings differ in {what} ({ours} and {theirs}): "
                     "embed the new galaxies as the old ones were, or write another file"
                 )
                 raise InputError(msg)
