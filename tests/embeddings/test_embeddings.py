@@ -109,7 +109,7 @@ def test_choosing_the_number_format(monkeypatch):
     assert choose_precision("fp32", cpu) == torch.float32
     assert choose_precision("bf16", cpu) == torch.bfloat16
     for flags, wanted in (({"avx2"}, torch.float32), ({"avx2", "avx512_bf16"}, torch.bfloat16)):
-        monkeypatch.setattr(precision, "_cpu_flags", lambda flags=flags: flags)
+        monkeypatch.setattr(precision, "cpu_flags", lambda flags=flags: flags)
         assert choose_precision("auto", cpu) == wanted
 
 

@@ -1,4 +1,4 @@
-"""Fused attention, in the number format in which the device's kernel is fast.
+"""Attention by the way that is fastest for the device, the number format and the length; chosen here alone.
 
 Shapes: B batch, H heads, T positions, D width.
 """
@@ -11,21 +11,33 @@ from torch.nn import functional as F
 
 __all__ = ["attention"]
 
+LONGEST_WRITTEN = 1024
+"""Positions; beyond, the T x T weights of each head take more memory than they save time."""
+
 
 def attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     """Each position's mixture of the values that it sees, (B, H, T, D/H) all.
 
-    Causal, or as `seen` (B, 1, T, T) says. Training in bf16 on a CPU, it works in float32: the backward
-    pass of torch's fused kernel takes 2 to 3 times as long in bf16 there (64 galaxies of 140 tokens,
-    8 heads of 32: 270 against 89 ms; torch 2.13, AVX512-BF16).
+    Causal, or as `seen` (B, 1, T, T) says. A fused kernel, but for bf16 on a CPU: there torch's kernel spends
+    most of a training step of a small model, and matrix products and a softmax take a quarter to a half of
+    its time (forward and backward at 65, 140 and 600 positions: 9, 32 and 116 ms against 51, 120 and 191;
+    in float32 the fused kernel is as fast or faster; torch 2.13, AVX512-BF16, docs/benchmarks.md).
     """
-    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and torch.is_grad_enabled():
-        with torch.autocast("cpu", enabled=False):
-            return _fused(q.float(), k.float(), v.float(), seen).to(q.dtype)
-    return _fused(q, k, v, seen)
-
-
-def _fused(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= LONGEST_WRITTEN:
+        return written_out(q, k, v, seen)
     if seen is not None:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def written_out(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
+    """The same in matrix products, the weights in memory."""
+    b, h, t, d = q.shape
+    if seen is None:
+        hide = torch.full((t, t), -torch.inf, dtype=q.dtype, device=q.device).triu(1)
+    else:
+        hide = torch.zeros(seen.shape, dtype=q.dtype, device=q.device).masked_fill_(~seen, -torch.inf)
+    heads = [a.reshape(b * h, t, d) for a in (q * d**-0.5, k, v)]
+    scores = torch.bmm(heads[0], heads[1].transpose(1, 2)).view(b, h, t, t)
+    weights = scores.add_(hide).softmax(-1).view(b * h, t, t)
+    return torch.bmm(weights, heads[2]).view(b, h, t, d)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
+from typing import Any
 
+from torch import Tensor
 from torch import compile as torch_compile
+from torch._dynamo import maybe_mark_dynamic
 
 from euclidfm.errors import InputError
 from euclidfm.model.foundation import FoundationModel
@@ -29,5 +33,26 @@ def compile_blocks(model: FoundationModel) -> None:
         raise InputError(msg)
     for block in model.transformer.blocks:
         for part in ("ask", "answer"):
-            setattr(block, part, torch_compile(getattr(block, part), dynamic=True))
-    model.transformer.norm.forward = torch_compile(model.transformer.norm.forward, dynamic=True)
+            setattr(block, part, _token_by_token(torch_compile(getattr(block, part))))
+    norm = model.transformer.norm
+    norm.forward = _token_by_token(torch_compile(norm.forward))
+
+
+def _token_by_token(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """Call with the tokens in one row, (N, ...), so that their number is all that may change.
+
+    One graph then serves padded and packed batches, and its loops have constant bounds but for N.
+    """
+
+    def run(x: Tensor, *others: Tensor | None) -> Any:
+        each = x.shape[:-1]
+        flat = [None if a is None else a.flatten(0, len(each) - 1) for a in (x, *others)]
+        for a in flat:
+            if a is not None:
+                maybe_mark_dynamic(a, 0)
+        out = compiled(*flat)
+        if isinstance(out, Tensor):
+            return out.unflatten(0, each)
+        return tuple(a.unflatten(0, each) for a in out)
+
+    return run

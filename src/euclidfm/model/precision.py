@@ -20,10 +20,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if name == "bf16" else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    return torch.bfloat16 if BF16_UNITS & _cpu_flags() else torch.float32
+    return torch.bfloat16 if BF16_UNITS & cpu_flags() else torch.float32
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
     try:
         return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
