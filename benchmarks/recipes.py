@@ -43,7 +43,7 @@ IMAGES = (
 SIZES = {"0.2M": (64, 3), "0.8M": (128, 4), "1.6M": (160, 5)}
 """Width and depth, by the parameters of the blocks."""
 AS_LARGE = (160, 6)
-"""Width and depth of ours with hardly fewer parameters in all than the peer's of 0.8M, whose readers are wide."""
+"""Width and depth of ours with about as many parameters in all as the peer's, whose readers are wide."""
 AMOUNTS = (800, 3200, 0)
 """Training galaxies; 0 = all."""
 LABELLED, TESTED = 5000, 4000

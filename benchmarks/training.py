@@ -17,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from cases import CASES
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bf16")
 MODES = [(p, c) for p in PRECISIONS for c in (False, True)]
+INT8 = ("int8", True)
+"""A mode of ours alone, for embedding; compiled."""
 TARGETS = {("train", "a"): 3.0, ("train", "b"): 3.0, ("train", "c"): 1.8} | {("embed", c): 2.0 for c in CASES}
 MFU = {"a": 0.3, "b": 0.3, "c": 0.5}
 
@@ -63,14 +66,17 @@ def collect(args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
         print(who, *(str(v) for v in asked.values()), said, flush=True)
 
     slow: set[tuple[Any, ...]] = set()
-    modes = [(p, c) for p, c in MODES if p in args.precisions and ("eager", "compiled")[c] in args.modes]
+    wanted = [(p, c) for p, c in MODES if p in args.precisions and ("eager", "compiled")[c] in args.modes]
     for repeat in range(args.repeats):
         keep("machine", "our_worker.py", what="ceilings")
         for case in args.cases:
             keep("ours", "our_worker.py", what="loader", case=case)
             for what in ("train", "embed"):
+                modes = [*wanted, INT8] if what == "embed" and "int8" in args.precisions else wanted
                 for precision, compiled in modes:
                     for who, worker in (("ours", "our_worker.py"), ("peer", "peer_worker.py")):
+                        if who == "peer" and precision == "int8":
+                            continue
                         key = (who, case, what, precision, compiled)
                         if key in slow or (who == "peer" and not args.peer):
                             continue
@@ -89,10 +95,12 @@ def median(rows: list[dict[str, Any]], key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
-def best(found: list[dict[str, Any]], who: str, what: str, case: str) -> dict[str, Any] | None:
+def best(
+    found: list[dict[str, Any]], who: str, what: str, case: str, among: Sequence[tuple[str, bool]] = MODES
+) -> dict[str, Any] | None:
     """The fastest mode of one side."""
     modes = []
-    for precision, compiled in MODES:
+    for precision, compiled in among:
         rows = [
             r
             for r in found
@@ -112,15 +120,17 @@ def best(found: list[dict[str, Any]], who: str, what: str, case: str) -> dict[st
 def summarise(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a case and kind of work: both best modes, the ratio, the share of the ceiling."""
     machine = [r for r in found if r["who"] == "machine"]
-    peak = {p: median(machine, p) for p in ("float32", "bf16")}
-    ceiling = max((p for p in peak if peak[p]), key=lambda p: peak[p] or 0.0)
+    peak = {p: median(machine, p) for p in (*PRECISIONS, "int8")}
+    highest = max((p for p in PRECISIONS if peak[p]), key=lambda p: peak[p] or 0.0)
     rows = []
     for case in dict.fromkeys(r["case"] for r in found if r.get("case")):
         loader = median(
             [r for r in found if (r.get("what"), r.get("case")) == ("loader", case)], "galaxies_per_second"
         )
-        for what in ("train", "embed"):
-            ours, peer = best(found, "ours", what, case), best(found, "peer", what, case)
+        for what, among, ceiling in (
+            ("train", MODES, highest), ("embed", MODES, highest), ("embed", [INT8], "int8"),
+        ):  # fmt: skip
+            ours, peer = best(found, "ours", what, case, among), best(found, "peer", what, case)
             counted = [r for r in found if (r["who"], r.get("what"), r.get("case")) == ("ours", what, case)]
             flops = median(counted, "flops")
             if ours is None:
@@ -170,7 +180,9 @@ def main() -> None:
     parser.add_argument("--cap-seconds", type=float, default=6.0, help="about how long a measurement lasts")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument(
+        "--precisions", nargs="+", default=[*PRECISIONS, "int8"], choices=[*PRECISIONS, "int8"]
+    )
     parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=("eager", "compiled"))
     args = parser.parse_args()
     before = os.getloadavg()[0]

@@ -180,9 +180,9 @@ def _add_embed(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=Literal["fp32", "bf16", "auto"],
+        type=Literal["fp32", "bf16", "int8", "auto"],
         default="fp32",
-        help="of matrix products",
+        help="of matrix products; auto: bf16 where there are units for it; int8 is compiled, and fastest",
     )
     parser.add_argument(
         "--compile", type=bool, default=False, help="compile the blocks: pays from many thousand galaxies on"

@@ -14,8 +14,7 @@ from astropy.table import Table
 from euclidfm.cli import main
 from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.errors import InputError
-from euclidfm.model import FoundationModel, ModelConfig
-from euclidfm.model import precision
+from euclidfm.model import FoundationModel, ModelConfig, precision
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.precision import choose_precision
 
@@ -117,11 +116,27 @@ def test_choosing_the_number_format(monkeypatch):
 @pytest.mark.filterwarnings("default")
 def test_compiled_embeddings_are_the_same(model, sed_store, tmp_path):
     model.save(tmp_path / "run")
-    for name, more in (("plain", []), ("fast", ["--compile", "true"])):
-        argv = ["embed", str(tmp_path / "run"), str(sed_store.path), "--out", str(tmp_path / f"{name}.parquet")]
+    found = {}
+    for name, more in (
+        ("plain", []),
+        ("fast", ["--compile", "true"]),
+        ("bytes", ["--precision", "int8"]),
+    ):
+        argv = [
+            "embed",
+            str(tmp_path / "run"),
+            str(sed_store.path),
+            "--out",
+            str(tmp_path / f"{name}.parquet"),
+        ]
         assert main([*argv, *more]) == 0
-    plain, fast = (EmbeddingTable.read(tmp_path / f"{n}.parquet") for n in ("plain", "fast"))
-    np.testing.assert_allclose(fast.vectors, plain.vectors, atol=1e-5)
+        found[name] = EmbeddingTable.read(tmp_path / f"{name}.parquet")
+    np.testing.assert_allclose(found["fast"].vectors, found["plain"].vectors, atol=1e-5)
+    assert found["bytes"].info["precision"] == "int8"
+    assert found["bytes"].info["model"] == found["plain"].info["model"]
+    off = np.linalg.norm(found["bytes"].vectors - found["plain"].vectors, axis=1)
+    size = np.linalg.norm(found["plain"].vectors, axis=1)
+    assert 0 < (off / size).max() < 0.02
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the option")

@@ -12,6 +12,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
+from euclidfm.model.int8 import in_int8
 from euclidfm.model.precision import autocast, choose_precision
 from euclidfm.model.tokens import withhold
 from euclidfm.progress import Progress, silent
@@ -60,7 +61,9 @@ def embed(
     batch : int
         Galaxies at a time.
     precision : str
-        ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`).
+        ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`);
+        ``int8``: the blocks, compiled, in 8-bit integers (`euclidfm.model.int8`). What each does to the
+        embeddings is in ``docs/benchmarks.md``.
     progress : callable, optional
 
     Returns
@@ -75,7 +78,7 @@ def embed(
         column, or `turns` is not from 1 to 8.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    number = choose_precision(precision, model.device)
+    model, number, said = _ready(model, precision)
     info = store.info
     have = store.index.column_names
     taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
@@ -106,7 +109,7 @@ def embed(
         vectors=_join(joint, len(model.config.modalities) * model.config.width),
         by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
         spaces={name: np.concatenate(found) for name, found in spaces.items()},
-        info=_info(model, store, keep, layer, turns, number),
+        info=_info(model, store, keep, layer, turns, said),
         columns={"release": np.full(len(index), info.release, dtype=object)}
         | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
     )
@@ -142,8 +145,8 @@ def embed_stream(
         As `embed`, at the first batch.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    number = choose_precision(precision, model.device)
-    info = _info(model, store, keep, layer, turns, number)
+    model, number, said = _ready(model, precision)
+    info = _info(model, store, keep, layer, turns, said)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
     for group, end in enumerate(store.group_edges[1:]):
         galaxies = store.read_group(group, bands)
@@ -181,13 +184,21 @@ def _asked(
     return keep, bands
 
 
+def _ready(model: FoundationModel, precision: str) -> tuple[FoundationModel, torch.dtype, str]:
+    """The model to ask, the number format of what is not in integers, and the name of the precision."""
+    if precision == "int8":
+        return in_int8(model), choose_precision("auto", model.device), precision
+    number = choose_precision(precision, model.device)
+    return model, number, str(number).removeprefix("torch.")
+
+
 def _info(
     model: FoundationModel,
     store: GalaxyStore,
     keep: tuple[str, ...],
     layer: int | None,
     turns: int,
-    precision: torch.dtype,
+    precision: str,
 ) -> dict[str, Any]:
     return {
         "model": model.identity(),
@@ -196,7 +207,7 @@ def _info(
         "layer": layer or model.config.layer,
         "modalities": list(keep),
         "turns": turns,
-        "precision": str(precision).removeprefix("torch."),
+        "precision": precision,
         "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
     }
 

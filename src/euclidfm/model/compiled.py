@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import Tensor
 from torch import compile as torch_compile
-from torch._dynamo import maybe_mark_dynamic
 
 from euclidfm.errors import InputError
 from euclidfm.model.foundation import FoundationModel
@@ -43,6 +42,7 @@ def _token_by_token(compiled: Callable[..., Any]) -> Callable[..., Any]:
 
     One graph then serves padded and packed batches, and its loops have constant bounds but for N.
     """
+    from torch._dynamo import maybe_mark_dynamic  # seconds to import
 
     def run(x: Tensor, *others: Tensor | None) -> Any:
         each = x.shape[:-1]
@@ -52,7 +52,7 @@ def _token_by_token(compiled: Callable[..., Any]) -> Callable[..., Any]:
                 maybe_mark_dynamic(a, 0)
         out = compiled(*flat)
         if isinstance(out, Tensor):
-            return out.unflatten(0, each)
+            return out.unflatten(0, each)  # type: ignore[no-untyped-call]
         return tuple(a.unflatten(0, each) for a in out)
 
     return run

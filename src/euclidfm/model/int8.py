@@ -1,80 +1,115 @@
-"""Matrix products of the blocks in 8-bit integers, for embedding on CPUs.
+"""Embedding with matrix products in 8-bit integers, on CPUs.
 
-A token's inputs are divided by their largest magnitude over 127 and rounded, each weight's row likewise; the
-products are summed in 32 bits and scaled back (per-token and per-channel scales, as of Dettmers et al. 2022,
-arXiv:2208.07339). No scale is shared by tokens, so a galaxy's embedding does not depend on its batch, and
-nothing has to be calibrated. Weights stay as they are in `state_dict`: the model keeps its identity.
+A token's inputs are divided by their largest magnitude over 127 and rounded, each row of the weights
+likewise; products are summed in 32 bits and scaled back (a scale for each token and each output: Dettmers et
+al. 2022, arXiv:2208.07339, without its treatment of outliers). As no scale is shared by tokens, the embedding
+of a galaxy does not depend on its batch, and nothing has to be calibrated.
 
-The kernel is oneDNN's, through torch (`torch.ops.onednn`); it multiplies unsigned inputs, so zero is 128.
+The kernel is oneDNN's, through torch. It multiplies unsigned by signed bytes, so the zero of inputs is 128.
 
 Shapes: N tokens, I inputs, O outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
 from euclidfm.errors import InputError
+from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.precision import cpu_flags
+from euclidfm.model.precision import choose_precision, cpu_flags
+from euclidfm.model.transformer import Block
 
-__all__ = ["quantise_blocks"]
+__all__ = ["Int8Linear", "in_int8"]
 
-INT8_UNITS = {"avx512_vnni", "avx_vnni", "amx_int8"}
-"""CPU flags of units that sum products of 8-bit integers without overflow."""
+UNITS = {"avx512_vnni", "avx_vnni", "amx_int8"}
+"""CPU flags of units that sum products of bytes without overflow."""
 ZERO = 128
+GELU_LEAST = 0.17
+"""How far GELU goes below zero: the minimum is -0.16997, of its tanh form -0.17004, which rounds to it."""
 
 
-def quantise_blocks(model: FoundationModel) -> None:
-    """Let the linear layers of a model's blocks multiply in 8-bit integers, for inference; in place.
+def in_int8(model: FoundationModel) -> FoundationModel:
+    """Copy a model (weights are shared) whose blocks multiply in 8-bit integers; for inference alone.
 
-    Do it before `euclidfm.model.compiled.compile_blocks`: without compiling, rounding takes longer than
-    the faster products save.
+    The blocks are compiled: rounding would otherwise take longer than the faster products save.
 
     Raises
     ------
     InputError
-        If the model is not on a CPU, or the CPU has no units for it.
+        If the model is not on a CPU, the CPU has no units for it, or there is no C++ compiler.
     """
-    if model.device.type != "cpu" or not INT8_UNITS & cpu_flags():
-        msg = "precision int8 needs a CPU with VNNI or AMX units, which this device is not: use bf16 or auto"
+    if model.device.type != "cpu" or not UNITS & cpu_flags():
+        msg = "precision int8 needs a CPU with units for it (VNNI or AMX), which this device is not: use auto"
         raise InputError(msg)
-    for block in model.transformer.blocks:
-        for name in ("qkv", "out", "up", "down"):
-            layer = getattr(block, name)
-            layer.forward = _product(layer)
+    copy = FoundationModel(model.config)
+    copy.load_state_dict(model.state_dict(), assign=True)
+    number = choose_precision("auto", model.device)
+    for block in copy.transformer.blocks:
+        assert isinstance(block, Block)
+        _put(block, number)
+    compile_blocks(copy)
+    return copy.eval()
 
 
-@torch.no_grad()
-def _product(layer: nn.Linear) -> Callable[[Tensor], Tensor]:
-    """What the layer does, in 8-bit integers."""
-    scale = layer.weight.abs().amax(1).clamp(min=1e-12) / 127  # (O,)
-    whole = (layer.weight / scale[:, None]).round().to(torch.int8)
-    packed = torch.ops.onednn.qlinear_prepack(whole, None)
-    bias = layer.bias
+def _put(block: Block, number: torch.dtype) -> None:
+    """Let a block's linear layers multiply in integers: what an instance holds goes before its methods."""
+    for layer in (block.qkv, block.out, block.up, block.down):
+        vars(layer)["forward"] = Int8Linear(layer, number)
+    if block.feed_forward == "swiglu":
+        return
+    activate, down = block.activate, vars(block.down)["forward"]
 
-    def forward(x: Tensor) -> Tensor:
-        size = x.abs().amax(-1, keepdim=True).float().clamp(min=1e-12) / 127  # one for each token
+    def down_of_gelu(x: Tensor) -> Tensor:
+        """GELU rises where it is positive, so that its largest value is that of the largest number."""
+        largest = activate(x.amax(-1, keepdim=True)).clamp(min=GELU_LEAST)
+        return down(activate(x), largest)
+
+    vars(block)["activate"], vars(block.down)["forward"] = _unchanged, down_of_gelu
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+class Int8Linear:
+    """What a linear layer does, in 8-bit integers.
+
+    Parameters
+    ----------
+    layer : nn.Linear
+        From I inputs to O outputs.
+    number : torch.dtype
+        Of the outputs, float32 or bfloat16.
+    """
+
+    @torch.no_grad()
+    def __init__(self, layer: nn.Linear, number: torch.dtype) -> None:
+        self.scale = layer.weight.abs().amax(1).float().clamp(min=1e-12) / 127  # (O,)
+        whole = (layer.weight / self.scale[:, None]).round().to(torch.int8)
+        self.packed = torch.ops.onednn.qlinear_prepack(whole, None)
+        self.bias, self.number = layer.bias, number
+
+    def __call__(self, x: Tensor, largest: Tensor | None = None) -> Tensor:
+        """(..., I) to (..., O); `largest` (..., 1) is the largest magnitude of each token, if known."""
+        largest = x.abs().amax(-1, keepdim=True) if largest is None else largest
+        size = largest.float().clamp(min=1e-12) / 127
         rounded = ((x / size).round() + ZERO).to(torch.uint8)
-        y = torch.ops.euclidfm.linear_uint8(rounded.flatten(0, -2), packed, scale)
-        y = (y.unflatten(0, x.shape[:-1]) * size).to(torch.bfloat16)
-        return y if bias is None else y + bias
-
-    return forward
+        y = torch.ops.euclidfm.int8_linear(rounded.flatten(0, -2), self.packed, self.scale, self.number)
+        y = (y.unflatten(0, x.shape[:-1]) * size).to(self.number)
+        return y if self.bias is None else y + self.bias.to(self.number)
 
 
-@torch.library.custom_op("euclidfm::linear_uint8", mutates_args=())
-def _linear_uint8(x: Tensor, packed: Tensor, scale: Tensor) -> Tensor:
-    """(N, I) bytes with zero at 128 times packed weights (I, O), scaled by output: (N, O) bf16."""
+@torch.library.custom_op("euclidfm::int8_linear", mutates_args=())
+def _int8_linear(x: Tensor, packed: Tensor, scale: Tensor, number: torch.dtype) -> Tensor:
+    """(N, I) bytes times packed weights, times the scale (O,) of each output: (N, O)."""
     zeros = torch.zeros(len(scale), dtype=torch.int64)
     return torch.ops.onednn.qlinear_pointwise(
-        x, 1.0, ZERO, packed, scale, zeros, None, 1.0, 0, torch.bfloat16, "none", [], ""
+        x, 1.0, ZERO, packed, scale, zeros, None, 1.0, 0, number, "none", [], ""
     )
 
 
-@_linear_uint8.register_fake
-def _(x: Tensor, packed: Tensor, scale: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], scale.shape[0], dtype=torch.bfloat16)
+@_int8_linear.register_fake
+def _(x: Tensor, packed: Tensor, scale: Tensor, number: torch.dtype) -> Tensor:
+    return x.new_empty(x.shape[0], scale.shape[0], dtype=number)

@@ -101,9 +101,10 @@ class Block(nn.Module):
     def answer(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The stream (..., D) after what the heads saw, (..., H, D/H), and the feed-forward layer."""
         x = x + self.out(mixed.reshape(x.shape))
-        return x + self.down(self._activate(self.up(self.norm_mlp(x))))
+        return x + self.down(self.activate(self.up(self.norm_mlp(x))))
 
-    def _activate(self, x: Tensor) -> Tensor:
+    def activate(self, x: Tensor) -> Tensor:
+        """What the feed-forward layer does between its two linear ones."""
         if self.feed_forward == "swiglu":
             gate, value = x.chunk(2, dim=-1)
             return F.silu(gate) * value
