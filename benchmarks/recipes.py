@@ -2,7 +2,8 @@
 
 python benchmarks/recipes.py recipes STORE --out FOLDER   # ours and the peer's, three seeds
 python benchmarks/recipes.py scaling STORE --out FOLDER   # three sizes, three amounts of galaxies
-python benchmarks/recipes.py layers STORE --out FOLDER [--run RUN]  # embeddings after each block
+python benchmarks/recipes.py layers STORE --out FOLDER --run RUN ...  # embeddings after each block
+python benchmarks/recipes.py precisions STORE --out FOLDER --run RUN ...  # embeddings in each number format
 
 STORE is a mock sky with its truth (`euclidfm reproduce --scale standard` makes one). Everything resumes.
 FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
@@ -75,11 +76,19 @@ def rows_of(store: GalaxyStore, split: str) -> np.ndarray:
     return np.sort(np.concatenate(parts))
 
 
+def embedded(
+    model: FoundationModel, store: GalaxyStore, split: str, layer: int | None = None, precision: str = "fp32"
+) -> EmbeddingTable:
+    """Embeddings of the galaxies that are judged, and of those that probes learn from."""
+    with bar(f"embed, layer {layer or model.config.layer}, {precision}") as progress:
+        return embed(
+            model, store, rows=rows_of(store, split), layer=layer, precision=precision, progress=progress
+        )
+
+
 def judge(model: FoundationModel, store: GalaxyStore, split: str, layer: int | None, seed: int) -> list[dict]:
     """Linear probes of each task on the embeddings, with 68% intervals over the judged galaxies."""
-    with bar(f"embed, layer {layer or model.config.layer}") as progress:
-        emb = embed(model, store, rows=rows_of(store, split), layer=layer, progress=progress)
-    return probes(emb, store, split, seed)
+    return probes(embedded(model, store, split, layer), store, split, seed)
 
 
 def probes(emb: EmbeddingTable, store: GalaxyStore, split: str, seed: int) -> list[dict]:
@@ -234,21 +243,47 @@ def layers(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
     write_text(out / "layers.md", "\n".join(lines) + "\n")
 
 
+def precisions(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
+    """What embedding in fewer digits costs: distance from float32, and probes on the test split."""
+    records = []
+    for run in runs:
+        kept = out / f"precisions-{run.name}.json"
+        if not kept.exists():
+            model, found = FoundationModel.load(run), []
+            exact = embedded(model, store, "test")
+            spread = np.linalg.norm(exact.vectors - exact.vectors.mean(0), axis=1)
+            for name in ("fp32", "bf16", "int8"):
+                emb = exact if name == "fp32" else embedded(model, store, "test", precision=name)
+                off = float(np.median(np.linalg.norm(emb.vectors - exact.vectors, axis=1) / spread))
+                same = {"run": run.name, "precision": name, "off": off}
+                found += [{**r, **same} for r in probes(emb, store, "test", 0)]
+            write_json(kept, found)
+        records += read_json(kept)
+    write_json(out / "precisions.json", records)
+    head = " | ".join(said for _, said in JUDGED.values())
+    lines = [f"| run | precision | off, share of the spread | {head} |", "|---" * (3 + len(JUDGED)) + "|"]
+    for run, name in dict.fromkeys((r["run"], r["precision"]) for r in records):
+        own = {r["task"]: r for r in records if (r["run"], r["precision"]) == (run, name)}
+        values = " | ".join(f"{own[t]['value']:.4f}" for t in JUDGED)
+        lines.append(f"| {run} | {name} | {own['photoz']['off']:.2%} | {values} |")
+    write_text(out / "precisions.md", "\n".join(lines) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("recipes", "scaling", "layers"))
+    parser.add_argument("what", choices=("recipes", "scaling", "layers", "precisions"))
     parser.add_argument("store", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--run", type=Path, nargs="+", default=[], help="runs whose layers are judged")
+    parser.add_argument("--run", type=Path, nargs="+", default=[], help="runs whose embeddings are judged")
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=48)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     store = GalaxyStore.open(args.store)
-    if args.what == "layers":
-        layers(store, args.out, args.run)
+    if args.what in ("layers", "precisions"):
+        {"layers": layers, "precisions": precisions}[args.what](store, args.out, args.run)
     else:
         {"recipes": recipes, "scaling": scaling}[args.what](store, args.out, args.steps, args.batch)
     print((args.out / f"{args.what}.md").read_text())
