@@ -86,7 +86,20 @@ def collect(args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
                         )  # fmt: skip
                         if found[-1].get("steps", 0) == 0:  # slower than the cap: once is enough
                             slow.add(key)
+                for who in ("ours", "peer"):
+                    slow |= hopeless(found, who, what, case)
     return found
+
+
+def hopeless(found: list[dict[str, Any]], who: str, what: str, case: str) -> set[tuple[Any, ...]]:
+    """Modes of one side that cannot become its best: below two thirds of it. Measured once, not repeated."""
+    rate = {
+        (r["precision"], r["compile"]): r.get("galaxies_per_second", 0.0)
+        for r in found
+        if (r["who"], r.get("what"), r.get("case")) == (who, what, case) and r["precision"] != "int8"
+    }
+    most = max(rate.values(), default=0.0)
+    return {(who, case, what, *mode) for mode, r in rate.items() if r < most / 1.5}
 
 
 def median(rows: list[dict[str, Any]], key: str) -> float | None:

@@ -78,7 +78,7 @@ def embed(
         column, or `turns` is not from 1 to 8.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    model, number, said = _ready(model, precision)
+    asked, number, said = _ready(model, precision)
     info = store.info
     have = store.index.column_names
     taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
@@ -95,7 +95,7 @@ def embed(
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         galaxies = galaxies if alter is None else alter(galaxies)
-        vectors, each, more = _vectors(model, galaxies, waves, keep, layer, turns, number)
+        vectors, each, more = _vectors(asked, galaxies, waves, keep, layer, turns, number)
         joint.append(vectors)
         for m in keep:
             parts[m].append(each[m])
@@ -145,7 +145,7 @@ def embed_stream(
         As `embed`, at the first batch.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    model, number, said = _ready(model, precision)
+    asked, number, said = _ready(model, precision)
     info = _info(model, store, keep, layer, turns, said)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
     for group, end in enumerate(store.group_edges[1:]):
@@ -154,7 +154,7 @@ def embed_stream(
             galaxies = galaxies.take(galaxies.split == split)
         for start in range(0, len(galaxies), batch):
             part = galaxies.take(np.arange(start, min(start + batch, len(galaxies))))
-            vectors, each, more = _vectors(model, part, waves, keep, layer, turns, number)
+            vectors, each, more = _vectors(asked, part, waves, keep, layer, turns, number)
             who = {k: getattr(part, k) for k in ("object_id", "ra", "dec", "split")}
             yield EmbeddingTable(**who, vectors=vectors, by_modality=each, spaces=more, info=info)
         progress(int(end), len(store))
@@ -185,7 +185,7 @@ def _asked(
 
 
 def _ready(model: FoundationModel, precision: str) -> tuple[FoundationModel, torch.dtype, str]:
-    """The model to ask, the number format of what is not in integers, and the name of the precision."""
+    """The model to ask, the number format of what is not in integers, and the precision's name."""
     if precision == "int8":
         return in_int8(model), choose_precision("auto", model.device), precision
     number = choose_precision(precision, model.device)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from euclidfm.errors import InputError
 from euclidfm.model.compiled import compile_blocks
@@ -48,32 +49,22 @@ def in_int8(model: FoundationModel) -> FoundationModel:
     number = choose_precision("auto", model.device)
     for block in copy.transformer.blocks:
         assert isinstance(block, Block)
-        _put(block, number)
+        gelu = block.feed_forward if block.feed_forward != "swiglu" else None
+        for name in ("qkv", "out", "up", "down"):
+            layer = getattr(block, name)
+            with_gelu = gelu and name == "down"
+            setattr(block, name, DownOfGelu(layer, number, gelu) if with_gelu else Int8Linear(layer, number))
+        if gelu:
+            vars(block)["activate"] = _unchanged  # what an instance holds goes before its methods
     compile_blocks(copy)
     return copy.eval()
-
-
-def _put(block: Block, number: torch.dtype) -> None:
-    """Let a block's linear layers multiply in integers: what an instance holds goes before its methods."""
-    for layer in (block.qkv, block.out, block.up, block.down):
-        vars(layer)["forward"] = Int8Linear(layer, number)
-    if block.feed_forward == "swiglu":
-        return
-    activate, down = block.activate, vars(block.down)["forward"]
-
-    def down_of_gelu(x: Tensor) -> Tensor:
-        """GELU rises where it is positive, so that its largest value is that of the largest number."""
-        largest = activate(x.amax(-1, keepdim=True)).clamp(min=GELU_LEAST)
-        return down(activate(x), largest)
-
-    vars(block)["activate"], vars(block.down)["forward"] = _unchanged, down_of_gelu
 
 
 def _unchanged(x: Tensor) -> Tensor:
     return x
 
 
-class Int8Linear:
+class Int8Linear(nn.Module):
     """What a linear layer does, in 8-bit integers.
 
     Parameters
@@ -84,21 +75,42 @@ class Int8Linear:
         Of the outputs, float32 or bfloat16.
     """
 
+    scale: Tensor
+    packed: Tensor
+
     @torch.no_grad()
     def __init__(self, layer: nn.Linear, number: torch.dtype) -> None:
-        self.scale = layer.weight.abs().amax(1).float().clamp(min=1e-12) / 127  # (O,)
-        whole = (layer.weight / self.scale[:, None]).round().to(torch.int8)
-        self.packed = torch.ops.onednn.qlinear_prepack(whole, None)
+        super().__init__()
+        scale = layer.weight.abs().amax(1).float().clamp(min=1e-12) / 127  # (O,)
+        whole = (layer.weight / scale[:, None]).round().to(torch.int8)
+        self.register_buffer("scale", scale)
+        self.register_buffer("packed", torch.ops.onednn.qlinear_prepack(whole, None))
         self.bias, self.number = layer.bias, number
 
-    def __call__(self, x: Tensor, largest: Tensor | None = None) -> Tensor:
-        """(..., I) to (..., O); `largest` (..., 1) is the largest magnitude of each token, if known."""
-        largest = x.abs().amax(-1, keepdim=True) if largest is None else largest
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) to (..., O)."""
+        return self.product(x, x.abs().amax(-1, keepdim=True))
+
+    def product(self, x: Tensor, largest: Tensor) -> Tensor:
+        """(..., I) to (..., O), given the largest magnitude (..., 1) of each token's inputs."""
         size = largest.float().clamp(min=1e-12) / 127
         rounded = ((x / size).round() + ZERO).to(torch.uint8)
         y = torch.ops.euclidfm.int8_linear(rounded.flatten(0, -2), self.packed, self.scale, self.number)
         y = (y.unflatten(0, x.shape[:-1]) * size).to(self.number)
         return y if self.bias is None else y + self.bias.to(self.number)
+
+
+class DownOfGelu(Int8Linear):
+    """GELU and the linear layer after it; the largest GELU is that of the largest number, or GELU_LEAST."""
+
+    def __init__(self, layer: nn.Linear, number: torch.dtype, kind: str | None) -> None:
+        super().__init__(layer, number)
+        self.approximate = "tanh" if kind == "gelu_tanh" else "none"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) numbers before GELU to (..., O)."""
+        highest = F.gelu(x.amax(-1, keepdim=True), approximate=self.approximate)
+        return self.product(F.gelu(x, approximate=self.approximate), highest.clamp(min=GELU_LEAST))
 
 
 @torch.library.custom_op("euclidfm::int8_linear", mutates_args=())
