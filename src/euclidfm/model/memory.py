@@ -17,9 +17,8 @@ def keep_memory() -> bool:
     """Let the process keep the memory of freed tensors; returns whether it could.
 
     By default glibc gives each array above 32 MB, and often smaller ones, back to the kernel when it is
-    freed; the next batch's first touch of every page is then a fault (Linux man-pages, mallopt(3)).
-    Embedding on a CPU gains about a fifth without them (docs/benchmarks.md). Elsewhere than on Linux with
-    glibc this does nothing.
+    freed; the next batch's first touch of every page is then a fault (Linux man-pages, mallopt(3)): tens of
+    thousands a batch (docs/benchmarks.md). Elsewhere than on Linux with glibc this does nothing.
     """
     if not sys.platform.startswith("linux"):
         return False
