@@ -5,9 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from euclidfm.embeddings import embed
 from euclidfm.errors import InputError
-from euclidfm.model import FoundationModel, ModelConfig, int8
-from euclidfm.model.int8 import Int8Linear, in_int8
+from euclidfm.model import BlockConfig, FoundationModel, ModelConfig, int8
+from euclidfm.model.config import fit_scaling
+from euclidfm.model.int8 import DownOfGelu, Int8Linear, in_int8
 from euclidfm.model.precision import cpu_flags
 
 units = pytest.mark.skipif(
@@ -46,6 +48,32 @@ def test_a_token_does_not_depend_on_its_company():
     together = product(x)
     assert torch.equal(together, torch.cat([product(row[None]) for row in x]))
     assert product(torch.zeros(1, 64)).isfinite().all()
+
+
+@units
+@pytest.mark.parametrize("kind", ["gelu", "gelu_tanh"])
+@pytest.mark.parametrize("shift", [-2.0, 0.0, 5.0])
+def test_gelu_and_the_layer_after_it(kind, shift):
+    """As the two one after the other; where GELU is small everywhere, steps are those of 0.17."""
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(64, 32), torch.randn(9, 64) + shift
+    active = torch.nn.functional.gelu(x, approximate="tanh" if kind == "gelu_tanh" else "none")
+    with torch.no_grad():
+        off = (DownOfGelu(layer, torch.float32, kind)(x) - layer(active)).abs()
+    step_x = active.abs().amax(-1, keepdim=True).clamp(min=0.17) / 254
+    step_w = layer.weight.abs().amax(1) / 254
+    assert (off <= 1.02 * (step_x * layer.weight.abs().sum(1) + step_w * active.abs().sum(-1)[:, None])).all()
+
+
+@units
+@pytest.mark.slow  # compiles
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("block", [{"feed_forward": "swiglu"}, {"feed_forward": "gelu_tanh", "bias": True}])
+def test_models_of_other_blocks(block, sed_store):
+    config = ModelConfig(images=(), width=64, depth=10, heads=2, blocks=BlockConfig(**block))
+    model = FoundationModel(fit_scaling(config, sed_store, sed_store.rows("train"))).eval()
+    exact, low = (embed(model, sed_store, precision=p).vectors for p in ("fp32", "int8"))
+    assert 0 < (low - exact).std() < 0.02 * exact.std()
 
 
 def test_cpus_without_units_are_refused(monkeypatch):

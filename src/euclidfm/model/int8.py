@@ -22,7 +22,7 @@ from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.precision import choose_precision, cpu_flags
 from euclidfm.model.transformer import Block
 
-__all__ = ["Int8Linear", "in_int8"]
+__all__ = ["DownOfGelu", "Int8Linear", "in_int8"]
 
 UNITS = {"avx512_vnni", "avx_vnni", "amx_int8"}
 """CPU flags of units that sum products of bytes without overflow."""
