@@ -62,8 +62,8 @@ def embed(
         Galaxies at a time.
     precision : str
         ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`);
-        ``int8``: the blocks, compiled, in 8-bit integers (`euclidfm.model.int8`). What each does to the
-        embeddings is in ``docs/benchmarks.md``.
+        ``int8``: the blocks, compiled, in 8-bit integers (`euclidfm.model.int8`). Redshifts and masses from
+        linear probes need float32, measured in ``docs/benchmarks.md``; classes and searches hardly do.
     progress : callable, optional
 
     Returns
