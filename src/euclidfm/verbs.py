@@ -182,7 +182,7 @@ def _add_embed(parser: _Parser) -> None:
         "--precision",
         type=Literal["fp32", "bf16", "int8", "auto"],
         default="fp32",
-        help="of matrix products; bf16, int8, auto (bf16 where fast): faster, at a cost to redshifts and masses",
+        help="of matrix products; bf16, int8, auto (bf16 where fast): faster, but cost redshifts and masses",
     )
     parser.add_argument(
         "--compile", type=bool, default=False, help="compile the blocks: pays from many thousand galaxies on"

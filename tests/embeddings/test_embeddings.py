@@ -17,6 +17,7 @@ from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ModelConfig, precision
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.precision import choose_precision
+from euclidfm.model.tokens import tokenize
 
 
 @pytest.fixture
@@ -101,6 +102,15 @@ def test_embedding_in_bf16_stays_close_and_says_so(model, sed_store):
     assert 0 < off.max() < 0.02
     with pytest.raises(InputError, match=r"differ in precision \(float32 and bfloat16\)"):
         plain.updated(low)
+
+
+def test_tokens_are_read_in_float32(model, sed_store):
+    """Values in bf16 would lose the colours that tell redshifts (docs/benchmarks.md)."""
+    galaxies = next(iter(sed_store.batches(sed_store.rows()[:8], 8, ())))
+    tokens = tokenize(model.config, galaxies, {b.name: b.wavelength_nm for b in sed_store.info.sed_bands})
+    exact = model.content(tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.content(tokens), exact)
 
 
 def test_choosing_the_number_format(monkeypatch):
