@@ -24,6 +24,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
 
 
 def cpu_flags() -> set[str]:
+    """What the CPU can do, in the words of Linux; nothing where there is no /proc/cpuinfo."""
     try:
         return set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
