@@ -18,9 +18,9 @@ LONGEST_WRITTEN = 1024
 def attention(q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
     """Each position's mixture of the values that it sees, (B, H, T, D/H) all.
 
-    Causal, or as `seen` (B, 1, T, T) says. A fused kernel, but for bf16 on a CPU: there torch's spends most of
-    a training step of a small model, and matrix products with a softmax take a fifth of its time at 65
-    positions, 70% at 600 (``benchmarks/attention.py``). In float32 the fused kernel is about as fast or faster.
+    Causal, or as `seen` (B, 1, T, T) says. A fused kernel, but for bf16 on a CPU: there torch's spends most
+    of a training step of a small model, and matrix products with a softmax take a fifth of its time at 65
+    positions, 70% at 600 (``benchmarks/attention.py``). In float32 the fused one is about as fast or faster.
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.shape[2] <= LONGEST_WRITTEN:
         return written_out(q, k, v, seen)
