@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow lint goldens clean
 
 demo: $(VENV)/installed
 	$(BIN)/euclidfm demo --out demo $(DEMO_ARGS)
@@ -16,6 +16,9 @@ test: $(VENV)/installed lint
 
 slow: $(VENV)/installed
 	$(BIN)/python -m pytest -m slow
+
+goldens: $(VENV)/installed
+	rm -rf build/goldens && OMP_NUM_THREADS=1 $(BIN)/python tests/goldens/walk.py build/goldens tests/goldens/values.json
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
