@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from padding import mixed
 
+from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
 from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.precision import autocast
-from euclidfm.survey import SED_BANDS
 
 
 def step(model: FoundationModel, tokens: Tokens, precision: torch.dtype) -> None:

@@ -15,6 +15,7 @@ import torch
 from cases import CASES, answer, flops_of, measure, tokens_of
 from padding import mixed
 
+from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, Tokens, tokenize
 from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.int8 import in_int8
@@ -22,7 +23,6 @@ from euclidfm.model.memory import keep_memory
 from euclidfm.model.precision import autocast, choose_precision
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.optimizers import optimizers
-from euclidfm.survey import SED_BANDS
 
 
 def config_of(case: dict[str, Any]) -> ModelConfig:
@@ -99,10 +99,10 @@ def profile(step: Any) -> list[tuple[str, float]]:
 
 def loader(asked: dict[str, Any]) -> dict[str, Any]:
     """Reading a store, shuffling, tokenising: no model."""
+    from euclidfm.core.bands import BANDS
     from euclidfm.store import GalaxyStore, StoreWriter
+    from euclidfm.store.loader import Stream
     from euclidfm.store.schema import StoreInfo
-    from euclidfm.store.stream import Stream
-    from euclidfm.survey import BANDS
 
     case = CASES[asked["case"]]
     config = config_of(case)

@@ -13,10 +13,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
 from euclidfm.pretrain.augment import draw, drop_at_random
 from euclidfm.store import Galaxies
-from euclidfm.survey import SED_BANDS
 
 HAVE = {
     "all": ("VIS", "NISP", "SED"),

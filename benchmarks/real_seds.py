@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from euclidfm.files import read_json, write_json, write_text
-from euclidfm.progress import bar
+from euclidfm.core.files import read_json, write_json, write_text
+from euclidfm.core.progress import bar
 from euclidfm.studies import RealSEDConfig, real_sed_study
 from euclidfm.studies.real_seds import METHODS
 from euclidfm.tasks.records import summarise

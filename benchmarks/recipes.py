@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 
 from euclidfm import tasks
+from euclidfm.core.files import read_json, write_json, write_text
+from euclidfm.core.progress import bar
 from euclidfm.embeddings import EmbeddingTable, embed
-from euclidfm.files import read_json, write_json, write_text
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.model.presets import preset
 from euclidfm.pretrain import PretrainConfig
-from euclidfm.progress import bar
-from euclidfm.road import train
 from euclidfm.store import GalaxyStore
+from euclidfm.workflow.steps import train
 
 JUDGED = {
     "photoz": ("nmad", "photo-z NMAD"),

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from euclidfm.files import read_json, write_json, write_text
+from euclidfm.core.files import read_json, write_json, write_text
 from euclidfm.tasks.records import summarise
 
 JUDGED = {

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.discover.approximate import ApproximateConfig, ApproximateIndex, _exact, build_approximate
+from euclidfm.discover.index import ApproximateConfig, ApproximateIndex, _exact, build_approximate
 from euclidfm.embeddings.table import EmbeddingTable
 
 

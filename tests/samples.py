@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from euclidfm.core.bands import SED_BANDS, resolve_bands
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
-from euclidfm.survey import SED_BANDS, resolve_bands
 
 
 def blobs(n: int, size: int = 16, seed: int = 0, bands: tuple[str, ...] = ("VIS", "Y", "J", "H")) -> Galaxies:

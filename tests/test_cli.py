@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from euclidfm.cli import VERBS, main
+from euclidfm.commands.parsing import _SPECS
 from euclidfm.embeddings import EmbeddingTable
-from euclidfm.verbs import _SPECS
 from samples import blobs, write_store
 
 TINY = [

@@ -9,57 +9,38 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parents[1] / "src" / "euclidfm"
-BASE = {"errors", "files", "progress"}
+BASE = {"core"}
 MAY_IMPORT = {
-    "survey": set(),
-    "store": {"survey"},
+    "store": set(),
     "metrics": set(),
-    "simulate": {"survey"},
-    "ingest": {"survey", "store"},
-    "model": {"survey", "store"},
-    "pretrain": {"model", "store", "survey"},
-    "embeddings": {"model", "store", "survey"},
-    "interop": {"model", "survey"},
-    "generate": {"model", "store", "survey"},
-    "tasks": {"embeddings", "model", "store", "metrics", "survey"},
-    "discover": {"embeddings", "store", "metrics", "survey"},
+    "simulate": set(),
+    "ingest": {"store"},
+    "model": {"store"},
+    "pretrain": {"model", "store"},
+    "embeddings": {"model", "store"},
+    "interop": {"model"},
+    "generate": {"model", "store"},
+    "tasks": {"embeddings", "model", "store", "metrics"},
+    "discover": {"embeddings", "store", "metrics"},
     "studies": {
         *("discover", "tasks", "pretrain", "model", "embeddings", "generate", "ingest", "simulate"),
-        *("store", "metrics", "survey"),
+        *("store", "metrics"),
     },
-    "report": {"discover", "tasks", "embeddings", "store", "metrics", "survey"},
-    "predict": {"tasks", "model", "embeddings", "store", "metrics", "survey"},
-    "explore": {"report", "discover", "tasks", "model", "embeddings", "store", "metrics", "survey"},
-    "info": {"store", "embeddings"},
-    "errors": set(),
-    "files": set(),
-    "progress": set(),
-    "stages": set(),
+    "report": {"discover", "tasks", "embeddings", "store", "metrics"},
+    "predict": {"tasks", "model", "embeddings", "store", "metrics"},
+    "explore": {"report", "discover", "tasks", "model", "embeddings", "store", "metrics"},
+    "core": set(),
 }
 NO_TORCH = {
-    "survey",
+    "core",
     "store",
     "metrics",
     "simulate",
     "ingest",
     "discover",
     "report",
-    "errors",
-    "files",
-    "info",
 }
-FREE = {
-    "demo",
-    "reproduce",
-    "road",
-    "science_verbs",
-    "cli",
-    "verbs",
-    "model_verbs",
-    "discover_verbs",
-    "explore_verbs",
-    "__init__",
-}
+FREE = {"workflow", "commands", "cli", "__init__"}
 
 
 def imports(file: Path) -> set[str]:
@@ -97,9 +78,8 @@ def test_the_embedding_table_needs_no_model():
 
 
 def test_only_fine_tuning_needs_the_model():
-    tuning = {"hidden", "tuned", "methods"}
     for file in (SRC / "tasks").rglob("*.py"):
-        if file.stem not in tuning:
+        if file.parent.name != "finetune":
             assert not any(n.startswith("euclidfm.model") for n in imports(file)), file
 
 

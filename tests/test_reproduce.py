@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
-from euclidfm.reproduce import ReproduceConfig, scale
-from euclidfm.reproduce.claims import Claim, difference, ratio, verdict
-from euclidfm.reproduce.run import reproduce
+from euclidfm.core.errors import InputError
+from euclidfm.workflow.claims import Claim, difference, ratio, verdict
+from euclidfm.workflow.reproduce import reproduce
+from euclidfm.workflow.scales import ReproduceConfig, scale
 
 TINY = ReproduceConfig(
     scale="tiny", galaxies=260, rarity_boost=1.0, vis_patch=16, width=32, depth=2, steps=20, batch=16,

@@ -1,4 +1,4 @@
-"""The command line: a table of verbs, each a typed function of `euclidfm.verbs`.
+"""The command line: a table of verbs, each a typed function of `euclidfm.commands.parsing`.
 
 Nothing heavy is imported until a verb is known, so that ``euclidfm --help`` answers at once.
 Exit codes: 0 done, 2 bad usage or bad input (one sentence on stderr), 1 an internal error.
@@ -67,8 +67,8 @@ def _help() -> str:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    from euclidfm.errors import InputError
-    from euclidfm.verbs import parse
+    from euclidfm.commands.parsing import parse
+    from euclidfm.core.errors import InputError
 
     try:
         call = parse(verb, argv)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover import (
     SimilarityIndex,
     conditional_oddity,
@@ -18,7 +19,6 @@ from euclidfm.discover import (
     similarity_purity,
 )
 from euclidfm.embeddings import EmbeddingTable
-from euclidfm.errors import InputError
 
 
 def clusters(n: int = 300, kinds: int = 3, width: int = 16, seed: int = 0, spread: float = 0.3):

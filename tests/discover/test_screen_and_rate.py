@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover import (
     ApproximateConfig,
     ApproximateIndex,
@@ -23,7 +24,6 @@ from euclidfm.discover import (
 )
 from euclidfm.discover.quality import QUALITY
 from euclidfm.embeddings import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.store import GalaxyStore
 
 
@@ -162,10 +162,10 @@ def test_the_approximate_index_reports_its_recall(tmp_path, monkeypatch):
     assert (np.diff(similarity, axis=1) <= 0).all()
     where = np.arange(3999) % 2 == 0
     for scan in (50_000, 0):  # by looking at all that is allowed, and through the graph
-        monkeypatch.setattr("euclidfm.discover.approximate._SCAN", scan)
+        monkeypatch.setattr("euclidfm.discover.index._SCAN", scan)
         ids, _ = index.search(emb.vectors[:3], k=5, where=where)
         assert np.isin(ids, np.asarray(index.ids)[where]).all()
-    monkeypatch.setattr("euclidfm.discover.approximate._SCAN", 10)
+    monkeypatch.setattr("euclidfm.discover.index._SCAN", 10)
     ids, similarity = index.search(emb.vectors[:3], k=5, where=np.arange(3999) < 2)
     assert (ids[:, 2:] == 0).all() and np.isneginf(similarity[:, 2:]).all()
     again = ApproximateIndex.open(tmp_path / "index")

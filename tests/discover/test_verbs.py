@@ -10,10 +10,10 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from euclidfm.cli import main
+from euclidfm.core.bands import BANDS, ujy_per_count
 from euclidfm.discover import ApproximateIndex, SimilarityIndex, add_rating
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import BANDS, ujy_per_count
 from samples import blobs, write_store
 
 TINY = [

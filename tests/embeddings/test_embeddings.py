@@ -12,12 +12,12 @@ import torch
 from astropy.table import Table
 
 from euclidfm.cli import main
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings import EmbeddingTable, embed
-from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ModelConfig, precision
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.precision import choose_precision
-from euclidfm.model.tokens import tokenize
+from euclidfm.model.tokenizer import tokenize
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import stats
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover import surprise_scores
 from euclidfm.embeddings import surprise_of, surprise_table
-from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
-from euclidfm.model.objective import StudentT
+from euclidfm.model.likelihood import StudentT
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from samples import blobs, write_store

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings import EmbeddingTable, embed
-from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from samples import blobs, write_store
 

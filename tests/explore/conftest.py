@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from euclidfm import tasks
+from euclidfm.core.files import write_table
 from euclidfm.discover import outlier_scores
 from euclidfm.embeddings import embed
 from euclidfm.explore.app import create_app
 from euclidfm.explore.run import RunData
-from euclidfm.files import write_table
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.tasks.products import density_and_write, fit_and_write

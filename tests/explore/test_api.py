@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover import read_ratings
 from euclidfm.embeddings import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.explore.app import create_app
 from euclidfm.explore.run import RunData
 from euclidfm.explore.table import ColumnSet, Source, match

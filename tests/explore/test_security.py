@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.explore.app import create_app
 from euclidfm.explore.guard import check_address
 

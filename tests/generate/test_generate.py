@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
 from euclidfm.model.config import fit_scaling
-from euclidfm.model.tokens import sed_to_ujy, withhold
+from euclidfm.model.tokenizer import sed_to_ujy, withhold
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from samples import blobs, write_store

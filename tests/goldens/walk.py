@@ -244,8 +244,8 @@ def studies(folder: Path, store: Path, model: Path) -> dict[str, object]:
     names = ("efficiency", "star", "surprise", "search", "outliers", "active")
     out: dict[str, object] = {f"demo {n}": records(demo / "science" / f"{n}.json") for n in names}
     out["demo scores"] = table(demo / "outliers.parquet")
-    from euclidfm.reproduce import ReproduceConfig
-    from euclidfm.reproduce.run import reproduce
+    from euclidfm.workflow.reproduce import reproduce
+    from euclidfm.workflow.scales import ReproduceConfig
 
     tiny = ReproduceConfig(
         scale="tiny", galaxies=260, rarity_boost=1.0, vis_patch=16, width=32, depth=2, steps=20, batch=16,

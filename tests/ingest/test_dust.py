@@ -7,11 +7,11 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy_healpix import HEALPix
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.dust import dereddening, reddening_at
+from euclidfm.ingest.catalogue.extinction import dereddening, reddening_at
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import SED_BANDS
 
 NSIDE = 32
 RA, DEC = np.array([57.0, 269.7, 0.001, 359.999]), np.array([-50.0, 66.0, 0.0, -28.0])

@@ -12,7 +12,7 @@ from astropy.io import fits
 from skyfiles import tan_wcs, write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.ingest.workspace import Workspace
 from euclidfm.store import GalaxyStore

@@ -13,7 +13,7 @@ from servers import serving
 from skyfiles import write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
 

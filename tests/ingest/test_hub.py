@@ -13,10 +13,10 @@ import pytest
 from servers import serving
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.bands import ujy_from_abmag, ujy_per_count
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import ujy_from_abmag, ujy_per_count
 
 datasets = pytest.importorskip("datasets", reason="needs datasets (extra: hub)")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

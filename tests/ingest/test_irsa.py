@@ -11,9 +11,9 @@ from servers import serving
 from skyfiles import write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.services import IrsaServices
+from euclidfm.ingest.sources.services import IrsaServices
 from euclidfm.store import GalaxyStore
 
 pytest.importorskip("pyvo", reason="needs pyvo and aiohttp (extra: archive)")

@@ -9,9 +9,9 @@ from astropy.io import fits
 from servers import serving
 from skyfiles import write_sky
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.services import IrsaServices
+from euclidfm.ingest.sources.services import IrsaServices
 from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")

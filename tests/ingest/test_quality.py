@@ -7,9 +7,9 @@ import pytest
 from skyfiles import write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, describe_store, ingest, quality_report
-from euclidfm.ingest.quality_figures import asinh_stretch
+from euclidfm.ingest.quality.figures import asinh_stretch
 
 
 def test_a_store_is_described_by_its_numbers(sky, tmp_path):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import abmag_from_ujy
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import abmag_from_ujy
 
 pytestmark = pytest.mark.real_data
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skyfiles import Sky, catalogue, ids, point_source, tan_wcs, write_mosaics
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
 

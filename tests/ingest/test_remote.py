@@ -11,9 +11,9 @@ from servers import serving
 from skyfiles import write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.remote import mirror
+from euclidfm.ingest.sources.remote import mirror
 from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from skyfiles import write_sky
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.sky import TileTask
+from euclidfm.ingest.sources.sky import TileTask
 from euclidfm.store import GalaxyStore
 
 TILES = 5

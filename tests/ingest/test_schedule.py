@@ -11,10 +11,10 @@ import pytest
 from skyfiles import write_sky
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.schedule import slurm_cluster
-from euclidfm.ingest.sky import TileTask
+from euclidfm.ingest.scheduler import slurm_cluster
+from euclidfm.ingest.sources.sky import TileTask
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 pytestmark = [
@@ -101,7 +101,7 @@ def test_a_local_dask_cluster_makes_the_same_store(tiles, whole, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_or_has_no_such_name(tiles, tmp_path, monkeypatch):
-    monkeypatch.setattr("euclidfm.ingest.schedule._PATIENCE", 0.5)
+    monkeypatch.setattr("euclidfm.ingest.scheduler._PATIENCE", 0.5)
     cfg = IngestConfig(source=str(tiles), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         ingest(cfg, tmp_path / "store")

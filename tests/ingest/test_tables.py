@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.core.expressions import evaluate, names_in
 from euclidfm.ingest import IngestConfig, PhotometryRecipe, ingest
-from euclidfm.ingest.expression import evaluate, names_in
-from euclidfm.ingest.recipe import NANOMAGGY_UJY, to_ujy
+from euclidfm.ingest.catalogue.recipe import NANOMAGGY_UJY, to_ujy
 from euclidfm.store import GalaxyStore
 
 RECIPE = """

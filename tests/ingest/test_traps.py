@@ -8,14 +8,14 @@ from astropy.io import fits
 from astropy.io.votable import parse, writeto
 from astropy.table import Table
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import BANDS
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, PhotometryRecipe, ingest
-from euclidfm.ingest.columns import GZ_QUESTIONS, canonical, read_columns
-from euclidfm.ingest.labels import fractions
+from euclidfm.ingest.catalogue.columns import GZ_QUESTIONS, canonical, read_columns
+from euclidfm.ingest.catalogue.formats import read_table
+from euclidfm.ingest.catalogue.labels import fractions
 from euclidfm.ingest.plan import position_id
-from euclidfm.ingest.tables import read_table
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import BANDS
 
 
 def test_1_zoo_columns_are_concentrations_not_fractions(sky, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.interop import import_astropt
 
 ARGS = {"n_layer": 2, "n_head": 2, "n_embd": 8, "block_size": 20}

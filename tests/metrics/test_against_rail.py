@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.metrics import densities, points
 from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
-from euclidfm.tasks.qp_file import write_qp
+from euclidfm.tasks.density.qp_file import write_qp
 
 rail = pytest.importorskip("rail.evaluation.metrics.pointestimates", reason="needs pz-rail-base")
 qp = pytest.importorskip("qp", reason="needs qp-prob")

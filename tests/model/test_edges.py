@@ -16,7 +16,7 @@ from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.config import fit_scaling
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
-from euclidfm.store.stream import Stream
+from euclidfm.store.loader import Stream
 from samples import blobs, write_store
 
 SMALL = ModelConfig(

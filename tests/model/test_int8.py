@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings import embed
-from euclidfm.errors import InputError
 from euclidfm.model import BlockConfig, FoundationModel, ModelConfig, int8
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.int8 import DownOfGelu, Int8Linear, in_int8

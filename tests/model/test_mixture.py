@@ -7,14 +7,14 @@ import pytest
 import torch
 from scipy import integrate, stats
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings import surprise_of
-from euclidfm.errors import InputError
 from euclidfm.generate import complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.config import fit_scaling
+from euclidfm.model.likelihood import StudentT, Tails, split
 from euclidfm.model.mixture import Mixture, mixture
-from euclidfm.model.objective import StudentT, Tails, split
-from euclidfm.model.tokens import withhold
+from euclidfm.model.tokenizer import withhold
 from euclidfm.pretrain import PretrainConfig, pretrain
 
 SMALL = ModelConfig(

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.chain import chain
 from euclidfm.model.config import fit_scaling
 from euclidfm.model.patches import spiral_order
-from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, withhold
+from euclidfm.model.sequence import chain
+from euclidfm.model.tokenizer import pixels_to_ujy, sed_to_ujy, withhold
 from samples import blobs, write_store
 
 SMALL = ModelConfig(

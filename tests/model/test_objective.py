@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.chain import every, random_orders
 from euclidfm.model.config import fit_scaling
-from euclidfm.model.objective import StudentT, Tails, split
+from euclidfm.model.likelihood import StudentT, Tails, split
+from euclidfm.model.sequence import every, random_orders
 from euclidfm.pretrain import PretrainConfig, pretrain
 from samples import blobs, write_store
 

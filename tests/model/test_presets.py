@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
-from euclidfm.files import read_json
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json
 from euclidfm.model import (
     SIZES,
     BlockConfig,

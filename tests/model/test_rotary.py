@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.generate import complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
 from euclidfm.model.config import fit_scaling
-from euclidfm.model.place import Rotary
-from euclidfm.model.tokens import withhold
+from euclidfm.model.positions import Rotary
+from euclidfm.model.tokenizer import withhold
 from euclidfm.model.transformer import rotate
 from euclidfm.pretrain import PretrainConfig, pretrain
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 import euclidfm as ef
-from euclidfm.errors import InputError
+from euclidfm.core.bands import resolve_bands
+from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate, write
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
 from euclidfm.model.config import SCALARS, fit_scaling
-from euclidfm.model.tokens import withhold
+from euclidfm.model.tokenizer import withhold
 from euclidfm.pretrain import PretrainConfig, pretrain
-from euclidfm.report.generated import generation_sheet
+from euclidfm.report.sheets.generated import generation_sheet
 from euclidfm.store import Column, GalaxyStore, StoreInfo, StoreWriter
-from euclidfm.survey import resolve_bands
 from samples import blobs
 
 COLUMNS = (

@@ -15,12 +15,12 @@ from astropy.table import Table
 
 import euclidfm as ef
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.predict import predict, run
 from euclidfm.pretrain import PretrainConfig, pretrain
-from euclidfm.tasks.density import fit_density
-from euclidfm.tasks.mixture import MixtureConfig
+from euclidfm.tasks.density.mixture import MixtureConfig
+from euclidfm.tasks.density.probe import fit_density
 from samples import blobs, write_store
 
 IMAGES = (

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.pretrain.optimizers import Average, learning_rate

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import euclidfm as ef
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
-from euclidfm.pretrain import PretrainConfig, parallel, pretrain
-from euclidfm.pretrain.world import World
+from euclidfm.pretrain import PretrainConfig, pretrain, sharding
+from euclidfm.pretrain.distributed import World
 
 MODEL = ModelConfig(
     images=(ImageModality(name="VIS", bands=("VIS",), patch=8),),
@@ -37,8 +37,8 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from torch import distributed as dist
-from euclidfm.pretrain import loop, pretrain
-from euclidfm.pretrain.world import World
+from euclidfm.pretrain import pretrain, train
+from euclidfm.pretrain.distributed import World
 from test_parallel import PLAIN
 
 store, out, kind = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -125,6 +125,6 @@ def test_processes_that_see_different_folders_say_so(monkeypatch):
     def other_has_none(steps, op):
         steps.copy_(torch.maximum(steps, torch.tensor([0, 0])))
 
-    monkeypatch.setattr(parallel.dist, "all_reduce", other_has_none)
+    monkeypatch.setattr(sharding.dist, "all_reduce", other_has_none)
     with pytest.raises(InputError, match="file system that all machines see"):
-        parallel.agree(World(0, 2, torch.device("cpu")), 20)
+        sharding.agree(World(0, 2, torch.device("cpu")), 20)

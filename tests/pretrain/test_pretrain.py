@@ -15,7 +15,7 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 import euclidfm as ef
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.pretrain import PretrainConfig, pretrain
 from samples import blobs, write_store

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from euclidfm.cli import main
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.generate import foreseen
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, compiled
 from euclidfm.model.config import fit_scaling

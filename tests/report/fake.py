@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS, resolve_bands
+from euclidfm.core.files import write_json
 from euclidfm.discover import outlier_recall, outlier_scores, similarity_purity, simulate_user
 from euclidfm.embeddings import EmbeddingTable
-from euclidfm.files import write_json
 from euclidfm.store import Column, Galaxies, StoreInfo, StoreWriter
-from euclidfm.survey import EUCLID_BANDS, SED_BANDS, resolve_bands
 
 KINDS = (
     "elliptical",

@@ -14,14 +14,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from fake import draw_galaxies, efficiency_records, make_folder
 
-import euclidfm.report.embedding_map as embedding_map
+import euclidfm.report.sections.embedding_map as embedding_map
+from euclidfm.core.errors import InputError
 from euclidfm.discover import project_pca, screened
-from euclidfm.errors import InputError
 from euclidfm.report import ReportInputs, build_report
 from euclidfm.report.build import REPRODUCTION
 from euclidfm.report.records import tasks_of
-from euclidfm.report.science_table import verdict
-from euclidfm.report.stamps import composite, contact_sheet, grey, heat_map, pictures
+from euclidfm.report.sections.science_table import verdict
+from euclidfm.report.sheets.stamps import composite, contact_sheet, grey, heat_map, pictures
 
 SECTIONS = [
     *("summary", "science", "efficiency", "photoz", "star", "training"),

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("speclite")
 
+from euclidfm.core.bands import SED_BANDS, band
 from euclidfm.simulate.cosmology import kpc_per_arcsec, luminosity_distance_mpc
 from euclidfm.simulate.seds import (
     WAVE,
@@ -14,7 +15,6 @@ from euclidfm.simulate.seds import (
     igm_transmission,
     template_weights,
 )
-from euclidfm.survey import SED_BANDS, band
 
 
 def test_flat_spectrum_has_the_same_ab_flux_in_every_band():

@@ -18,13 +18,13 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from euclidfm import cli
-from euclidfm.errors import InputError
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
+from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.simulate import PRESETS, SkyConfig, simulate_sky
 from euclidfm.simulate.artefacts import star_ghost
 from euclidfm.simulate.tile import make_tile
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
 
 SMALL = {"objects": 60, "tiles": 2, "seed": 7}
 

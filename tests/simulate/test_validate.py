@@ -8,10 +8,11 @@ import pytest
 pytest.importorskip("speclite")
 pytest.importorskip("rail.utils")
 
-from euclidfm.errors import InputError
-from euclidfm.simulate import SkyConfig, compare, simulate_sky, validate_sky
+from euclidfm.core.errors import InputError
+from euclidfm.simulate import SkyConfig, simulate_sky, validate_sky
 from euclidfm.simulate.population import parent_density
 from euclidfm.simulate.render import Psf, moffat_transform
+from euclidfm.simulate.validation import compare
 
 
 def test_classifier_sees_no_difference_between_equal_samples_and_a_large_one():

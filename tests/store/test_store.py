@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import resolve_bands
+from euclidfm.core.errors import InputError
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter, assign_splits
+from euclidfm.store.loader import Stream
 from euclidfm.store.pixels import from_half, to_half
-from euclidfm.store.stream import Stream
-from euclidfm.survey import resolve_bands
 
 
 def make_galaxies(n: int, size: int = 8, seed: int = 0, bands=("VIS", "H"), sed=("g", "VIS")) -> Galaxies:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from euclidfm.embeddings.foreseen import foresee
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.embeddings.predict_scalar import foresee
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
 from euclidfm.studies import RealSEDConfig, real_sed_study

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from euclidfm.core.bands import resolve_bands
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
-from euclidfm.survey import resolve_bands
 
 SED = ("g", "VIS", "Y", "H")
 IMAGES = ("VIS", "H")

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta, betabinom, kstest
 
 import euclidfm as ef
-from euclidfm.tasks.calibrate import LEVELS, conformal_half_width, conformal_quantile
+from euclidfm.tasks.density.calibrate import LEVELS, conformal_half_width, conformal_quantile
 
 MAPIE = "MAPIE MISSING, intervals not compared with it: pip install --no-deps mapie"
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import euclidfm as ef
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
-from euclidfm.tasks.calibrate import KNOTS, conformal_half_width, recalibrate, recalibration_map
-from euclidfm.tasks.density import fit_density, load_density
-from euclidfm.tasks.mixture import Mixture, MixtureConfig
+from euclidfm.tasks.density.calibrate import KNOTS, conformal_half_width, recalibrate, recalibration_map
+from euclidfm.tasks.density.mixture import Mixture, MixtureConfig
+from euclidfm.tasks.density.probe import fit_density, load_density
 
 QUICK = MixtureConfig(ensemble=1, steps=200, epochs=5)
 FULLER = replace(QUICK, ensemble=3)

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclidfm.errors import InputError
-from euclidfm.files import read_json
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json
+from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
+from euclidfm.studies.methods import METHODS, TUNED, image_bands, image_inputs
 from euclidfm.tasks import summarise
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
 from euclidfm.tasks.baselines.images import load_images
 from euclidfm.tasks.baselines.pca import pixels_pca
+from euclidfm.tasks.baselines.photometry import AsinhMagnitudes, fill_missing, gaussian_of
 from euclidfm.tasks.baselines.resnet import ResNetConfig, augment, resnet
-from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
-from euclidfm.tasks.methods import METHODS, TUNED, image_bands, image_inputs
-from euclidfm.tasks.photometry import AsinhMagnitudes, fill_missing, gaussian_of
 
 CFG = EfficiencyConfig(
     fractions=(0.1, 1.0),
@@ -80,7 +80,7 @@ def test_resumes_where_it_stopped(world, tmp_path, monkeypatch):
     kept = [r for r in d if r["method"] == "probe"]
     out.write_text(json.dumps(kept))
     ran = []
-    from euclidfm.tasks import methods
+    from euclidfm.studies import methods
 
     original = methods.Methods.predict
     monkeypatch.setattr(

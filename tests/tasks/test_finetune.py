@@ -10,15 +10,15 @@ from torch import nn
 
 import euclidfm as ef
 from euclidfm.cli import main
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json
 from euclidfm.embeddings import embed
-from euclidfm.errors import InputError
-from euclidfm.files import read_json
 from euclidfm.model import FoundationModel, ModelConfig
 from euclidfm.model.options import TokenConfig
-from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency
-from euclidfm.tasks.finetune import FineTuneConfig, fine_tune
-from euclidfm.tasks.hidden import Hidden
-from euclidfm.tasks.lora import add_lora, merge_lora
+from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
+from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.lora import add_lora, merge_lora
+from euclidfm.tasks.finetune.train import FineTuneConfig, fine_tune
 from samples import blobs, write_store
 
 SMALL = FineTuneConfig(layers=2, max_steps=60, learning_rate=3e-3, lora_learning_rate=1e-2, views=2)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from euclidfm.errors import InputError
-from euclidfm.tasks.modality import modality_study, neighbour_purity
+from euclidfm.core.errors import InputError
+from euclidfm.studies.modality import modality_study, neighbour_purity
 
 
 def test_more_information_is_a_gain(world):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import euclidfm as ef
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.tasks.heads import HEADS
 
 REGRESSION = ("photoz", "mass")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import euclidfm as ef
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.tasks.reference import MOST, Reference
 
 

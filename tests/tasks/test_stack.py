@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from euclidfm.tasks.heads import make_head
-from euclidfm.tasks.stack import stack, weights_of
+from euclidfm.tasks.heads.stack import stack, weights_of
 
 
 def test_weights_find_the_good_member_and_sum_to_one():

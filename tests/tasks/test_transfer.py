@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.studies.transfer import Sample, importance_draw, transfer
 from euclidfm.tasks import get
-from euclidfm.tasks.transfer import Sample, importance_draw, transfer
 
 
 def curved(rng, n, centre):

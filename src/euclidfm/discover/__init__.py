@@ -1,20 +1,20 @@
 """Discovery in the space of embeddings: what is alike, what is unusual, a map of it all."""
 
-from euclidfm.discover.active import ActiveConfig, add_rating, read_ratings, rerank, simulate_user
-from euclidfm.discover.approximate import (
+from euclidfm.discover.artefacts import artefact_score, screened
+from euclidfm.discover.evaluate import outlier_recall, similarity_purity
+from euclidfm.discover.index import (
     ApproximateConfig,
     ApproximateIndex,
     build_approximate,
     update_approximate,
 )
-from euclidfm.discover.artefacts import artefact_score, screened
-from euclidfm.discover.evaluate import outlier_recall, similarity_purity
 from euclidfm.discover.outliers import conditional_oddity, outlier_scores
 from euclidfm.discover.projection import project_map, project_pca
 from euclidfm.discover.quality import image_quality, store_quality
+from euclidfm.discover.ratings import ActiveConfig, add_rating, read_ratings, rerank, simulate_user
 from euclidfm.discover.search import SimilarityIndex, neighbours
 from euclidfm.discover.study import StudyConfig, discovery_study
-from euclidfm.discover.surprise import surprise_scores
+from euclidfm.discover.surprisal import surprise_scores
 
 __all__ = [
     "ActiveConfig",

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover.outliers import rank_fraction
 from euclidfm.discover.space import finite_rows, principal_components
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["artefact_score", "screened"]
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.metrics import bootstrap
 
 __all__ = ["outlier_recall", "similarity_purity"]

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover.space import finite_rows, fit_scaling, principal_components, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["METHODS", "conditional_oddity", "outlier_scores"]
 

@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
 from euclidfm.discover.space import finite_rows, principal_components, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["project_map", "project_pca"]
 

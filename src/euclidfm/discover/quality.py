@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.progress import Progress, silent
+from euclidfm.core.progress import Progress, silent
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["QUALITY", "image_quality", "store_quality"]

@@ -2,7 +2,7 @@
 
 Similarity is the cosine between scaled embeddings (`euclidfm.discover.space`). The
 search is exact, a matrix product by numpy or by FAISS; or it asks an index on disk
-(`euclidfm.discover.approximate`) for candidates and puts these in exact order.
+(`euclidfm.discover.index`) for candidates and puts these in exact order.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from astropy.coordinates import angular_separation
 
-from euclidfm.discover.approximate import ApproximateIndex
+from euclidfm.core.errors import InputError
+from euclidfm.discover.index import ApproximateIndex
 from euclidfm.discover.space import ScalingName, finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["SimilarityIndex", "neighbours"]
 

@@ -21,8 +21,8 @@ from typing import Literal
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["Scaling", "ScalingName", "fit_scaling", "principal_components", "vectors_of"]
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from euclidfm.discover.active import ActiveConfig, simulate_user
+from euclidfm.core.errors import InputError
 from euclidfm.discover.artefacts import artefact_score, screened
 from euclidfm.discover.evaluate import outlier_recall, similarity_purity
 from euclidfm.discover.outliers import outlier_scores
+from euclidfm.discover.ratings import ActiveConfig, simulate_user
 from euclidfm.discover.space import finite_rows
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 
 __all__ = ["StudyConfig", "discovery_study"]
 

@@ -12,9 +12,9 @@ from euclidfm.embeddings.table import EmbeddingTable
 if TYPE_CHECKING:
     from euclidfm.embeddings.extract import embed as embed
     from euclidfm.embeddings.extract import embed_stream as embed_stream
-    from euclidfm.embeddings.surprise import SurpriseMap as SurpriseMap
-    from euclidfm.embeddings.surprise import surprise_of as surprise_of
-    from euclidfm.embeddings.surprise import surprise_table as surprise_table
+    from euclidfm.embeddings.surprisal import SurpriseMap as SurpriseMap
+    from euclidfm.embeddings.surprisal import surprise_of as surprise_of
+    from euclidfm.embeddings.surprisal import surprise_table as surprise_table
 
 __all__ = ["EmbeddingTable", "SurpriseMap", "embed", "embed_stream", "surprise_of", "surprise_table"]
 
@@ -25,8 +25,8 @@ def __getattr__(name: str) -> Any:
 
         return getattr(extract, name)
     if name in ("SurpriseMap", "surprise_of", "surprise_table"):
-        from euclidfm.embeddings import surprise
+        from euclidfm.embeddings import surprisal
 
-        return getattr(surprise, name)
+        return getattr(surprisal, name)
     msg = f"module 'euclidfm.embeddings' has no attribute {name!r}"
     raise AttributeError(msg)

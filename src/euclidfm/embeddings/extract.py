@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from euclidfm.core.errors import InputError
+from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
 from euclidfm.model.int8 import in_int8
 from euclidfm.model.precision import autocast, choose_precision
-from euclidfm.model.tokens import withhold
-from euclidfm.progress import Progress, silent
+from euclidfm.model.tokenizer import withhold
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["embed", "embed_stream"]

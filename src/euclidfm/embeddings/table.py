@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from euclidfm.errors import InputError
-from euclidfm.files import plain
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import plain
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -10,11 +10,11 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.explore import export, galaxy, ranking
 from euclidfm.explore.guard import Guard
 from euclidfm.explore.run import RunData
-from euclidfm.explore.surprise import Surprise
+from euclidfm.explore.surprisal import Surprise
 
 __all__ = ["create_app"]
 

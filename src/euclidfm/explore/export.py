@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.explore.run import RunData
 
 __all__ = ["FORMATS", "as_bytes", "selected", "send"]

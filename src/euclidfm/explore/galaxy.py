@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import plain
 from euclidfm.explore.run import RunData
-from euclidfm.files import plain
-from euclidfm.report.stamps import composite, grey
+from euclidfm.report.sheets.stamps import composite, grey
 
 __all__ = ["describe", "find", "neighbours", "picture", "png", "thumbnail"]
 

@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 
 __all__ = ["Guard", "check_address", "is_loopback"]
 

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from euclidfm.core.files import write_table
+from euclidfm.core.progress import Progress, silent
 from euclidfm.discover.projection import project_map, project_pca
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.files import write_table
-from euclidfm.progress import Progress, silent
 
 __all__ = ["MapKind", "map_of", "sky_plane"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from euclidfm.discover.active import RATINGS, add_rating, read_ratings, rerank
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.discover.ratings import RATINGS, add_rating, read_ratings, rerank
 from euclidfm.explore.run import RunData
 from euclidfm.explore.table import match
 

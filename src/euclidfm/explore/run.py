@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json
+from euclidfm.core.progress import Progress, silent
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.explore.maps import MapKind, map_of, sky_plane
 from euclidfm.explore.table import ColumnSet, Source, match
-from euclidfm.files import read_json
-from euclidfm.progress import Progress, silent
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["RunData"]

@@ -7,10 +7,10 @@ import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
+from euclidfm.core.progress import bar
 from euclidfm.explore.guard import check_address
 from euclidfm.explore.maps import MapKind
-from euclidfm.progress import bar
 
 __all__ = ["ExploreConfig", "explore"]
 

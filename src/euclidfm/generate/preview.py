@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from euclidfm.errors import InputError
-from euclidfm.generate.chain import Completed
+from euclidfm.core.errors import InputError
+from euclidfm.generate.complete import Completed
 from euclidfm.generate.run import cropped, physical
 from euclidfm.model import FoundationModel, tokenize
-from euclidfm.model.chain import every
 from euclidfm.model.config import SCALARS, SED
+from euclidfm.model.sequence import every
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["foreseen"]

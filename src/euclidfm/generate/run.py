@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.errors import InputError
-from euclidfm.generate.chain import Completed, complete
+from euclidfm.core.bands import BANDS, resolve_bands
+from euclidfm.core.errors import InputError
+from euclidfm.core.progress import Progress, silent
+from euclidfm.generate.complete import Completed, complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.patches import patch_order, unpatch
 from euclidfm.model.scalars import from_scaled
-from euclidfm.model.tokens import pixels_to_ujy, sed_to_ujy, withhold
-from euclidfm.progress import Progress, silent
+from euclidfm.model.tokenizer import pixels_to_ujy, sed_to_ujy, withhold
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
-from euclidfm.survey import BANDS, resolve_bands
 
 __all__ = ["GenerateConfig", "cropped", "generate", "physical", "write"]
 

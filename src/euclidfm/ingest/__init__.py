@@ -6,9 +6,9 @@ then `sky` (`gather` with `remote`, `hats` and `irsa`; `catalogue`, `selection`,
 resumable; `run` puts it together.
 """
 
+from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.quality import describe_store, quality_report
-from euclidfm.ingest.recipe import PhotometryRecipe
-from euclidfm.ingest.run import ingest
+from euclidfm.ingest.pipeline import ingest
+from euclidfm.ingest.quality.page import describe_store, quality_report
 
 __all__ = ["IngestConfig", "PhotometryRecipe", "describe_store", "ingest", "quality_report"]

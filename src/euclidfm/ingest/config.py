@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from euclidfm.errors import InputError
-from euclidfm.ingest.services import IrsaServices
+from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS, band
+from euclidfm.core.errors import InputError
+from euclidfm.ingest.sources.services import IrsaServices
 from euclidfm.store import assign_splits
-from euclidfm.survey import EUCLID_BANDS, SED_BANDS, band
 
 __all__ = ["FLAG_BITS", "IngestConfig"]
 

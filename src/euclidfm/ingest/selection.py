@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.errors import InputError
-from euclidfm.files import read_yaml
-from euclidfm.ingest.expression import evaluate, names_in
+from euclidfm.core.errors import InputError
+from euclidfm.core.expressions import evaluate, names_in
+from euclidfm.core.files import read_yaml
 
 __all__ = ["Funnel", "Selection", "Step", "shipped", "steps_from"]
 

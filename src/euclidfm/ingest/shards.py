@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from euclidfm.ingest.plan import TASK_ROWS
 from euclidfm.store import Galaxies, StoreInfo
 from euclidfm.store.schema import arrow_schema, encode
-from euclidfm.store.write import ROW_GROUP, parquet_options
+from euclidfm.store.writer import ROW_GROUP, parquet_options
 
 __all__ = ["ShardWriter"]
 

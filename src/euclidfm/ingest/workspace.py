@@ -26,8 +26,8 @@ from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
-from euclidfm.errors import InputError
-from euclidfm.files import plain, read_json, versions, write_json, write_yaml
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import plain, read_json, versions, write_json, write_yaml
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan, Task
 from euclidfm.ingest.quarantine import Quarantine
@@ -229,7 +229,7 @@ class Workspace:
         write_yaml(store / "ingest.yaml", cfg.what)
         write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
         if cfg.quality:
-            from euclidfm.ingest.quality import quality_report
+            from euclidfm.ingest.quality.page import quality_report
 
             quality_report(store, store / "quality.html", name=self.out.name)
         if self.out.exists():

@@ -3,7 +3,7 @@
 from euclidfm.model.config import SIZES, ImageModality, ModelConfig
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.options import BlockConfig, TokenConfig, VectorModality
-from euclidfm.model.tokens import Tokens, tokenize
+from euclidfm.model.tokenizer import Tokens, tokenize
 
 __all__ = [
     "SIZES",

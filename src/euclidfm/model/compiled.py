@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch import compile as torch_compile
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model.foundation import FoundationModel
 
 __all__ = ["compile_blocks"]

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model.options import BlockConfig, ImageModality, TokenConfig, VectorModality
 from euclidfm.model.scalars import fit_scalars
 from euclidfm.store import GalaxyStore

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from euclidfm.errors import InputError
-from euclidfm.files import read_json, write_json
-from euclidfm.model.chain import every
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json, write_json
 from euclidfm.model.config import ModelConfig
+from euclidfm.model.likelihood import StudentT, split
 from euclidfm.model.mixture import Mixture, mixture
 from euclidfm.model.network import Network
-from euclidfm.model.objective import StudentT, split
 from euclidfm.model.patches import patch_order
-from euclidfm.model.tokens import Tokens
+from euclidfm.model.sequence import every
+from euclidfm.model.tokenizer import Tokens
 
 __all__ = ["FoundationModel"]
 
@@ -80,7 +80,7 @@ class FoundationModel(Network):
         """How little each token was foreseen from those before it: its negative log-likelihood.
 
         A masked model is asked four times, each time for a quarter of the tokens from the others. Read a
-        model that was trained in random order in random order (`euclidfm.model.chain.random_orders`): in
+        model that was trained in random order in random order (`euclidfm.model.sequence.random_orders`): in
         the default order of the SED bands each is an extrapolation, and the densities come out too narrow.
 
         Returns

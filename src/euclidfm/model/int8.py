@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.precision import choose_precision, cpu_flags

@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn import functional as F
 
-from euclidfm.model.objective import SMALLEST_SCALE, StudentT
+from euclidfm.model.likelihood import SMALLEST_SCALE, StudentT
 
 __all__ = ["Mixture", "mixture"]
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from euclidfm.model.chain import Chain, chain
 from euclidfm.model.config import SCALARS, ModelConfig
 from euclidfm.model.heads import predictor, reader
-from euclidfm.model.objective import Tails
+from euclidfm.model.likelihood import Tails
 from euclidfm.model.packing import Packing, pack
-from euclidfm.model.place import Kind, LearnedPlace, Place, Rotary
-from euclidfm.model.tokens import Tokens, token_sizes
+from euclidfm.model.positions import Kind, LearnedPlace, Place, Rotary
+from euclidfm.model.sequence import Chain, chain
+from euclidfm.model.tokenizer import Tokens, token_sizes
 from euclidfm.model.transformer import Transformer
 
 __all__ = ["Network"]
@@ -84,7 +84,7 @@ class Network(nn.Module):
     def layout(
         self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
     ) -> Chain:
-        """Lay out a batch of galaxies as this model reads them (`euclidfm.model.chain.chain`)."""
+        """Lay out a batch of galaxies as this model reads them (`euclidfm.model.sequence.chain`)."""
         return chain(tokens, order, shuffle, begin=self.begin is not None)
 
     def content(self, tokens: Tokens, hidden: dict[str, Tensor] | None = None) -> Tensor:
@@ -144,7 +144,7 @@ class Network(nn.Module):
         ----------
         tokens : Tokens
         order, shuffle : optional
-            As in `euclidfm.model.chain.chain`.
+            As in `euclidfm.model.sequence.chain`.
         prefix : (B,) Tensor, optional
             Positions at the start of the chain that see each other; the tokens there are not predicted.
         hidden : dict of modality to (B, n) bool Tensor, optional

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 
 __all__ = ["BlockConfig", "ImageModality", "TokenConfig", "VectorModality"]
 

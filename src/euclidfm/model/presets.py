@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model.config import SIZES
 
 __all__ = ["names", "preset"]

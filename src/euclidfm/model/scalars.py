@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["fit_scalars", "from_scaled", "scaled"]

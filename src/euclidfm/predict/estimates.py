@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.predict.fields import Field, task_ucd
-from euclidfm.tasks.calibrate import LEVELS
-from euclidfm.tasks.density import DensityProbe, load_density
+from euclidfm.tasks.density.calibrate import LEVELS
+from euclidfm.tasks.density.probe import DensityProbe, load_density
 from euclidfm.tasks.probe import Probe, load_probe
 from euclidfm.tasks.task import Task
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import versions
+from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings import embed_stream
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
-from euclidfm.files import versions
 from euclidfm.model import FoundationModel
 from euclidfm.predict.estimates import Estimator, load_estimators
 from euclidfm.predict.fields import Field, identity_fields
 from euclidfm.predict.writers import Writer, check_paths, open_writer
-from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 
 __all__ = ["ROWS", "predict"]

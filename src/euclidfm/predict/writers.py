@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from euclidfm.errors import InputError
-from euclidfm.files import plain
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import plain
 from euclidfm.predict.fields import Field
 
 __all__ = ["Writer", "check_paths", "open_writer"]

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from euclidfm.files import read_json, write_json
+from euclidfm.core.files import read_json, write_json
 from euclidfm.pretrain.optimizers import Average
-from euclidfm.pretrain.parallel import like, whole
+from euclidfm.pretrain.sharding import like, whole
 
 __all__ = ["load_newest", "save"]
 

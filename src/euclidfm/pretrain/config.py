@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.model import ModelConfig
 
 __all__ = ["PretrainConfig"]

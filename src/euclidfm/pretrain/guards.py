@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.pretrain.config import PretrainConfig
 
 __all__ = ["check_finite", "memory_guard"]

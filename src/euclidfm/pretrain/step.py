@@ -18,11 +18,11 @@ from torch.nn.parallel import DistributedDataParallel
 from euclidfm.model import FoundationModel, ModelConfig, Tokens
 from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.precision import autocast
-from euclidfm.model.tokens import take
+from euclidfm.model.tokenizer import take
 from euclidfm.pretrain.augment import Chances, hide, prefixes, ranks
 from euclidfm.pretrain.config import PretrainConfig
-from euclidfm.pretrain.parallel import quiet
-from euclidfm.pretrain.world import World
+from euclidfm.pretrain.distributed import World
+from euclidfm.pretrain.sharding import quiet
 
 __all__ = ["Stepper", "slots"]
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.model.chain import every
 from euclidfm.model.precision import autocast
+from euclidfm.model.sequence import every
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.store import GalaxyStore
 

@@ -7,10 +7,12 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
-from euclidfm.errors import InputError
-from euclidfm.files import write_json, write_text
-from euclidfm.progress import Progress, silent
-from euclidfm.report import (
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import write_json, write_text
+from euclidfm.core.progress import Progress, silent
+from euclidfm.report.html import Section, missing
+from euclidfm.report.inputs import ReportData, ReportInputs
+from euclidfm.report.sections import (
     claims,
     efficiency,
     embedding_map,
@@ -25,8 +27,6 @@ from euclidfm.report import (
     tables,
     training,
 )
-from euclidfm.report.html import Section, missing
-from euclidfm.report.inputs import ReportData, ReportInputs
 
 __all__ = ["REPRODUCTION", "build_report"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.report.stamps import data_uri
+from euclidfm.report.sheets.stamps import data_uri
 
 __all__ = ["Section", "caption", "fixed", "missing", "number", "seconds", "stamp", "table"]
 

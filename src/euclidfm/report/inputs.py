@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json, versions
 from euclidfm.discover import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
-from euclidfm.files import read_json, versions
 from euclidfm.store import GalaxyStore
 
 __all__ = ["ReportData", "ReportInputs", "Sample"]
@@ -48,7 +48,7 @@ class ReportInputs:
     active: str | Path | None = None
     """Result of `euclidfm.discover.simulate_user`, as JSON."""
     claims: str | Path | None = None
-    """Verdicts of a reproduction (`euclidfm.reproduce.claims`)."""
+    """Verdicts of a reproduction (`euclidfm.workflow.claims`)."""
     modality: str | Path | None = None
     """Records of the modality study, with ``model``."""
     densities: str | Path | None = None

@@ -11,6 +11,6 @@ from __future__ import annotations
 
 from euclidfm.simulate.config import PRESETS, SkyConfig
 from euclidfm.simulate.sky import simulate_sky
-from euclidfm.simulate.validate import validate_sky
+from euclidfm.simulate.validation.run import validate_sky
 
 __all__ = ["PRESETS", "SkyConfig", "simulate_sky", "validate_sky"]

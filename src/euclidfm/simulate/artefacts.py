@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from euclidfm.survey import EUCLID_BANDS
+from euclidfm.core.bands import EUCLID_BANDS
 
 __all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "long_trail", "spikes", "star_ghost"]
 

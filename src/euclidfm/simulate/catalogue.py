@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from euclidfm.core.bands import BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate import zoo
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import NO_DATA
 from euclidfm.simulate.tile import TRUTH, Source, Tile
-from euclidfm.survey import BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
 
 __all__ = ["Row", "object_id", "rows"]
 

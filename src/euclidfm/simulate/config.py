@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from euclidfm.errors import InputError
-from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, SED_BANDS
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, SED_BANDS
+from euclidfm.core.errors import InputError
 
 __all__ = ["PRESETS", "Preset", "SkyConfig"]
 

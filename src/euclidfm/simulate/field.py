@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 from scipy import ndimage, optimize
 
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_from_abmag
 from euclidfm.simulate.artefacts import FLAG_BITS
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.render import Psf
-from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_from_abmag
 
 __all__ = ["NO_DATA", "Maps", "add_noise", "draw_noise", "draw_psfs", "lose_pixels", "smoothing_sigma"]
 

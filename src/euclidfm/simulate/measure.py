@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from euclidfm.survey import AB_ZEROPOINT_UJY, PIXEL_ARCSEC
+from euclidfm.core.bands import AB_ZEROPOINT_UJY, PIXEL_ARCSEC
 
 __all__ = ["measure"]
 

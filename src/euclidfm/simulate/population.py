@@ -24,10 +24,10 @@ from functools import cache
 
 import numpy as np
 
+from euclidfm.core.bands import SED_BANDS, abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.cosmology import age_gyr, kpc_per_arcsec, luminosity_distance_mpc, volume_per_arcmin2
 from euclidfm.simulate.seds import FluxTable, Table, galaxy_table, rest_table, template_weights
-from euclidfm.survey import SED_BANDS, abmag_from_ujy, ujy_from_abmag
 
 __all__ = [
     "draw_galaxies",

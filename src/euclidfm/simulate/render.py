@@ -20,7 +20,7 @@ import scipy.fft
 from scipy.interpolate import CubicSpline
 from scipy.special import gamma, gammainc, gammaincinv, j0, kv
 
-from euclidfm.survey import PIXEL_ARCSEC
+from euclidfm.core.bands import PIXEL_ARCSEC
 
 __all__ = ["Component", "Knots", "Psf", "moffat_transform", "render", "sersic_transform", "stamp_size"]
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.errors import InputError
-from euclidfm.survey import SED_BANDS, band
+from euclidfm.core.bands import SED_BANDS, band
+from euclidfm.core.errors import InputError
 
 __all__ = [
     "AV_GRID", "FORMING", "PASSIVE", "SED_CURVES", "TEMPLATES", "BandIntegrator", "FluxTable", "Table",

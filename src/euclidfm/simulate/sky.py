@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_per_count
+from euclidfm.core.errors import InputError
 from euclidfm.simulate.config import SkyConfig
-from euclidfm.survey import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_per_count
 
 __all__ = ["simulate_sky"]
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate import artefacts, field, points, population
 from euclidfm.simulate.artefacts import FLAG_BITS, Stamp
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import Maps
 from euclidfm.simulate.measure import measure
-from euclidfm.simulate.morphology import components
 from euclidfm.simulate.render import Component, Psf, render, stamp_size
-from euclidfm.survey import BANDS, EUCLID_BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
+from euclidfm.simulate.shapes import components
 
 __all__ = ["Source", "Tile", "make_tile"]
 

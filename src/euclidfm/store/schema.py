@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from euclidfm.errors import InputError
+from euclidfm.core.bands import Band
+from euclidfm.core.errors import InputError
 from euclidfm.store.pixels import decode_images, encode_images
-from euclidfm.survey import Band
 
 __all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", "decode", "encode"]
 

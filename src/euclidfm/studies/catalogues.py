@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from euclidfm.core.bands import band
 from euclidfm.studies.mock_photometry import MockPhotometry
-from euclidfm.survey import band
 
 __all__ = ["CATALOGUES", "Catalogue"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 
 __all__ = ["MockPhotometry", "write_mixed_store"]
@@ -128,9 +128,9 @@ def _galaxies(
 
 def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) fluxes in µJy without noise, and redshifts, of a flux-limited mock."""
+    from euclidfm.core.bands import abmag_from_ujy
     from euclidfm.simulate.population import draw_parent, galaxy_fluxes
     from euclidfm.simulate.seds import galaxy_table
-    from euclidfm.survey import abmag_from_ujy
 
     table = galaxy_table(tuple(c for _, c in config.curves))
     column = [n for n, _ in config.curves].index(config.limit_band)

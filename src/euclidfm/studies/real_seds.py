@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import plain, read_json, write_json
+from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
-from euclidfm.files import plain, read_json, write_json
 from euclidfm.model import FoundationModel, ModelConfig
 from euclidfm.pretrain import PretrainConfig
-from euclidfm.progress import Progress, silent
 from euclidfm.store import GalaxyStore
 from euclidfm.studies.catalogues import CATALOGUES, Catalogue
-from euclidfm.tasks.efficiency import EfficiencyConfig, label_efficiency
+from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
 from euclidfm.tasks.records import Record
 
 __all__ = ["METHODS", "RealSEDConfig", "real_sed_study"]
@@ -221,7 +221,7 @@ def _pretrain(
 
 def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, folder: Path) -> EmbeddingTable:
     from euclidfm.embeddings import embed
-    from euclidfm.embeddings.foreseen import foresee, with_part
+    from euclidfm.embeddings.predict_scalar import foresee, with_part
 
     file = folder / "embeddings.parquet"
     if not file.is_file():
@@ -260,9 +260,9 @@ def _efficiency(config: RealSEDConfig) -> EfficiencyConfig:
 def _density(
     config: RealSEDConfig, store: GalaxyStore, emb: EmbeddingTable, folder: Path
 ) -> Sequence[Record]:
-    from euclidfm.embeddings.foreseen import with_part
+    from euclidfm.embeddings.predict_scalar import with_part
     from euclidfm.tasks.baselines.photometric import photometry_features
-    from euclidfm.tasks.density import fit_density
+    from euclidfm.tasks.density.probe import fit_density
 
     file = folder / "density.json"
     if file.is_file():

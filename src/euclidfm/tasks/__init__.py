@@ -12,13 +12,13 @@ calibrated p(z) in place of one number.
 from typing import TYPE_CHECKING, Any
 
 from euclidfm.tasks.heads import HEADS
-from euclidfm.tasks.known import TASKS, classification, get, regression
 from euclidfm.tasks.probe import Probe, load_probe
 from euclidfm.tasks.records import Record, evaluate, summarise
+from euclidfm.tasks.registry import TASKS, classification, get, regression
 from euclidfm.tasks.task import LabelSource, Task
 
 if TYPE_CHECKING:
-    from euclidfm.tasks.density import load_density as load_density
+    from euclidfm.tasks.density.probe import load_density as load_density
 
 photoz = TASKS["photoz"]
 mass = TASKS["mass"]
@@ -52,7 +52,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "load_density":  # needs torch
-        from euclidfm.tasks.density import load_density
+        from euclidfm.tasks.density.probe import load_density
 
         return load_density
     msg = f"module 'euclidfm.tasks' has no attribute {name!r}"

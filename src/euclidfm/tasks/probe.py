@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
-from euclidfm.tasks.calibrate import LEVELS, conformal_quantile
+from euclidfm.tasks.density.calibrate import LEVELS, conformal_quantile
 from euclidfm.tasks.heads import Head, Scaler, make_head
-from euclidfm.tasks.keep import belonging, load_fitted, save_fitted
-from euclidfm.tasks.known import get
 from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.reference import Reference, distances, provenance
+from euclidfm.tasks.registry import get
 from euclidfm.tasks.spaces import choose_space, spaces_of
+from euclidfm.tasks.storage import belonging, load_fitted, save_fitted
 from euclidfm.tasks.task import Task
 
 __all__ = ["Probe", "features_of", "fit_probe", "inputs_of", "load_probe"]

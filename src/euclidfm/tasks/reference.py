@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.maps import principal_components
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.errors import InputError
 from euclidfm.metrics import BINARY, MASS, MULTICLASS, PHOTOZ, REGRESSION
 from euclidfm.metrics.points import Metric
 
 if TYPE_CHECKING:
-    from euclidfm.tasks.density import DensityProbe
+    from euclidfm.tasks.density.probe import DensityProbe
     from euclidfm.tasks.probe import Probe
 
 __all__ = ["LabelSource", "Task"]
@@ -186,8 +186,8 @@ class Task:
     def fit_density(
         self, emb: EmbeddingTable, labels: Any, *, seed: int = 0, use: Sequence[str] = ("joint",)
     ) -> DensityProbe:
-        """Learn a probability density of the label; see `euclidfm.tasks.density.fit_density`."""
-        from euclidfm.tasks.density import fit_density
+        """Learn a probability density of the label; see `euclidfm.tasks.density.probe.fit_density`."""
+        from euclidfm.tasks.density.probe import fit_density
 
         return fit_density(emb, labels, task=self, seed=seed, use=tuple(use))
 

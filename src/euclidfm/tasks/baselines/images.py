@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from euclidfm.core.bands import BANDS
 from euclidfm.store import GalaxyStore
-from euclidfm.survey import BANDS
 
 __all__ = ["load_images"]
 

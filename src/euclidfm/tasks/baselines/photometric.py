@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.errors import InputError
-from euclidfm.tasks.heads import Scaler, make_head
-from euclidfm.tasks.heads.logistic import stratified_folds
-from euclidfm.tasks.heads.trees import tree_parameters
-from euclidfm.tasks.photometry import (
+from euclidfm.core.errors import InputError
+from euclidfm.tasks.baselines.photometry import (
     AsinhMagnitudes,
     fill_missing,
     gaussian_of,
     quadratic_features,
     tree_features,
 )
-from euclidfm.tasks.stack import stack
+from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.logistic import stratified_folds
+from euclidfm.tasks.heads.stack import stack
+from euclidfm.tasks.heads.trees import tree_parameters
 
 __all__ = [
     "booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_features",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from euclidfm.errors import InputError
+from euclidfm.core.errors import InputError
 from euclidfm.tasks.heads.base import Head, Scaler
 
 __all__ = ["HEADS", "Head", "Scaler", "make_head"]

@@ -1,0 +1,156 @@
+"""Describe any file or folder that the program made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json
+
+__all__ = ["describe"]
+
+
+def describe(path: Path) -> str:
+    """Text that says what `path` is and what is in it.
+
+    Raises
+    ------
+    InputError
+        If it does not exist or is nothing that this program makes.
+    """
+    if not path.exists():
+        msg = f"{path} does not exist"
+        raise InputError(msg)
+    kinds = (
+        (path / "store.json", _store),
+        (path / "demo.json", _demo),
+        (path / "model.json", _run),
+        (path / "checkpoints", _unfinished_run),
+        (path / "probe.json", _probe),
+        (path / "MER", _sky),
+    )
+    for marker, tell in kinds:
+        if marker.exists():
+            return tell(path)
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    if path.suffix == ".json":
+        return f"{path}: JSON with {', '.join(_keys(read_json(path)))}"
+    msg = f"{path} is nothing that euclidfm made: not a sky, store, run, probe, table or report"
+    raise InputError(msg)
+
+
+def _keys(value: Any) -> list[str]:
+    return list(value) if isinstance(value, dict) else [f"{len(value)} records"]
+
+
+def _store(path: Path) -> str:
+    from euclidfm.store import GalaxyStore
+
+    store = GalaxyStore.open(path)
+    info = store.info
+    splits = Counter(store.column("split").tolist())
+    lines = [f"{path}: store of {len(store)} galaxies, release {info.release or 'unnamed'}"]
+    lines.append("  splits: " + ", ".join(f"{k} {v}" for k, v in sorted(splits.items())))
+    lines += _origin(path, info.provenance)
+    if info.image_bands:
+        lines.append(f'  images: {info.image_size} px at {info.pixel_arcsec}"/px')
+    for b in info.image_bands:
+        noise = store.column(f"noise_{b}").astype(float)
+        have = np.isfinite(noise)
+        median = np.median(noise[have]) if have.any() else np.nan
+        lines.append(f"    {b:<12}{have.mean():6.1%} of galaxies, noise {median:.4f} µJy per pixel")
+    for band in info.sed_bands:
+        flux = store.column(f"flux_{band.name}").astype(float)
+        have = np.isfinite(flux)
+        median = np.median(flux[have]) if have.any() else np.nan
+        name = f"{band.name:<12}{band.wavelength_nm:7.0f} nm"
+        lines.append(f"  SED {name}  {have.mean():6.1%} measured, median {median:.3g} µJy")
+    for c in info.columns:
+        values = store.column(c.name)
+        known = int(np.isfinite(values).sum()) if values.dtype.kind == "f" else len(values)
+        lines.append(f"  {c.role:<6}{c.name:<24}{known:>8} known  {c.unit:<8} {c.description}")
+    return "\n".join(lines)
+
+
+def _origin(path: Path, provenance: Mapping[str, Any]) -> list[str]:
+    """Where a store comes from, the survivors of each step, and what was left out."""
+    lines = []
+    if provenance.get("source"):
+        what = provenance.get("selection") or provenance.get("recipe") or provenance.get("kind", "")
+        lines.append(f"  from {provenance['source']}, {what}".rstrip(", "))
+    summary = provenance.get("summary", {})
+    lines += [f"    {int(left):>9}  {step}" for step, left in summary.get("funnel", [])]
+    if (path / "quarantine.parquet").is_file():
+        import pyarrow.parquet as pq
+
+        reasons = Counter(pq.read_table(path / "quarantine.parquet").column("reason").to_pylist())
+        lines.append(f"  quarantine: {sum(reasons.values())}")
+        lines += [f"    {count:>9}  {reason}" for reason, count in reasons.most_common(5)]
+    return lines
+
+
+def _run(path: Path) -> str:
+    card = read_json(path / "model.json")
+    config = card["config"]
+    lines = [
+        f"{path}: model {card['identity']}, trained {card.get('steps', '?')} steps on {card.get('store')}"
+    ]
+    for m in config["images"]:
+        lines.append(f"  {m['name']}: {'+'.join(m['bands'])} in patches of {m['patch']} px")
+    if config["sed"]:
+        lines.append(f"  SED: {', '.join(config['sed_softening_ujy'])}")
+    lines.append(f"  width {config['width']}, {config['depth']} blocks, {config['heads']} heads")
+    if (path / "run.json").exists():
+        run = read_json(path / "run.json")
+        size = f"{run['parameters'] / 1e6:.2f} M parameters"
+        lines.append(f"  {size}, {run['galaxies']} galaxies in {run['seconds']:.0f} s")
+    return "\n".join(lines)
+
+
+def _unfinished_run(path: Path) -> str:
+    steps = sorted(p.name for p in (path / "checkpoints").glob("step-*"))
+    last = steps[-1] if steps else "no checkpoint yet"
+    return f"{path}: unfinished run, {last}; the same `euclidfm pretrain` command continues it"
+
+
+def _probe(path: Path) -> str:
+    card = read_json(path / "probe.json")
+    return f"{path}: probe\n" + "\n".join(
+        f"  {k}: {v}" for k, v in card.items() if not isinstance(v, dict | list)
+    )
+
+
+def _sky(path: Path) -> str:
+    tiles = sorted(p.name for p in (path / "MER").iterdir() if p.is_dir())
+    mosaics = list((path / "MER").rglob("*BGSUB-MOSAIC*.fits"))
+    size = sum(p.stat().st_size for p in mosaics) / 1e6
+    listed = ", ".join(tiles[:4]) + (", ..." if len(tiles) > 4 else "")
+    return f"{path}: sky files, {len(tiles)} tiles ({listed}), {len(mosaics)} mosaics, {size:.0f} MB"
+
+
+def _demo(path: Path) -> str:
+    card = read_json(path / "demo.json")
+    lines = [f"{path}: demo, seed {card['config']['seed']}"]
+    lines += [f"  {stage:<12}{seconds:8.1f} s" for stage, seconds in card["timings"].items()]
+    lines += [describe(path / part) for part in ("store", "run") if (path / part).exists()]
+    return "\n".join(lines)
+
+
+def _parquet(path: Path) -> str:
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    rows = pq.read_metadata(path).num_rows
+    if "vector" in schema.names:
+        from euclidfm.embeddings import EmbeddingTable
+
+        emb = EmbeddingTable.read(path)
+        told = "\n".join(f"  {k}: {v}" for k, v in emb.info.items())
+        return f"{path}: embeddings of {len(emb)} galaxies, {emb.vectors.shape[1]} numbers each\n{told}"
+    return f"{path}: table of {rows} rows\n" + "\n".join(f"  {f.name}: {f.type}" for f in schema)

@@ -1,0 +1,1 @@
+"""What everything else stands on: bands, errors, files, progress, expressions."""

@@ -1,0 +1,192 @@
+"""Files: JSON and YAML in and out, written aside and renamed; configs; provenance."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.core.errors import InputError
+
+__all__ = [
+    "plain",
+    "read_json",
+    "read_yaml",
+    "record_run",
+    "versions",
+    "write_json",
+    "write_table",
+    "write_text",
+    "write_yaml",
+]
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file aside, then rename: readers never see half of it."""
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """Turn dataclasses, numpy values and paths into what JSON knows; NaN becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON (strict: NaN and infinities become null)."""
+    write_text(path, json.dumps(plain(value), indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; `InputError` names the file if it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise InputError(msg) from None
+    except json.JSONDecodeError as e:
+        msg = f"{path} is not valid JSON (line {e.lineno}: {e.msg}); it may be truncated"
+        raise InputError(msg) from None
+
+
+def write_yaml(path: str | Path, value: Any) -> None:
+    """Write a config as YAML."""
+    import yaml
+
+    write_text(path, yaml.safe_dump(plain(value), sort_keys=False))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read YAML; `InputError` names the file and the line if it can't be."""
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise InputError(msg) from None
+    except yaml.YAMLError as e:
+        msg = f"{path} is not valid YAML: {' '.join(str(e).split())}"
+        raise InputError(msg) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of this program and of what its results depend on."""
+    out = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("euclidfm", "torch", "numpy", "scikit-learn", "astropy", "pyarrow", "galsim", "lightgbm"):
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return out
+
+
+@contextmanager
+def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = False) -> Iterator[None]:
+    """Keep what was run, with what, and how it ended.
+
+    Writes ``folder/<verb>.run.json`` and appends to ``folder/euclidfm.log``.
+
+    Parameters
+    ----------
+    folder : path
+    verb : str
+    config : dataclass or mapping
+        The resolved config, seed included.
+    appears : bool
+        The run itself makes the folder, all at once; until then the log is kept beside it.
+    """
+    folder = Path(folder)
+    home = folder.parent if appears else folder
+    existed = home.exists()
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / f".{folder.name}.log-{os.getpid()}" if appears else folder / "euclidfm.log"
+    handler = logging.FileHandler(path, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    log = logging.getLogger("euclidfm")
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    begun = time.monotonic()
+    log.info("%s starts, %s", verb, " ".join(f"{k} {v}" for k, v in versions().items()))
+    try:
+        yield
+    except BaseException as e:
+        log.info("%s ends after %.1f s: %s: %s", verb, time.monotonic() - begun, type(e).__name__, e)
+        raise
+    else:
+        seconds = time.monotonic() - begun
+        log.info("%s done in %.1f s", verb, seconds)
+        card = {"verb": verb, "config": plain(config), "versions": versions(), "seconds": round(seconds, 2)}
+        write_json(folder / f"{verb}.run.json", card)
+        if appears:
+            path.replace(folder / "euclidfm.log")
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+        only_a_log = not existed and [p.name for p in home.iterdir()] == [path.name]
+        if path.exists() and (appears or only_a_log):
+            path.unlink()
+        if only_a_log:
+            home.rmdir()
+
+
+def write_table(table: Any, path: str | Path) -> None:
+    """Write an Arrow table as Parquet, CSV or FITS, by the ending of the name; aside first.
+
+    Raises
+    ------
+    InputError
+        If the ending is none of these.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(table, aside)
+        elif path.suffix == ".csv":
+            import pyarrow.csv
+
+            pyarrow.csv.write_csv(table, aside)
+        elif path.suffix == ".fits":
+            from astropy.table import Table
+
+            Table({n: table.column(n).to_numpy() for n in table.column_names}).write(aside, format="fits")
+        else:
+            msg = f"{path}: tables are written as .parquet, .csv or .fits; choose one of these endings"
+            raise InputError(msg)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

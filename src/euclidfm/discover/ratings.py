@@ -1,0 +1,199 @@
+"""Human in the loop: a few ratings bend the ranking towards what a person finds interesting.
+
+The ranking is the mean of a Gaussian process over the embedding whose *prior mean* is the
+outlier score: far from everything rated an object keeps its score, near a rated one it
+follows the rating. Ratings are kept in a CSV file that anything can read.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import write_text
+from euclidfm.discover.outliers import rank_fraction
+from euclidfm.discover.space import finite_rows, fit_scaling, vectors_of
+from euclidfm.embeddings.table import EmbeddingTable
+
+__all__ = ["ActiveConfig", "add_rating", "read_ratings", "rerank", "simulate_user"]
+
+RATINGS = (0.0, 5.0)
+"""From boring to interesting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveConfig:
+    """How far a rating reaches."""
+
+    reach: float = 0.35
+    """How far a rating reaches: the kernel falls to 1/e where one minus the cosine is this."""
+    noise: float = 0.2
+    """Standard deviation of a rating, on a scale from 0 to 1."""
+    trust: float = 0.3
+    """What the outlier score, from 0 to 1, is worth before any rating, in the spread of what a person finds
+    interesting."""
+
+
+def read_ratings(path: str | Path) -> dict[int, float]:
+    """Latest rating of each object from a CSV file with columns object_id, rating, rater, time."""
+    path = Path(path)
+    if not path.exists():
+        return {}
+    out = {}
+    with path.open(newline="", encoding="utf-8") as f:
+        for line, row in enumerate(csv.DictReader(f), 2):
+            try:
+                out[int(row["object_id"])] = _valid(float(row["rating"]))
+            except (KeyError, TypeError, ValueError):
+                msg = f"{path} line {line} needs an object_id and a rating from 0 to 5"
+                raise InputError(msg) from None
+    return out
+
+
+def add_rating(path: str | Path, object_id: int, rating: float, rater: str = "") -> None:
+    """Append a rating (0 boring to 5 interesting) to a CSV file, with the time in UTC."""
+    path = Path(path)
+    old = path.read_text(encoding="utf-8") if path.exists() else "object_id,rating,rater,time\n"
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    name = rater.replace('"', "'")
+    write_text(path, f'{old}{int(object_id)},{_valid(float(rating)):g},"{name}",{time}\n')
+
+
+def rerank(
+    emb: EmbeddingTable,
+    scores: pa.Table,
+    ratings: Mapping[int, float],
+    config: ActiveConfig | None = None,
+    *,
+    space: str = "joint",
+) -> pa.Table:
+    """The outlier table with the ratings taken into account.
+
+    Parameters
+    ----------
+    emb : EmbeddingTable
+    scores : pyarrow.Table
+        Of `outlier_scores` (or `screened`), in the order of `emb`.
+    ratings : dict of object_id to rating (0 to 5)
+    config : ActiveConfig, optional
+    space : str
+
+    Returns
+    -------
+    pyarrow.Table
+        object_id, score (0 to 1), rank, outlier_score (what it was), rating (NaN = not rated).
+    """
+    if scores.column("object_id").to_pylist() != emb.object_id.tolist():
+        msg = "the outlier scores are not of these embeddings, or not in their order"
+        raise InputError(msg)
+    row_of = {int(i): r for r, i in enumerate(emb.object_id)}
+    rated = [row_of[i] for i in ratings if i in row_of]
+    values = np.array([ratings[i] for i in ratings if i in row_of], float) / RATINGS[1]
+    prior = scores.column("score").to_numpy()
+    score = _Process(emb, prior, config or ActiveConfig(), space).mean(rated, values)
+    order = np.lexsort((np.arange(len(score)), -np.where(np.isfinite(score), score, -np.inf)))
+    rank = np.empty(len(score), np.int64)
+    rank[order] = np.arange(1, len(score) + 1)
+    shown = np.full(len(score), np.nan)
+    shown[rated] = values * RATINGS[1]
+    return pa.table(
+        {
+            "object_id": pa.array(emb.object_id, pa.int64()),
+            "score": pa.array(rank_fraction(score)),
+            "rank": pa.array(rank, pa.int64(), mask=~np.isfinite(score)),
+            "outlier_score": pa.array(prior),
+            "rating": pa.array(shown),
+        }
+    )
+
+
+def simulate_user(
+    emb: EmbeddingTable,
+    scores: pa.Table,
+    is_rare: np.ndarray,
+    *,
+    looks: int = 200,
+    batch: int = 10,
+    config: ActiveConfig | None = None,
+    space: str = "joint",
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """What a user who wants rarities finds, looking at the top of the ranking batch by batch.
+
+    Parameters
+    ----------
+    emb, scores : as in `rerank`
+    is_rare : (N,) bool
+        What the user rates 5; everything else gets 0.
+    looks : int
+        Objects looked at in all.
+    batch : int
+        Looked at between two rankings.
+    config, space : as in `rerank`
+    seed : int
+        Of the random order.
+
+    Returns
+    -------
+    dict
+        ``looked_at`` (looks,) and, for ``active``, ``unrated`` (the outlier ranking) and
+        ``random`` (expected), the number of rarities found so far.
+    """
+    prior = scores.column("score").to_numpy()
+    rare = np.asarray(is_rare, bool)
+    usable = np.isfinite(prior)
+    looks = min(looks, int(usable.sum()))
+    process = _Process(emb, prior, config or ActiveConfig(), space)
+    seen: list[int] = []
+    while len(seen) < looks:
+        score = process.mean(seen, rare[seen].astype(float))
+        score = np.where(usable, score, -np.inf)
+        score[seen] = -np.inf
+        seen += np.argsort(-score, kind="stable")[: min(batch, looks - len(seen))].tolist()
+    unrated = np.argsort(-np.where(usable, prior, -np.inf), kind="stable")[:looks]
+    looked_at = np.arange(1, looks + 1)
+    return {
+        "looked_at": looked_at,
+        "active": np.cumsum(rare[seen]),
+        "unrated": np.cumsum(rare[unrated]),
+        "random": looked_at * float(rare[usable].mean()),
+    }
+
+
+class _Process:
+    """Gaussian process over the directions of the scaled embeddings, the outlier score its prior mean."""
+
+    def __init__(self, emb: EmbeddingTable, prior: np.ndarray, config: ActiveConfig, space: str) -> None:
+        vectors = vectors_of(emb, space)
+        self.config, self.prior = config, np.asarray(prior, float)
+        self.usable = finite_rows(vectors) & np.isfinite(self.prior)
+        self.units = fit_scaling(vectors[self.usable], "auto", space=space).unit(np.nan_to_num(vectors))
+
+    def mean(self, rated: list[int], values: np.ndarray) -> np.ndarray:
+        """Posterior mean at every object, in units of `trust`; NaN without an embedding."""
+        out = np.where(self.usable, self.prior, np.nan)
+        keep = [i for i, r in enumerate(rated) if self.usable[r]]
+        if not keep:
+            return out
+        at = np.array(rated)[keep]
+        covariance = self._kernel(self.units[at], self.units[at])
+        covariance[np.diag_indices(len(at))] += self.config.noise**2
+        weight = np.linalg.solve(covariance, np.asarray(values)[keep] / self.config.trust - self.prior[at])
+        return out + self._kernel(self.units, self.units[at]) @ weight
+
+    def _kernel(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.exp((a @ b.T - 1.0) / self.config.reach).astype(np.float64)
+
+
+def _valid(rating: float) -> float:
+    if not RATINGS[0] <= rating <= RATINGS[1]:
+        msg = f"a rating is from 0 to 5, got {rating:g}"
+        raise InputError(msg)
+    return rating

@@ -1,0 +1,1 @@
+"""Catalogues: columns, fluxes, labels, matches; no pixel is read here."""

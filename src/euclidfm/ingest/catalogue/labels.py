@@ -1,0 +1,185 @@
+"""Labels and metadata of catalogue objects, and how the store describes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from euclidfm.ingest.catalogue.columns import GZ_QUESTIONS
+from euclidfm.ingest.catalogue.formats import Table
+from euclidfm.store import Column
+
+__all__ = [
+    "FLAGS",
+    "GZ_COLUMNS",
+    "META",
+    "SPEC",
+    "TRUTH",
+    "fractions",
+    "galaxy_zoo",
+    "metadata",
+    "truth_labels",
+]
+
+_GZ = {
+    "gz_smooth": ("smooth_or_featured", "smooth"),
+    "gz_featured": ("smooth_or_featured", "featured_or_disk"),
+    "gz_artifact": ("smooth_or_featured", "artifact_star_zoom"),
+    "gz_edge_on": ("disk_edge_on", "yes"),
+    "gz_spiral": ("has_spiral_arms", "yes"),
+    "gz_merger": ("merging", "merger"),
+}
+GZ_COLUMNS = tuple(f"{q}_{a}" for q, answers in GZ_QUESTIONS.items() for a in answers)
+"""Catalogue columns that the Galaxy Zoo labels need."""
+
+_META = {
+    "point_like_prob": ("", "probability of a point source"),
+    "segmentation_area": ("px", "area of the detection"),
+    "mumax_minus_mag": ("", "peak surface brightness minus magnitude"),
+    "spurious_prob": ("", "probability of a spurious detection"),
+    "fwhm": ("arcsec", "full width at half maximum"),
+    "ellipticity": ("", "1 - axis ratio"),
+    "kron_radius": ("px", "Kron radius"),
+    "sersic_sersic_vis_radius": ("arcsec", "effective radius of the Sérsic fit in VIS"),
+    "sersic_sersic_vis_index": ("", "index of the Sérsic fit in VIS"),
+    "sersic_sersic_vis_axis_ratio": ("", "axis ratio of the Sérsic fit in VIS"),
+    "concentration": ("", "concentration in VIS"),
+    "asymmetry": ("", "asymmetry in VIS"),
+    "gini": ("", "Gini coefficient in VIS"),
+}
+_RENAMED = {
+    "sersic_sersic_vis_radius": "sersic_radius",
+    "sersic_sersic_vis_index": "sersic_index",
+    "sersic_sersic_vis_axis_ratio": "sersic_axis_ratio",
+}
+META = (*_META, "gal_ebv", "spurious_flag", "det_quality_flag")
+"""Catalogue columns (canonical names) that are kept when they are there."""
+
+FLAGS = (
+    Column(name="flag_edge", type="bool", role="flag", description="cutout reaches over the mosaic's edge"),
+    Column(
+        name="flag_masked_fraction",
+        type="float32",
+        role="flag",
+        description="masked pixels in the bands that have an image; 1 without any",
+    ),
+    Column(
+        name="flag_bits",
+        type="int64",
+        role="flag",
+        description="flag-map bits in the middle of the cutout, any band",
+    ),
+)
+"""Flags that cutting sets."""
+
+SPEC = (
+    Column(name="z_spec", type="float32", description="spectroscopic redshift, ZWARN = 0, not a star"),
+    Column(
+        name="log_mass",
+        type="float32",
+        unit="log10(Msun)",
+        description="stellar mass of the spectroscopic table, CHI2 < 17, LOGM > 0, LOGM_ERR < 0.25",
+    ),
+    Column(name="log_mass_err", type="float32", unit="dex", description="error of log_mass"),
+    Column(
+        name="is_star",
+        type="float32",
+        description="1 if SPECTYPE is STAR, 0 if GALAXY or QSO (ZWARN = 0), else NaN",
+    ),
+    Column(name="spectype", type="string", role="meta", description="SPECTYPE of the spectroscopic table"),
+    Column(
+        name="flag_ambiguous_spec",
+        type="bool",
+        role="flag",
+        description="more than one object or spectrum within the match radius",
+    ),
+)
+"""Columns of a joined spectroscopic table."""
+
+TRUTH = (
+    Column(name="kind", type="string", role="truth", description="galaxy, star, quasar or artefact"),
+    Column(name="subtype", type="string", role="truth", description="kind of galaxy or artefact"),
+    Column(name="z_true", type="float32", role="truth", description="redshift put in"),
+    Column(
+        name="log_mass_true",
+        type="float32",
+        role="truth",
+        unit="log10(Msun)",
+        description="stellar mass put in",
+    ),
+)
+"""Columns of a mock sky's truth."""
+
+
+def fractions(t: Table, question: str, answer: str) -> np.ndarray:
+    """Expected fraction of volunteers who give an answer.
+
+    The catalogue holds Dirichlet concentrations: fraction = answer / sum over the question's
+    answers. (Votes, per cent and fractions come out right by the same rule.) NaN where the
+    question has no prediction, which is not a "no".
+
+    Returns
+    -------
+    (N,) float32
+    """
+    total = sum(t[f"{question}_{a}"].astype(float) for a in GZ_QUESTIONS[question])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = t[f"{question}_{answer}"].astype(float) / total
+    return np.where(np.isfinite(share) & (share >= 0), share, np.nan).astype(np.float32)
+
+
+def galaxy_zoo(t: Table) -> tuple[tuple[Column, ...], Table]:
+    """Galaxy Zoo labels from the columns of the morphology catalogue that are there."""
+    specs, out = [], {}
+    for name, (question, answer) in _GZ.items():
+        if all(f"{question}_{a}" in t for a in GZ_QUESTIONS[question]):
+            out[name] = fractions(t, question, answer)
+            told = f"Galaxy Zoo Euclid, expected fraction of votes: {question}, {answer}"
+            specs.append(Column(name=name, type="float32", description=told))
+    return tuple(specs), out
+
+
+def metadata(t: Table) -> tuple[tuple[Column, ...], Table]:
+    """Catalogue columns worth keeping, of those that are there."""
+    specs = [
+        Column(name="mag_vis", type="float32", role="meta", unit="AB mag", description="total VIS magnitude")
+    ]
+    out: Table = {"mag_vis": t["mag_vis"].astype(np.float32)}
+    for name, (unit, told) in _META.items():
+        if name in t:
+            kept = _RENAMED.get(name, name)
+            specs.append(Column(name=kept, type="float32", role="meta", unit=unit, description=told))
+            out[kept] = t[name].astype(np.float32)
+    if "gal_ebv" in t:
+        specs.append(
+            Column(name="ebv", type="float32", role="meta", unit="mag", description="Galactic E(B-V)")
+        )
+        out["ebv"] = t["gal_ebv"].astype(np.float32)
+    for name in ("vis_det", "spurious_flag", "det_quality_flag"):
+        if name in t:
+            kept = f"flag_{name.removesuffix('_flag')}"
+            specs.append(
+                Column(
+                    name=kept, type="int64", role="flag", description=f"catalogue {name.upper()}, -1 unknown"
+                )
+            )
+            out[kept] = np.where(np.isfinite(t[name].astype(float)), t[name], -1).astype(np.int64)
+    return tuple(specs), out
+
+
+def truth_labels(object_id: np.ndarray, truth: Table) -> Table:
+    """Truth of each object by its id; empty or NaN for objects that have none."""
+    order = np.argsort(truth["object_id"], kind="stable")
+    ids = truth["object_id"][order]
+    at = np.minimum(np.searchsorted(ids, object_id), max(len(ids) - 1, 0))
+    known = ids[at] == object_id if len(ids) else np.zeros(len(object_id), bool)
+    row = order[at] if len(ids) else at
+    out: Table = {}
+    for name, source in (("kind", "kind"), ("subtype", "subtype")):
+        text = np.full(len(object_id), "", object)
+        text[known] = truth[source][row[known]]
+        out[name] = text
+    for name, source in (("z_true", "z"), ("log_mass_true", "log_mass")):
+        value = np.full(len(object_id), np.nan, np.float32)
+        value[known] = truth[source][row[known]]
+        out[name] = value
+    return out

@@ -1,0 +1,297 @@
+"""Recipes: how to read a photometric table, in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.core.bands import AB_ZEROPOINT_UJY, BANDS, ujy_from_abmag
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_yaml
+from euclidfm.ingest.selection import Step, shipped, steps_from
+from euclidfm.store import SPLITS
+
+__all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles", "to_ujy"]
+
+UNITS = ("abmag", "luptitude", "nanomaggy", "ujy", "jy")
+"""Units of a table's photometry."""
+
+IMAGE_UNITS = ("ujy", "jy", "nanomaggy", "counts")
+"""Units of a data set's images."""
+
+NANOMAGGY_UJY = float(ujy_from_abmag(22.5))
+"""µJy of a nanomaggy: the flux of AB 22.5."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandColumns:
+    """Where the photometry of one band is."""
+
+    band: str
+    """Name in the survey table, or in the recipe's ``wavelengths_nm``."""
+    value: str
+    """Column of the magnitude or flux."""
+    error: str | None = None
+    """Column of its error, in the same unit; without one, errors are unknown (NaN)."""
+    unit: str = "abmag"
+    """One of `UNITS`."""
+    softening_ujy: float = 0.0
+    """Softening b of luptitudes (asinh magnitudes); 0 is the limit in which they are AB magnitudes."""
+    mask: str | None = None
+    """Column of a flag: the band is not measured where it is not 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelColumn:
+    """A column to keep."""
+
+    name: str
+    """Name in the store."""
+    column: str
+    """Name in the table."""
+    role: str = "label"
+    """``label``, ``flag`` or ``meta``."""
+    type: str = "float32"
+    """``float32``, ``float64``, ``int64``, ``bool`` or ``string``."""
+    unit: str = ""
+    description: str = ""
+    where: str | None = None
+    """Expression on the table's columns; where it is false the value is unknown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFiles:
+    """Files of a table."""
+
+    pattern: str
+    """Glob in the source folder."""
+    split: str | None = None
+    """Split that its rows belong to; of "train", a share goes to validation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageColumns:
+    """Where the images of a data set are.
+
+    Either each band has a column (`columns`), or one column lists the bands (`listed`), as in the
+    Multimodal Universe: ``image: {band: [...], flux: [...], ivar: [...], mask: [...]}``.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Column of each band's pixels, by the band's name in the survey table."""
+    listed: str | None = None
+    """Column that lists the bands."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name in the survey table of each band that the list has."""
+    band: str = "band"
+    flux: str = "flux"
+    ivar: str | None = "ivar"
+    """Inverse variance of each pixel, in the same unit; a pixel where it is not positive is masked."""
+    mask: str | None = None
+    """Mask of each pixel."""
+    mask_means: str = "bad"
+    """``bad`` or ``good``: what a mask's 1 says of its pixel."""
+    unit: str = "ujy"
+    """``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
+    magzero: Mapping[str, float] = field(default_factory=dict)
+    """AB zero point of each band whose unit is counts."""
+    pixel_arcsec: float = 0.1
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands, by their names in the survey table."""
+        return tuple(dict.fromkeys((*self.columns, *self.names.values())))
+
+    def to_ujy(self, band: str) -> float:
+        """µJy of the unit of a band's pixels."""
+        if self.unit == "counts":
+            return float(ujy_from_abmag(self.magzero[band]))
+        return {"nanomaggy": NANOMAGGY_UJY, "ujy": 1.0, "jy": 1e6}[self.unit]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotometryRecipe:
+    """How to read a photometric table, or a data set with images.
+
+    Attributes
+    ----------
+    name, version, description : str
+    files : tuple of TableFiles
+        Used when the source is a folder.
+    format : str, optional
+        ``csv``, ``whitespace``, ``fits``, ``parquet`` or ``votable``; default by name.
+    id, ra, dec : str, optional
+        Columns. Without an id, positions make one; without positions, splits go by a hash of the id.
+    missing : tuple of float
+        Values of magnitudes, fluxes, errors and labels that mean "not measured".
+    bands : tuple of BandColumns
+    columns : tuple of LabelColumn
+    select : tuple of Step
+        On the table's own columns.
+    wavelengths_nm : dict
+        Effective wavelengths of bands that the survey table lacks.
+    allow_template_sed : bool
+        Accept columns of the Q1 galaxy-SED product, which is fitted at a redshift and so leaks it.
+    release : str
+    id_text : bool
+        Ids are text that is no number; a hash of the text is the id.
+    images : ImageColumns, optional
+        Makes it the recipe of a data set, which is read with ``datasets``.
+    config : str, optional
+        Name of the data set's configuration.
+    splits : dict
+        Split of the store that each of the data set's splits belongs to (``""``: by position); default:
+        all of them, by position.
+    """
+
+    name: str
+    version: str
+    description: str = ""
+    files: tuple[TableFiles, ...] = ()
+    format: str | None = None
+    id: str | None = None
+    ra: str | None = None
+    dec: str | None = None
+    missing: tuple[float, ...] = ()
+    bands: tuple[BandColumns, ...] = ()
+    columns: tuple[LabelColumn, ...] = ()
+    select: tuple[Step, ...] = ()
+    wavelengths_nm: Mapping[str, float] = field(default_factory=dict)
+    allow_template_sed: bool = False
+    release: str = ""
+    id_text: bool = False
+    images: ImageColumns | None = None
+    config: str | None = None
+    splits: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str) -> PhotometryRecipe:
+        """Load a shipped recipe by name, or a YAML file.
+
+        Raises
+        ------
+        InputError
+            If there is no such file or it is not a recipe; names the key.
+        """
+        file = shipped("recipes", name)
+        d = read_yaml(file)
+        if not isinstance(d, Mapping):
+            msg = f"{file} is not a recipe; it needs name, version and bands"
+            raise InputError(msg)
+        d = dict(d)
+        for key, kind in (("files", TableFiles), ("bands", BandColumns), ("columns", LabelColumn)):
+            if isinstance(d.get(key), list):
+                d[key] = tuple(_made(file, key, kind, item) for item in d[key])
+        if d.get("images") is not None:
+            d["images"] = _made(file, "images", ImageColumns, d["images"])
+        d["select"] = steps_from(file, d.get("select"))
+        d["missing"] = tuple(float(v) for v in d.get("missing", ()))
+        if "version" in d:
+            d["version"] = str(d["version"])
+        recipe: PhotometryRecipe = _made(file, "the recipe", cls, d)
+        recipe._check(file)
+        return recipe
+
+    def _check(self, file: Path) -> None:
+        if self.images is not None:
+            self._check_images(file, self.images)
+        elif not self.bands:
+            msg = f"{file} names no bands; list at least one with band, value, error and unit"
+            raise InputError(msg)
+        if self.id is None and (self.ra is None or self.dec is None):
+            msg = f"{file} names neither an id nor ra and dec; give one, objects need an identity"
+            raise InputError(msg)
+        for b in self.bands:
+            if b.unit not in UNITS:
+                msg = f"{file}: band {b.band} has unit {b.unit!r}; known units: {', '.join(UNITS)}"
+                raise InputError(msg)
+            if b.band not in BANDS and b.band not in self.wavelengths_nm:
+                msg = (
+                    f"{file}: band {b.band!r} is not in the survey table; give its wavelength in "
+                    "wavelengths_nm"
+                )
+                raise InputError(msg)
+            if not self.allow_template_sed and any(
+                "galaxysed_" in (c or "").lower() for c in (b.value, b.error)
+            ):
+                msg = (
+                    f"{file}: column {b.value!r} is of the galaxy-SED product, a template fitted at a "
+                    "redshift, which leaks it into the SED; use broad-band fluxes, or set "
+                    "allow_template_sed: true"
+                )
+                raise InputError(msg)
+        for f in self.files:
+            if f.split not in (None, *SPLITS):
+                msg = f"{file}: split {f.split!r} of {f.pattern} must be train, validation or test"
+                raise InputError(msg)
+
+    def _check_images(self, file: Path, images: ImageColumns) -> None:
+        if not images.bands:
+            msg = f"{file}: images names no band; give columns (band: column), or listed and names"
+            raise InputError(msg)
+        for b in images.bands:
+            if b not in BANDS:
+                msg = f"{file}: image band {b!r} is not in the survey table; its names: {', '.join(BANDS)}"
+                raise InputError(msg)
+            if images.unit == "counts" and b not in images.magzero:
+                msg = f"{file}: images are in counts but band {b} has no magzero; give its AB zero point"
+                raise InputError(msg)
+        if images.unit not in IMAGE_UNITS:
+            msg = f"{file}: images have unit {images.unit!r}; known units: {', '.join(IMAGE_UNITS)}"
+            raise InputError(msg)
+        if images.mask_means not in ("bad", "good"):
+            msg = f"{file}: mask_means is {images.mask_means!r}; it must be bad or good"
+            raise InputError(msg)
+        for name, split in self.splits.items():
+            if split not in ("", *SPLITS):
+                msg = f"{file}: split {name} goes to {split!r}; give train, validation, test or nothing"
+                raise InputError(msg)
+
+
+def _made(file: Path, where: str, kind: Any, item: Any) -> Any:
+    known = {f.name for f in fields(kind)}
+    if not isinstance(item, Mapping):
+        msg = f"{file}: {where} must be a list of mappings with {', '.join(sorted(known))}; got {item!r}"
+        raise InputError(msg)
+    unknown = set(item) - known
+    if unknown:
+        msg = f"{file}: unknown key {sorted(unknown)[0]!r} in {where}; known: {', '.join(sorted(known))}"
+        raise InputError(msg)
+    try:
+        return kind(**item)
+    except TypeError as e:
+        msg = f"{file}: {where} is incomplete ({str(e).split('__init__() ')[-1]})"
+        raise InputError(msg) from None
+
+
+def to_ujy(
+    value: np.ndarray, error: np.ndarray, unit: str, softening_ujy: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes and errors in µJy.
+
+    Luptitudes (Lupton, Gunn & Szalay 1999, AJ 118, 1406) are
+    ``m = m0 - 2.5/ln 10 * (asinh(f / 2b) + ln b)`` with f and b in µJy and m0 = 23.9; their
+    inverse is ``f = 2b sinh(ln 10/2.5 * (m0 - m) - ln b)``, which tends to AB as b goes to 0.
+
+    Parameters
+    ----------
+    value, error : (N,) float
+        In `unit`.
+    unit : str
+        One of `UNITS`.
+    softening_ujy : float
+    """
+    linear = {"nanomaggy": NANOMAGGY_UJY, "ujy": 1.0, "jy": 1e6}
+    if unit in linear:
+        return value * linear[unit], error * linear[unit]
+    k = np.log(10) / 2.5
+    if unit == "abmag" or softening_ujy == 0.0:
+        flux = ujy_from_abmag(value)
+        return flux, k * flux * error
+    b = softening_ujy
+    angle = k * (AB_ZEROPOINT_UJY - value) - np.log(b)
+    return 2 * b * np.sinh(angle), 2 * b * np.cosh(angle) * k * error

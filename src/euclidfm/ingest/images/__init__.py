@@ -1,0 +1,1 @@
+"""Images: mosaics near and far, cutouts, reprojection, aperture fluxes."""

@@ -1,0 +1,1 @@
+"""The quality of a store: figures, and the page that shows them."""

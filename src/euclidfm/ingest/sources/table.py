@@ -1,0 +1,275 @@
+"""Photometric tables: magnitudes or fluxes with labels, read by a recipe, without images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from euclidfm.core.bands import resolve_bands
+from euclidfm.core.errors import InputError
+from euclidfm.core.expressions import evaluate, names_in
+from euclidfm.ingest.catalogue.columns import exact_ids
+from euclidfm.ingest.catalogue.formats import Table, read_table
+from euclidfm.ingest.catalogue.recipe import PhotometryRecipe, to_ujy
+from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.plan import BATCH, Plan, hashed_splits, position_id
+from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.selection import Funnel
+from euclidfm.store import Column, Galaxies, StoreInfo, assign_splits
+
+__all__ = ["TableTask", "needed_columns", "plan_table", "rows_of", "split_rows"]
+
+
+def plan_table(cfg: IngestConfig) -> Plan:
+    """Read a photometric table.
+
+    Raises
+    ------
+    InputError
+        If a file or column is missing, or no row is left.
+    """
+    recipe = PhotometryRecipe.load(cfg.recipe or "")
+    funnel, quarantine = Funnel(), Quarantine()
+    parts, files = [], _files(Path(cfg.source), recipe)
+    for file, split in files:
+        table, lines = read_table(file, needed_columns(recipe), recipe.format)
+        funnel.count("rows of the table", len(next(iter(table.values()))) + len(lines))
+        for line in lines:
+            quarantine.add(line, file=str(file))
+        parts.append(rows_of(file, split, table, recipe, funnel, quarantine)[0])
+    galaxies = Galaxies.concat(parts)
+    first = np.zeros(len(galaxies), bool)
+    first[np.unique(galaxies.object_id, return_index=True)[1]] = True
+    _leave_out(galaxies, ~first, "its id occurs earlier in the table", cfg.source, quarantine)
+    galaxies = galaxies.take(first)
+    funnel.count("with an id of its own", len(galaxies))
+    if not len(galaxies):
+        steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
+        msg = f"recipe {recipe.name!r} leaves no row of {cfg.source} ({steps}); choose another selection"
+        raise InputError(msg)
+    galaxies.split = split_rows(galaxies, recipe, cfg)
+    info = StoreInfo(
+        sed_bands=tuple(resolve_bands([b.band for b in recipe.bands], dict(recipe.wavelengths_nm))),
+        columns=tuple(
+            Column(name=c.name, type=c.type, role=c.role, unit=c.unit, description=c.description)
+            for c in recipe.columns
+        ),
+        release=cfg.release or recipe.release or recipe.name,
+        provenance={
+            "kind": "table",
+            "recipe": f"{recipe.name} v{recipe.version}",
+            "recipe_steps": [s.where for s in recipe.select],
+            "splits_by": _split_rule(recipe),
+        },
+    )
+    names = [str(f) for f, _ in files]
+    return Plan(
+        info=info, tasks=[TableTask(galaxies, names)], funnel=funnel, quarantine=quarantine, files=names
+    )
+
+
+@dataclass
+class TableTask:
+    """The rows of a table, already read."""
+
+    galaxies: Galaxies
+    files: list[str]
+
+    @property
+    def name(self) -> str:
+        """Shown by the progress bar."""
+        return "table"
+
+    @property
+    def rows(self) -> int:
+        """Number of galaxies."""
+        return len(self.galaxies)
+
+    def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
+        """Galaxies in the order of the table."""
+        for start in range(0, len(self.galaxies), BATCH):
+            yield self.galaxies.take(np.arange(start, min(start + BATCH, len(self.galaxies))))
+
+
+def _files(source: Path, recipe: PhotometryRecipe) -> list[tuple[Path, str | None]]:
+    """Files of the table and the split each belongs to."""
+    if source.is_file():
+        split = next((f.split for f in recipe.files if source.match(f.pattern)), None)
+        return [(source, split)]
+    found = [(p, f.split) for f in recipe.files for p in sorted(source.glob(f.pattern))]
+    if not found:
+        patterns = ", ".join(f.pattern for f in recipe.files) or "no files"
+        msg = f"{source} holds no file of recipe {recipe.name!r} ({patterns}); give the file itself"
+        raise InputError(msg)
+    return found
+
+
+def needed_columns(recipe: PhotometryRecipe) -> tuple[str, ...]:
+    """Columns that a recipe reads, images apart."""
+    columns = [recipe.id, recipe.ra, recipe.dec]
+    for b in recipe.bands:
+        columns += [b.value, b.error, b.mask]
+    for c in recipe.columns:
+        columns += [c.column, *(names_in(c.where) if c.where else ())]
+    for s in recipe.select:
+        columns += names_in(s.where)
+    return tuple(dict.fromkeys(c for c in columns if c))
+
+
+def rows_of(
+    file: Path | str,
+    split: str | None,
+    table: Table,
+    recipe: PhotometryRecipe,
+    funnel: Funnel,
+    quarantine: Quarantine,
+) -> tuple[Galaxies, np.ndarray]:
+    """Selected rows of a table as galaxies without images, and which rows they are."""
+    n = len(next(iter(table.values())))
+    keep = np.ones(n, bool)
+    numeric = {c for s in recipe.select for c in names_in(s.where)}
+    typed = table | {c: _number(file, c, table[c]) for c in numeric if _all_numbers(table[c])}
+    for step in recipe.select:
+        keep &= evaluate(step.where, typed)
+        funnel.count(step.name, keep.sum())
+    rows = np.flatnonzero(keep)
+    table = {k: v[keep] for k, v in table.items()}
+    n = len(rows)
+    placed = recipe.ra is not None and recipe.dec is not None
+    ra = _number(file, recipe.ra, table[recipe.ra]) if placed and recipe.ra else np.full(n, np.nan)
+    dec = _number(file, recipe.dec, table[recipe.dec]) if placed and recipe.dec else np.full(n, np.nan)
+    with np.errstate(invalid="ignore"):
+        sound = (ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90) if placed else np.ones(n, bool)
+    ids = np.full(n, -1, np.int64)
+    if recipe.id:
+        ids = text_ids(table[recipe.id]) if recipe.id_text else exact_ids(file, recipe.id, table[recipe.id])
+    if recipe.id is None:
+        ids[sound] = position_id(ra[sound], dec[sound])
+    flux, fluxerr = _photometry(file, table, recipe)
+    galaxies = Galaxies(
+        object_id=ids,
+        ra=ra.astype(float),
+        dec=dec.astype(float),
+        tile=np.full(n, -1, np.int64),
+        split=np.full(n, split or "", object),
+        images={},
+        masks={},
+        noise={},
+        flux=flux.astype(np.float32),
+        fluxerr=fluxerr.astype(np.float32),
+        sed_bands=tuple(b.band for b in recipe.bands),
+        columns={c.name: _label(file, table, recipe, c.name) for c in recipe.columns},
+    )
+    measured = np.isfinite(galaxies.flux).any(axis=1) | (recipe.images is not None)
+    _leave_out(galaxies, ~sound, "its position is not a number or not on the sky", str(file), quarantine)
+    _leave_out(galaxies, sound & ~measured, "no band is measured", str(file), quarantine)
+    funnel.count("sound (finite position, a measured band)", (sound & measured).sum())
+    good = sound & measured
+    return galaxies.take(good), rows[good]
+
+
+def text_ids(names: np.ndarray) -> np.ndarray:
+    """Positive 64-bit ids of names, by a hash of their text."""
+    digests = [hashlib.blake2b(str(n).encode(), digest_size=8).digest() for n in names]
+    return (np.array([int.from_bytes(d, "big") for d in digests], np.uint64) >> np.uint64(1)).astype(np.int64)
+
+
+def _leave_out(g: Galaxies, bad: np.ndarray, reason: str, file: str, quarantine: Quarantine) -> None:
+    quarantine.add_objects(reason, g.object_id[bad], g.ra[bad], g.dec[bad], file=file, tile=-1)
+
+
+def _all_numbers(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iufb"
+
+
+def _number(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
+    """A column as float64; text that is no number is an error that names the row."""
+    if _all_numbers(values):
+        return values.astype(float)
+    out = np.full(len(values), np.nan)
+    for i, v in enumerate(values):
+        try:
+            out[i] = float(v) if str(v).strip() else np.nan
+        except ValueError:
+            msg = (
+                f"{file}: column {name!r} holds {v!r} in row {i + 1}, which is no number; correct it, or "
+                "list its value as missing"
+            )
+            raise InputError(msg) from None
+    return out
+
+
+def _known(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
+    """The values, NaN where they are one of the marks for missing."""
+    out = values.copy()
+    for mark in missing:
+        out[np.abs(out - mark) < 1e-6 * max(abs(mark), 1.0)] = np.nan
+    return out
+
+
+def _photometry(file: Path | str, table: Table, recipe: PhotometryRecipe) -> tuple[np.ndarray, np.ndarray]:
+    """Fluxes and errors in µJy, (N, K)."""
+    pairs = []
+    for b in recipe.bands:
+        value = _known(_number(file, b.value, table[b.value]), recipe.missing)
+        error = np.full(len(value), np.nan)
+        if b.error:
+            error = _known(_number(file, b.error, table[b.error]), recipe.missing)
+            error[~(error > 0)] = np.nan
+        if b.mask:
+            value = np.where(_number(file, b.mask, table[b.mask]) != 0, np.nan, value)
+        if b.unit == "abmag" and np.isfinite(value).any() and not -5 < np.nanmedian(value) < 40:
+            msg = (
+                f"{file}: column {b.value!r} has median {np.nanmedian(value):.3g}, which is no AB "
+                f"magnitude; correct the unit in recipe {recipe.name!r}"
+            )
+            raise InputError(msg)
+        flux, fluxerr = to_ujy(value, error, b.unit, b.softening_ujy)
+        fluxerr[~np.isfinite(flux)] = np.nan
+        pairs.append((flux, fluxerr))
+    if not pairs:
+        none = np.zeros((len(next(iter(table.values()))), 0))
+        return none, none.copy()
+    return np.stack([f for f, _ in pairs], axis=1), np.stack([e for _, e in pairs], axis=1)
+
+
+def _label(file: Path | str, table: Table, recipe: PhotometryRecipe, name: str) -> np.ndarray:
+    c = next(c for c in recipe.columns if c.name == name)
+    values = table[c.column]
+    if c.type == "string":
+        return np.array([str(v) for v in values], object)
+    number = _number(file, c.column, values)
+    if c.type in ("int64", "bool"):
+        whole = (
+            exact_ids(file, c.column, values)
+            if values.dtype.kind in "iu"
+            else np.nan_to_num(number, nan=-1 if c.type == "int64" else 0)
+        )
+        return whole.astype(np.dtype(c.type))
+    number = _known(number, recipe.missing)
+    if c.where:
+        number = np.where(evaluate(c.where, table), number, np.nan)
+    return number.astype(np.dtype(c.type))
+
+
+def _split_rule(recipe: PhotometryRecipe) -> str:
+    if any(f.split for f in recipe.files):
+        return "the table's own files; validation by a hash of the id"
+    return "HEALPix pixel" if recipe.ra and recipe.dec else "a hash of the id (the table has no positions)"
+
+
+def split_rows(g: Galaxies, recipe: PhotometryRecipe, cfg: IngestConfig) -> np.ndarray:
+    """Splits by position if there is one, else by a hash of the id; those given stay."""
+    given = g.split.astype(str)
+    if (given != "").all():
+        train, validation, _ = cfg.split_fractions
+        share = validation / (train + validation) if train + validation > 0 else 0.0
+        held = hashed_splits(g.object_id, (1 - share, share, 0.0), cfg.seed)
+        return np.where((given == "train") & (held == "validation"), "validation", given)
+    if recipe.ra and recipe.dec:
+        return assign_splits(g.ra, g.dec, cfg.split_fractions, cfg.split_order, cfg.seed)
+    return hashed_splits(g.object_id, cfg.split_fractions, cfg.seed)

@@ -1,0 +1,1 @@
+"""AstroPT: its checkpoints, read into models of ours."""

@@ -1,0 +1,42 @@
+"""Rarities found against objects looked at: with ratings, without, and at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from euclidfm.core.errors import InputError
+from euclidfm.report.html import caption, number
+from euclidfm.report.style import COLOURS, MUTED, figure, svg
+
+__all__ = ["curve"]
+
+_LINES = {
+    "active": ("ranking bent by ratings", COLOURS["blue"], "-"),
+    "unrated": ("outlier ranking alone", COLOURS["vermilion"], "--"),
+    "random": ("at random (expected)", MUTED, ":"),
+}
+
+
+def curve(found: Any) -> str:
+    """Figure and caption from the result of `euclidfm.discover.simulate_user`."""
+    if not isinstance(found, dict) or not {"looked_at", *_LINES} <= set(found):
+        msg = f"the simulated user's result needs {', '.join(['looked_at', *_LINES])}"
+        raise InputError(msg)
+    looked_at = np.asarray(found["looked_at"])
+    with figure(5.6, 3.2) as fig:
+        axis = fig.subplots()
+        for key, (name, colour, line) in _LINES.items():
+            axis.plot(looked_at, found[key], color=colour, linestyle=line, label=name)
+        axis.set(xlabel="objects looked at", ylabel="rarities found", xlim=(0, looked_at[-1]))
+        axis.set_ylim(bottom=0)
+        axis.legend(loc="upper left")
+        drawn = svg(fig, "active", "Rarities found against objects looked at")
+    total = f" of {number(found['total'])}" if "total" in found else ""
+    note = (
+        f"A simulated user who rates what is shown: {number(found['active'][-1])}{total} rarities among the "
+        f"first {number(looked_at[-1])} objects with ratings, {number(found['unrated'][-1])} without, "
+        f"{number(found['random'][-1], 2)} expected at random."
+    )
+    return f'<h3>Human in the loop</h3><div class="figure">{drawn}</div>{caption(note)}'

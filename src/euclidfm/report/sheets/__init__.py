@@ -1,0 +1,1 @@
+"""Sheets of galaxies: cutouts as pictures, oddities with surprise maps, generated galaxies."""

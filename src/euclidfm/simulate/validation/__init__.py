@@ -1,0 +1,1 @@
+"""How real a mock sky is: figures, and distances from real data."""

@@ -1,0 +1,1 @@
+"""Probability densities of redshifts and other numbers, calibrated."""

@@ -1,0 +1,101 @@
+"""Fitted things on disk: the arrays as safetensors, everything else as JSON; never pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from euclidfm.core.errors import InputError
+from euclidfm.core.files import read_json, versions, write_json
+
+__all__ = ["belonging", "load_fitted", "save_fitted"]
+
+FORMAT = 1
+
+
+def save_fitted(
+    folder: str | Path, name: str, card: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]
+) -> None:
+    """Write ``<name>.safetensors`` and ``<name>.json`` to a folder.
+
+    Parameters
+    ----------
+    folder : path
+    name : str
+    card : mapping
+        What JSON knows; the format and the versions of programs are added.
+    arrays : mapping of str to mapping of str to array
+        Arrays by part and name.
+    """
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {f"{g}.{k}": np.ascontiguousarray(v) for g, part in arrays.items() for k, v in part.items()}
+    aside = folder / f".{name}.safetensors.partial"
+    try:
+        save_file(tensors, aside)
+        aside.replace(folder / f"{name}.safetensors")
+    finally:
+        aside.unlink(missing_ok=True)
+    write_json(folder / f"{name}.json", {"format": FORMAT, **card, "versions": versions()})
+
+
+def load_fitted(
+    folder: str | Path, name: str
+) -> tuple[dict[str, Any], Callable[[str], dict[str, np.ndarray]]]:
+    """Read what `save_fitted` wrote.
+
+    Returns
+    -------
+    card : dict
+    part : callable
+        Arrays of a part by name; empty if there is no such part.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    folder = Path(folder)
+    card = read_json(folder / f"{name}.json")
+    found = card.get("format") if isinstance(card, dict) else None
+    if found != FORMAT:
+        msg = f"{folder / name}.json has format {found}, this program reads {FORMAT}; fit it again"
+        raise InputError(msg)
+    try:
+        tensors = load_file(folder / f"{name}.safetensors")
+    except (FileNotFoundError, SafetensorError) as e:
+        msg = f"{folder / name}.safetensors is missing or damaged ({e}); fit it again"
+        raise InputError(msg) from None
+
+    def part(of: str) -> dict[str, np.ndarray]:
+        return {k.removeprefix(f"{of}."): v for k, v in tensors.items() if k.startswith(f"{of}.")}
+
+    return card, part
+
+
+@contextmanager
+def belonging(folder: str | Path) -> Iterator[None]:
+    """Inside the block, what does not fit together is the fault of the folder's files.
+
+    Raises
+    ------
+    InputError
+        If arrays or settings are missing, or of another shape.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as e:
+        what = f"{type(e).__name__}: {e}".splitlines()[0]
+        msg = f"the files in {folder} are damaged or do not belong together ({what}); fit it again"
+        raise InputError(msg) from e
