@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from euclidfm.model.attention import written_out
-from euclidfm.model.memory import keep_memory
 
 SHAPES = {"a": (64, 8, 65, 32), "b": (64, 8, 140, 32), "c": (8, 12, 197, 64), "long": (8, 12, 600, 64)}
 """Galaxies, heads, positions, width of a head: the cases of training.py, and a longer chain."""
@@ -50,7 +49,6 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=0.4, help="of each measurement, at least")
     args = parser.parse_args()
-    keep_memory()
     print("| bf16 | " + " | ".join(f"{n}: {s[2]} positions" for n, s in SHAPES.items()) + " |")
     print("|---" * (1 + len(SHAPES)) + "|")
     rows = {"fused": fused, "fused, in float32": within, "matrix products and softmax (taken)": products}

@@ -18,9 +18,7 @@ from padding import mixed
 from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, Tokens, tokenize
 from euclidfm.model.compiled import compile_blocks
-from euclidfm.model.int8 import in_int8
-from euclidfm.model.memory import keep_memory
-from euclidfm.model.precision import autocast, choose_precision
+from euclidfm.model.precision import autocast
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.optimizers import optimizers
 
@@ -77,9 +75,7 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
                 model.embed(tokens)
 
     flops = flops_of(step)  # of the same products, whatever their number format
-    if asked["precision"] == "int8":
-        model, precision = in_int8(model), choose_precision("auto", model.device)
-    elif asked["compile"]:
+    if asked["compile"]:
         compile_blocks(model)
     result = measure(step, case["batch"], asked["cap"], warm=asked["compile"]) | {"flops": flops}
     if asked.get("profile"):
@@ -152,7 +148,6 @@ def ceilings(asked: dict[str, Any]) -> dict[str, Any]:
                 if took > asked["cap"] / 2:
                     break
         out[name] = best
-    out["int8"] = int8_ceiling(asked["cap"] / 4)
     x, y = torch.randn(64 * 1024**2), torch.empty(64 * 1024**2)
     times = []
     for _ in range(6):
@@ -162,23 +157,9 @@ def ceilings(asked: dict[str, Any]) -> dict[str, Any]:
     return out | {"copy_gb_per_second": 2 * x.nbytes / min(times) / 1e9}
 
 
-def int8_ceiling(seconds: float, n: int = 2048) -> float:
-    """Best rate of products of bytes (G operations/s), by the kernel that we use."""
-    w = torch.randint(-127, 127, (n, n), dtype=torch.int8)
-    x, one = torch.randint(0, 255, (n, n), dtype=torch.uint8), torch.ones(n)
-    packed = torch.ops.onednn.qlinear_prepack(w, None)
-    times, begun = [], time.perf_counter()
-    while len(times) < 3 or time.perf_counter() - begun < seconds:
-        start = time.perf_counter()
-        torch.ops.euclidfm.int8_linear(x, packed, one, torch.bfloat16)
-        times.append(time.perf_counter() - start)
-    return 2e-9 * n**3 / min(times)
-
-
 def main() -> None:
     asked = json.loads(sys.argv[1])
     torch.set_num_threads(asked["threads"])
-    keep_memory()  # as the command line does
     answer({"ceilings": ceilings, "loader": loader}.get(asked["what"], model_step)(asked))
 
 

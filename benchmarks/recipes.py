@@ -252,7 +252,7 @@ def precisions(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
             model, found = FoundationModel.load(run), []
             exact = embedded(model, store, "test")
             spread = np.linalg.norm(exact.vectors - exact.vectors.mean(0), axis=1)
-            for name in ("fp32", "bf16", "int8"):
+            for name in ("fp32", "bf16"):
                 emb = exact if name == "fp32" else embedded(model, store, "test", precision=name)
                 off = float(np.median(np.linalg.norm(emb.vectors - exact.vectors, axis=1) / spread))
                 same = {"run": run.name, "precision": name, "off": off}

@@ -17,7 +17,6 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,6 @@ from cases import CASES
 HERE = Path(__file__).parent
 PRECISIONS = ("float32", "bf16")
 MODES = [(p, c) for p in PRECISIONS for c in (False, True)]
-INT8 = ("int8", True)
-"""A mode of ours alone, for embedding; compiled."""
 TARGETS = {("train", "a"): 3.0, ("train", "b"): 3.0, ("train", "c"): 1.8} | {("embed", c): 2.0 for c in CASES}
 MFU = {"a": 0.3, "b": 0.3, "c": 0.5}
 
@@ -72,11 +69,8 @@ def collect(args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
         for case in args.cases:
             keep("ours", "our_worker.py", what="loader", case=case)
             for what in ("train", "embed"):
-                modes = [*wanted, INT8] if what == "embed" and "int8" in args.precisions else wanted
-                for precision, compiled in modes:
+                for precision, compiled in wanted:
                     for who, worker in (("ours", "our_worker.py"), ("peer", "peer_worker.py")):
-                        if who == "peer" and precision == "int8":
-                            continue
                         key = (who, case, what, precision, compiled)
                         if key in slow or (who == "peer" and not args.peer):
                             continue
@@ -96,7 +90,7 @@ def hopeless(found: list[dict[str, Any]], who: str, what: str, case: str) -> set
     rate = {
         (r["precision"], r["compile"]): r.get("galaxies_per_second", 0.0)
         for r in found
-        if (r["who"], r.get("what"), r.get("case")) == (who, what, case) and r["precision"] != "int8"
+        if (r["who"], r.get("what"), r.get("case")) == (who, what, case)
     }
     most = max(rate.values(), default=0.0)
     return {(who, case, what, *mode) for mode, r in rate.items() if r < most / 1.5}
@@ -108,12 +102,10 @@ def median(rows: list[dict[str, Any]], key: str) -> float | None:
     return statistics.median(values) if values else None
 
 
-def best(
-    found: list[dict[str, Any]], who: str, what: str, case: str, among: Sequence[tuple[str, bool]] = MODES
-) -> dict[str, Any] | None:
+def best(found: list[dict[str, Any]], who: str, what: str, case: str) -> dict[str, Any] | None:
     """The fastest mode of one side."""
     modes = []
-    for precision, compiled in among:
+    for precision, compiled in MODES:
         rows = [
             r
             for r in found
@@ -133,17 +125,15 @@ def best(
 def summarise(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a case and kind of work: both best modes, the ratio, the share of the ceiling."""
     machine = [r for r in found if r["who"] == "machine"]
-    peak = {p: median(machine, p) for p in (*PRECISIONS, "int8")}
+    peak = {p: median(machine, p) for p in PRECISIONS}
     highest = max((p for p in PRECISIONS if peak[p]), key=lambda p: peak[p] or 0.0)
     rows = []
     for case in dict.fromkeys(r["case"] for r in found if r.get("case")):
         loader = median(
             [r for r in found if (r.get("what"), r.get("case")) == ("loader", case)], "galaxies_per_second"
         )
-        for what, among, ceiling in (
-            ("train", MODES, highest), ("embed", MODES, highest), ("embed", [INT8], "int8"),
-        ):  # fmt: skip
-            ours, peer = best(found, "ours", what, case, among), best(found, "peer", what, case)
+        for what in ("train", "embed"):
+            ours, peer = best(found, "ours", what, case), best(found, "peer", what, case)
             counted = [r for r in found if (r["who"], r.get("what"), r.get("case")) == ("ours", what, case)]
             flops = median(counted, "flops")
             if ours is None:
@@ -152,8 +142,8 @@ def summarise(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
             rows.append({
                 "case": case, "what": what, "ours": ours, "peer": peer, "loader": loader,
                 "ratio": ours["rate"] / peer["rate"] if peer else None, "target": TARGETS[what, case],
-                "gflop_per_second": used, "ceiling": ceiling, "ceiling_gflop_per_second": peak[ceiling],
-                "mfu": used / peak[ceiling] if used and peak[ceiling] else None,
+                "gflop_per_second": used, "ceiling": highest, "ceiling_gflop_per_second": peak[highest],
+                "mfu": used / peak[highest] if used and peak[highest] else None,
                 "mfu_target": MFU[case] if what == "train" else None,
             })  # fmt: skip
     return rows
@@ -193,9 +183,7 @@ def main() -> None:
     parser.add_argument("--cap-seconds", type=float, default=6.0, help="about how long a measurement lasts")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument(
-        "--precisions", nargs="+", default=[*PRECISIONS, "int8"], choices=[*PRECISIONS, "int8"]
-    )
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--modes", nargs="+", default=["eager", "compiled"], choices=("eager", "compiled"))
     args = parser.parse_args()
     before = os.getloadavg()[0]

@@ -154,10 +154,8 @@ def _add_pretrain(parser: _Parser) -> None:
 
 
 def _pretrain(args: Namespace) -> None:
-    from euclidfm.model.memory import keep_memory
     from euclidfm.pretrain import PretrainConfig, pretrain
 
-    keep_memory()
     config = _config(PretrainConfig, args)
     with bar("pretrain") as progress, record_run(args.out, "pretrain", config):
         picture = model_verbs.training_pictures(args.store) if config.sample_every else None
@@ -183,9 +181,9 @@ def _add_embed(parser: _Parser) -> None:
     )
     parser.add_argument(
         "--precision",
-        type=Literal["fp32", "bf16", "int8", "auto"],
+        type=Literal["fp32", "bf16", "auto"],
         default="fp32",
-        help="of matrix products; bf16, int8, auto (bf16 where fast): faster, but cost redshifts and masses",
+        help="of matrix products; bf16 and auto (bf16 where fast) are faster, but cost redshifts and masses",
     )
     parser.add_argument(
         "--compile", type=bool, default=False, help="compile the blocks: pays from many thousand galaxies on"
@@ -199,10 +197,8 @@ def _embed(args: Namespace) -> None:
     from euclidfm.embeddings import EmbeddingTable, embed
     from euclidfm.model import FoundationModel
     from euclidfm.model.compiled import compile_blocks
-    from euclidfm.model.memory import keep_memory
     from euclidfm.store import GalaxyStore
 
-    keep_memory()
     model, store = FoundationModel.load(args.run), GalaxyStore.open(args.store)
     if args.compile:
         compile_blocks(model)

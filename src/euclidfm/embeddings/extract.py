@@ -13,7 +13,6 @@ from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
-from euclidfm.model.int8 import in_int8
 from euclidfm.model.precision import autocast, choose_precision
 from euclidfm.model.tokenizer import withhold
 from euclidfm.store import Galaxies, GalaxyStore
@@ -61,9 +60,9 @@ def embed(
     batch : int
         Galaxies at a time.
     precision : str
-        ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`);
-        ``int8``: the blocks, compiled, in 8-bit integers (`euclidfm.model.int8`). Redshifts and masses from
-        linear probes need float32, measured in ``docs/benchmarks.md``; classes and searches hardly do.
+        ``fp32``, ``bf16``, or ``auto``: bf16 where the device has units for it (`euclidfm.model.precision`).
+        Redshifts and masses from linear probes need float32, measured in ``docs/benchmarks.md``; classes and
+        searches hardly do.
     progress : callable, optional
 
     Returns
@@ -78,7 +77,7 @@ def embed(
         column, or `turns` is not from 1 to 8.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    asked, number, said = _ready(model, precision)
+    number = choose_precision(precision, model.device)
     info = store.info
     have = store.index.column_names
     taken = [n for n in have if n.startswith("flag_")] if columns is None else list(columns)
@@ -95,7 +94,7 @@ def embed(
     done = 0
     for galaxies in store.batches(rows, batch, bands):
         galaxies = galaxies if alter is None else alter(galaxies)
-        vectors, each, more = _vectors(asked, galaxies, waves, keep, layer, turns, number)
+        vectors, each, more = _vectors(model, galaxies, waves, keep, layer, turns, number)
         joint.append(vectors)
         for m in keep:
             parts[m].append(each[m])
@@ -109,7 +108,7 @@ def embed(
         vectors=_join(joint, len(model.config.modalities) * model.config.width),
         by_modality={m: _join(p, model.config.width) for m, p in parts.items()},
         spaces={name: np.concatenate(found) for name, found in spaces.items()},
-        info=_info(model, store, keep, layer, turns, said),
+        info=_info(model, store, keep, layer, turns, number),
         columns={"release": np.full(len(index), info.release, dtype=object)}
         | {n: index.column(n).to_numpy() for n in taken if n not in ("object_id", "ra", "dec", "split")},
     )
@@ -145,8 +144,8 @@ def embed_stream(
         As `embed`, at the first batch.
     """
     keep, bands = _asked(model, store, modalities, turns)
-    asked, number, said = _ready(model, precision)
-    info = _info(model, store, keep, layer, turns, said)
+    number = choose_precision(precision, model.device)
+    info = _info(model, store, keep, layer, turns, number)
     waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
     for group, end in enumerate(store.group_edges[1:]):
         galaxies = store.read_group(group, bands)
@@ -154,7 +153,7 @@ def embed_stream(
             galaxies = galaxies.take(galaxies.split == split)
         for start in range(0, len(galaxies), batch):
             part = galaxies.take(np.arange(start, min(start + batch, len(galaxies))))
-            vectors, each, more = _vectors(asked, part, waves, keep, layer, turns, number)
+            vectors, each, more = _vectors(model, part, waves, keep, layer, turns, number)
             who = {k: getattr(part, k) for k in ("object_id", "ra", "dec", "split")}
             yield EmbeddingTable(**who, vectors=vectors, by_modality=each, spaces=more, info=info)
         progress(int(end), len(store))
@@ -184,21 +183,13 @@ def _asked(
     return keep, bands
 
 
-def _ready(model: FoundationModel, precision: str) -> tuple[FoundationModel, torch.dtype, str]:
-    """The model to ask, the number format of what is not in integers, and the precision's name."""
-    if precision == "int8":
-        return in_int8(model), choose_precision("auto", model.device), precision
-    number = choose_precision(precision, model.device)
-    return model, number, str(number).removeprefix("torch.")
-
-
 def _info(
     model: FoundationModel,
     store: GalaxyStore,
     keep: tuple[str, ...],
     layer: int | None,
     turns: int,
-    precision: str,
+    precision: torch.dtype,
 ) -> dict[str, Any]:
     return {
         "model": model.identity(),
@@ -207,7 +198,7 @@ def _info(
         "layer": layer or model.config.layer,
         "modalities": list(keep),
         "turns": turns,
-        "precision": precision,
+        "precision": str(precision).removeprefix("torch."),
         "pooling": "mean over each modality's tokens, joined; typical value where one is absent",
     }
 
