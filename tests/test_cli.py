@@ -8,6 +8,7 @@ import pytest
 
 from euclidfm.cli import VERBS, main
 from euclidfm.commands.parsing import _SPECS
+from euclidfm.commands.renamed import RENAMED_OPTIONS
 from euclidfm.embeddings import EmbeddingTable
 from samples import blobs, write_store
 
@@ -50,6 +51,21 @@ def test_mistakes_end_with_2_and_one_sentence(argv, told, capsys, tmp_path, monk
     err = capsys.readouterr().err
     assert told in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [["--spin", "8"], ["--spin=8"], ["--config", "old.yaml"]])
+def test_an_old_option_is_answered_with_its_new_name(given, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text("spin: 8\n")
+    monkeypatch.setitem(RENAMED_OPTIONS, "embed", {"spin": "symmetries"})
+    assert main(["embed", "run", "store", "--out", "e.parquet", *given]) == 2
+    assert "option --spin of `embed` is now --symmetries" in capsys.readouterr().err
+
+
+def test_an_old_option_with_parts_keeps_them(monkeypatch, capsys):
+    monkeypatch.setitem(RENAMED_OPTIONS, "pretrain", {"model.word": "model.token"})
+    assert main(["pretrain", "store", "--out", "run", "--model.word.size=3"]) == 2
+    assert "option --model.word.size of `pretrain` is now --model.token.size" in capsys.readouterr().err
 
 
 def test_a_run_from_the_command_line(tmp_path, monkeypatch, capsys):

@@ -19,8 +19,9 @@ from euclidfm.commands import discovery as discover_verbs
 from euclidfm.commands import explore as explore_verbs
 from euclidfm.commands import model as model_verbs
 from euclidfm.commands import science as science_verbs
+from euclidfm.commands.renamed import check_renamed
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import record_run
+from euclidfm.core.files import read_yaml, record_run
 from euclidfm.core.progress import bar
 
 __all__ = ["parse"]
@@ -45,6 +46,7 @@ class _Verb:
 
 def parse(verb: str, argv: list[str]) -> Callable[[], None]:
     """Parse a verb's arguments; returns what remains to be called."""
+    check_renamed(verb, _option_names(argv))
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     spec = _SPECS[verb]
     parser = _Parser(prog=f"euclidfm {verb}", description=spec.text, formatter_class=_formatter())
@@ -54,6 +56,28 @@ def parse(verb: str, argv: list[str]) -> Callable[[], None]:
         argv = model_verbs.apply_preset(parser, argv)
     args = parser.instantiate(parser.parse_args(argv))
     return partial(spec.run, args)
+
+
+def _option_names(argv: list[str]) -> list[str]:
+    """Names of the options on the command line and in the files of ``--config``, nested ones with dots."""
+    names: list[str] = []
+    for i, word in enumerate(argv):
+        if not word.startswith("--"):
+            continue
+        name, _, value = word[2:].partition("=")
+        names.append(name)
+        if name == "config":
+            file = value or "".join(argv[i + 1 : i + 2])
+            names += _keys(read_yaml(file)) if Path(file).is_file() else []
+    return names
+
+
+def _keys(settings: Any, before: str = "") -> list[str]:
+    """Keys of nested mappings, joined with dots."""
+    if not isinstance(settings, dict):
+        return []
+    names = [f"{before}{key}" for key in settings]
+    return names + [n for key, value in settings.items() for n in _keys(value, f"{before}{key}.")]
 
 
 def _formatter() -> Any:

@@ -1,4 +1,4 @@
-"""Files: JSON and YAML in and out, written aside and renamed; configs; provenance."""
+"""Files: atomic writes, JSON and YAML in and out, tables, and the record of a run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,18 +30,58 @@ __all__ = [
     "write_table",
     "write_text",
     "write_yaml",
+    "written_aside",
 ]
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file aside, then rename: readers never see half of it."""
+@contextmanager
+def written_aside(path: str | Path) -> Iterator[Path]:
+    """Write a file or a folder atomically: under a temporary name first, then renamed.
+
+    The parent folder is made if it is missing. If the block ends well, what it wrote takes the place of
+    `path`; if the block raises, what it wrote is removed and `path` stays as it was.
+
+    Parameters
+    ----------
+    path : path
+        Where the file or folder has to appear.
+
+    Yields
+    ------
+    Path
+        Temporary name in the same folder, unique to this process, with the ending of `path`. The block makes
+        a file or a folder of this name.
+
+    Examples
+    --------
+    >>> with written_aside("table.parquet") as aside:  # doctest: +SKIP
+    ...     pq.write_table(table, aside)
+    """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    _remove(aside)
     try:
-        aside.write_text(text, encoding="utf-8")
+        yield aside
+        if aside.is_dir():
+            _remove(path)
         aside.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
 
 
 def plain(value: Any) -> Any:
@@ -161,7 +202,7 @@ def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = Fa
 
 
 def write_table(table: Any, path: str | Path) -> None:
-    """Write an Arrow table as Parquet, CSV or FITS, by the ending of the name; aside first.
+    """Write an Arrow table as Parquet, CSV or FITS, by the ending of the name.
 
     Raises
     ------
@@ -169,9 +210,10 @@ def write_table(table: Any, path: str | Path) -> None:
         If the ending is none of these.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    if path.suffix not in (".parquet", ".csv", ".fits"):
+        msg = f"{path}: tables are written as .parquet, .csv or .fits; choose one of these endings"
+        raise InputError(msg)
+    with written_aside(path) as aside:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
@@ -180,13 +222,7 @@ def write_table(table: Any, path: str | Path) -> None:
             import pyarrow.csv
 
             pyarrow.csv.write_csv(table, aside)
-        elif path.suffix == ".fits":
+        else:
             from astropy.table import Table
 
             Table({n: table.column(n).to_numpy() for n in table.column_names}).write(aside, format="fits")
-        else:
-            msg = f"{path}: tables are written as .parquet, .csv or .fits; choose one of these endings"
-            raise InputError(msg)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

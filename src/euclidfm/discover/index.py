@@ -17,7 +17,6 @@ A folder::
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import read_json, write_json
+from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.discover.space import Scaling, ScalingName, finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 
@@ -224,17 +223,14 @@ def update_approximate(emb: EmbeddingTable, folder: str | Path) -> ApproximateIn
 def _write(
     folder: Path, index: Any, scaling: Scaling, ids: np.ndarray, marks: np.ndarray, facts: dict[str, Any]
 ) -> None:
-    """Write an index beside its place, then put it there."""
-    aside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    _faiss().write_index(index, str(aside / "index.faiss"))
-    np.savez(aside / "scaling.npz", mean=scaling.mean, matrix=scaling.matrix)
-    np.save(aside / "ids.npy", ids)
-    np.save(aside / "marks.npy", marks)
-    write_json(aside / "index.json", facts | {"rows": len(ids), "replaced": int((marks == 0).sum())})
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
+    """Write the files of an index to a folder."""
+    with written_aside(folder) as aside:
+        aside.mkdir()
+        _faiss().write_index(index, str(aside / "index.faiss"))
+        np.savez(aside / "scaling.npz", mean=scaling.mean, matrix=scaling.matrix)
+        np.save(aside / "ids.npy", ids)
+        np.save(aside / "marks.npy", marks)
+        write_json(aside / "index.json", facts | {"rows": len(ids), "replaced": int((marks == 0).sum())})
 
 
 def _marks(vectors: np.ndarray) -> np.ndarray:

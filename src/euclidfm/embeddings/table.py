@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import plain
+from euclidfm.core.files import plain, written_aside
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -193,15 +193,9 @@ class EmbeddingTable:
         return Table(columns, meta=dict(self.info))
 
     def write(self, path: str | Path) -> None:
-        """Write as Parquet, aside first."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.partial")
-        try:
+        """Write as Parquet."""
+        with written_aside(path) as aside:
             pq.write_table(self.to_arrow(), aside)
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
 
     @classmethod
     def read(cls, path: str | Path) -> EmbeddingTable:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.files import written_aside
 from euclidfm.explore.run import RunData
 
 __all__ = ["FORMATS", "as_bytes", "selected", "send"]
@@ -92,10 +93,9 @@ def send(table: Any, receiver: str, folder: Path) -> list[str]:
         if not chosen:
             msg = f"{receiver} is not connected to the SAMP hub; start it, then send again"
             raise InputError(msg)
-        folder.mkdir(exist_ok=True)
-        file, aside = folder / "selection.vot", folder / ".selection.vot.partial"
-        aside.write_bytes(as_bytes(table, "votable"))
-        aside.replace(file)
+        file = folder / "selection.vot"
+        with written_aside(file) as aside:
+            aside.write_bytes(as_bytes(table, "votable"))
         name = {"url": file.as_uri(), "table-id": "euclidfm-selection", "name": "euclidfm selection"}
         for identity in chosen:
             client.notify(identity, {"samp.mtype": "table.load.votable", "samp.params": name})

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import read_json, write_json
+from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.model.config import ModelConfig
 from euclidfm.model.likelihood import StudentT, split
 from euclidfm.model.mixture import Mixture, mixture
@@ -224,9 +224,8 @@ class FoundationModel(Network):
 
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / ".model.safetensors.partial"
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, aside)
-        aside.replace(folder / "model.safetensors")
+        with written_aside(folder / "model.safetensors") as aside:
+            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, aside)
         card = {"format": FORMAT, "config": asdict(self.config), "identity": self.identity()}
         write_json(folder / "model.json", card | dict(extra or {}))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import versions
+from euclidfm.core.files import versions, written_aside
 from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings import embed_stream
 from euclidfm.embeddings.table import EmbeddingTable
@@ -93,11 +94,10 @@ def predict(
         },
         "versions": versions(),
     }
-    writers: list[Writer] = []
     rows = 0
-    try:
-        for path in paths:
-            writers.append(open_writer(path, fields, about))
+    with ExitStack() as stack:
+        files = [stack.enter_context(written_aside(path)) for path in paths]
+        writers = [stack.enter_context(closing(open_writer(f, fields, about))) for f in files]
         held: list[dict[str, np.ndarray]] = []
         waiting = 0
         for emb in embed_stream(model, store, **made, split=split, batch=batch, progress=progress):
@@ -111,12 +111,6 @@ def predict(
         if not rows:
             msg = f"store {store.path} has no galaxy" + (f" of split {split!r}" if split else "")
             raise InputError(msg + "; there is nothing to predict")
-        for w in writers:
-            w.close()
-    except BaseException:
-        for w in writers:
-            w.abandon()
-        raise
     return rows
 
 

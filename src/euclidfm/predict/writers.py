@@ -1,14 +1,13 @@
 """Catalogues on disk, written as the galaxies come: Parquet with a VOTable header, and FITS.
 
-Both are written aside and renamed when they are whole, and hold the same columns, units, UCDs and
-descriptions. Parquet follows the VOParquet convention, which TOPCAT and
-``astropy.table.Table.read(path, format="parquet.votable")`` read; FITS has the usual TUNITn and TUCDn.
+Both hold the same columns, units, UCDs and descriptions. Parquet follows the VOParquet
+convention, which TOPCAT and ``astropy.table.Table.read(path, format="parquet.votable")`` read; FITS has the
+usual TUNITn and TUCDn.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -30,16 +29,13 @@ BLOCK = 2880
 
 
 class Writer(Protocol):
-    """Takes batches of rows; `close` makes the file appear, `abandon` leaves nothing."""
+    """Takes batches of rows; `close` finishes the file."""
 
     def add(self, columns: Columns) -> None:
         """Write some rows."""
 
     def close(self) -> None:
-        """Finish and rename."""
-
-    def abandon(self) -> None:
-        """Remove what was written."""
+        """Write what is left and close the file."""
 
 
 def check_paths(paths: Sequence[str | Path]) -> list[Path]:
@@ -74,14 +70,9 @@ def open_writer(path: Path, fields: Sequence[Field], about: Mapping[str, Any]) -
     return _WRITERS[path.suffix](path, fields, about)
 
 
-def _aside(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".partial-{os.getpid()}-{path.name}")
-
-
 class _Parquet:
     def __init__(self, path: Path, fields: Sequence[Field], about: Mapping[str, Any]) -> None:
-        self._path, self._aside, self._fields = path, _aside(path), fields
+        self._fields = fields
         self._schema = pa.schema(
             [pa.field(f.name, _arrow_type(f), metadata=_told(f)) for f in fields],
             metadata={
@@ -91,7 +82,7 @@ class _Parquet:
                 **{f"table::len::{f.name}": str(f.size) for f in fields if f.kind == "string"},  # for astropy
             },
         )
-        self._writer = pq.ParquetWriter(self._aside, self._schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
     def add(self, columns: Columns) -> None:
         arrays = []
@@ -108,11 +99,6 @@ class _Parquet:
 
     def close(self) -> None:
         self._writer.close()
-        self._aside.replace(self._path)
-
-    def abandon(self) -> None:
-        self._writer.close()
-        self._aside.unlink(missing_ok=True)
 
 
 def _arrow_type(f: Field) -> pa.DataType:
@@ -146,10 +132,10 @@ class _Fits:
     """A binary table; the number of rows is put into the header when it is known."""
 
     def __init__(self, path: Path, fields: Sequence[Field], about: Mapping[str, Any]) -> None:
-        self._path, self._aside, self._fields, self._about = path, _aside(path), fields, about
+        self._fields, self._about = fields, about
         self._dtype = np.dtype([_record(f) for f in fields])
         self._rows = 0
-        self._file: BinaryIO = self._aside.open("wb")
+        self._file: BinaryIO = path.open("wb")
         primary = _card("SIMPLE", True) + _card("BITPIX", 8) + _card("NAXIS", 0) + _card("EXTEND", True)
         self._file.write(_blocks(primary + "END"))
         self._at = self._file.tell()
@@ -174,11 +160,6 @@ class _Fits:
         self._file.seek(self._at)
         self._file.write(self._header(self._rows))
         self._file.close()
-        self._aside.replace(self._path)
-
-    def abandon(self) -> None:
-        self._file.close()
-        self._aside.unlink(missing_ok=True)
 
     def _header(self, rows: int) -> bytes:
         from astropy.io import fits

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from euclidfm.core.files import read_json, write_json
+from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.pretrain.optimizers import Average
 from euclidfm.pretrain.sharding import like, whole
 
@@ -36,7 +36,7 @@ def save(
     average: dict[str, Tensor] | None = None,
     write: bool = True,
 ) -> None:
-    """Write ``folder/step-N`` aside and rename it; remove all but the newest `keep`.
+    """Write ``folder/step-N``; remove all but the newest `keep`.
 
     With weights that are shared out all processes must call it, and one of them with `write`.
     """
@@ -45,17 +45,13 @@ def save(
     averages = _gather(average or {}, write)
     if not write:
         return
-    aside = folder / f".partial-{step}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    save_file(weights, aside / "model.safetensors")
-    if averages:
-        save_file(averages, aside / "average.safetensors")
-    save_file(moments, aside / "optimizer.safetensors")
-    write_json(aside / "meta.json", meta | {"step": step})
-    target = folder / f"step-{step:08d}"
-    shutil.rmtree(target, ignore_errors=True)
-    aside.rename(target)
+    with written_aside(folder / f"step-{step:08d}") as aside:
+        aside.mkdir()
+        save_file(weights, aside / "model.safetensors")
+        if averages:
+            save_file(averages, aside / "average.safetensors")
+        save_file(moments, aside / "optimizer.safetensors")
+        write_json(aside / "meta.json", meta | {"step": step})
     for old in sorted(folder.glob("step-*"))[:-keep]:
         shutil.rmtree(old)
 

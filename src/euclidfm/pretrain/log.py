@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import plain
+from euclidfm.core.files import plain, written_aside
 
 __all__ = ["RunLog"]
 
@@ -66,17 +66,15 @@ class RunLog:
             self.wandb.log({k: v for k, v in row.items() if k != "step"}, step=row["step"])
 
     def flush(self) -> None:
-        """Write the file aside and rename it."""
+        """Write the file."""
         if not self.write:
             return
         if self.board is not None:
             self.board.flush()
-        aside = self.path.with_suffix(".csv.partial")
-        with aside.open("w", newline="") as f:
+        with written_aside(self.path) as aside, aside.open("w", newline="") as f:
             writer = csv.DictWriter(f, self.fields)
             writer.writeheader()
             writer.writerows(self.rows)
-        aside.replace(self.path)
 
     def close(self) -> None:
         """Write what is left, and say that the run is over."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_per_count
 from euclidfm.core.errors import InputError
+from euclidfm.core.files import write_table, written_aside
 from euclidfm.simulate.config import SkyConfig
 
 __all__ = ["simulate_sky"]
@@ -118,7 +119,6 @@ def tile_wcs(cfg: SkyConfig, index: int) -> Any:
 def _one(cfg: SkyConfig, index: int, out_dir: str) -> int:
     """Simulate and write one tile; returns its number of objects."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from threadpoolctl import threadpool_limits
 
     from euclidfm.simulate.catalogue import rows
@@ -154,9 +154,7 @@ def _one(cfg: SkyConfig, index: int, out_dir: str) -> int:
     )
     parts = out / ".parts"
     for what in ("truth", "spectroscopy"):
-        aside = parts / f"{name}.{what}.partial"
-        pq.write_table(pa.Table.from_pylist(tables[what]), aside)
-        aside.replace(parts / f"{name}.{what}.parquet")
+        write_table(pa.Table.from_pylist(tables[what]), parts / f"{name}.{what}.parquet")
     (parts / f"{name}.done").touch()
     return len(tile.sources)
 
@@ -179,13 +177,8 @@ def _write_table(path: Path, records: list[dict[str, object]]) -> None:
 
 
 def _write_aside(path: Path, hdu: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        hdu.writeto(aside, overwrite=True)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with written_aside(path) as aside:
+        hdu.writeto(aside)
 
 
 def _gather(cfg: SkyConfig, out: Path, parts: Path) -> Any:
@@ -195,8 +188,7 @@ def _gather(cfg: SkyConfig, out: Path, parts: Path) -> Any:
 
     names = [tile_id(cfg, i) for i in range(cfg.tiles)]
     truth = pa.concat_tables([pq.read_table(parts / f"{n}.truth.parquet") for n in names])
-    pq.write_table(truth, out / "truth.parquet.partial")
-    (out / "truth.parquet.partial").replace(out / "truth.parquet")
+    write_table(truth, out / "truth.parquet")
     spectra = [pq.read_table(parts / f"{n}.spectroscopy.parquet").to_pylist() for n in names]
     _write_table(out / "catalogs" / "spectroscopy.fits", [r for rows in spectra for r in rows])
     return truth

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import read_json, versions, write_json
+from euclidfm.core.files import read_json, versions, write_json, written_aside
 
 __all__ = ["belonging", "load_fitted", "save_fitted"]
 
@@ -34,14 +34,9 @@ def save_fitted(
     from safetensors.numpy import save_file
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{g}.{k}": np.ascontiguousarray(v) for g, part in arrays.items() for k, v in part.items()}
-    aside = folder / f".{name}.safetensors.partial"
-    try:
+    with written_aside(folder / f"{name}.safetensors") as aside:
         save_file(tensors, aside)
-        aside.replace(folder / f"{name}.safetensors")
-    finally:
-        aside.unlink(missing_ok=True)
     write_json(folder / f"{name}.json", {"format": FORMAT, **card, "versions": versions()})
 
 

@@ -5,13 +5,13 @@ Every error of the network becomes one sentence that names the URL.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.files import written_aside
 
 __all__ = ["Place", "RemoteFile", "copy_file", "is_remote", "open_system", "read_bytes", "short"]
 
@@ -90,18 +90,13 @@ def copy_file(system: Any, remote: str, url: str, here: Path, size: int | None) 
     InputError
         If it does not arrive whole; nothing half-written is left.
     """
-    here.parent.mkdir(parents=True, exist_ok=True)
-    aside = here.with_name(f".{here.name}.partial-{os.getpid()}")
-    try:
+    with written_aside(here) as aside:
         with aside.open("wb") as out:
             _stream(system, remote, url, out.write)
         got = aside.stat().st_size
         if size is not None and got != size:
             msg = f"{url} arrived with {got} of {size} bytes; run the same command again to fetch the rest"
             raise InputError(msg)
-        aside.replace(here)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _stream(system: Any, remote: str, url: str, write: Callable[[bytes], Any]) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.files import written_aside
 
 __all__ = ["write_qp"]
 
@@ -54,10 +54,6 @@ def write_qp(path: str | Path, grid: np.ndarray, pdf: np.ndarray, object_id: np.
         data={"xvals": np.asarray(grid, float), "yvals": np.asarray(pdf[known], float)},
         ancil={"object_id": np.asarray(object_id, np.int64)[known]},
     )
-    aside = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
+    with written_aside(path) as aside:
         ensemble.write_to(str(aside))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
     return path
