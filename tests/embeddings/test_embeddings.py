@@ -103,7 +103,7 @@ def test_embedding_in_bf16_stays_close_and_says_so(model, sed_store):
 def test_tokens_are_read_in_float32(model, sed_store):
     """Values in bf16 would lose the colours that tell redshifts (docs/benchmarks.md)."""
     galaxies = next(iter(sed_store.batches(sed_store.rows()[:8], 8, ())))
-    tokens = tokenize(model.config, galaxies, {b.name: b.wavelength_nm for b in sed_store.info.sed_bands})
+    tokens = tokenize(model.config, galaxies, sed_store.info.wavelengths_nm)
     exact = model.content(tokens)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(model.content(tokens), exact)

@@ -293,7 +293,7 @@ def _oddities(store: Any, top: Any, model: Any, args: Any) -> None:
 
     ids = top.column("object_id").to_pylist()
     galaxies = store.read([store.row_of(i) for i in ids])
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     maps = None if model is None else surprise_of(model, galaxies, seed=args.seed, wavelengths_nm=waves)
     titles = [f"{rank}: {i}" for rank, i in enumerate(ids, 1)]
     oddity_sheet(galaxies, titles, args.sheet, maps)

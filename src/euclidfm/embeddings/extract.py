@@ -87,7 +87,7 @@ def embed(
             raise InputError(msg)
     chosen = store.rows(split)
     rows = chosen if rows is None else np.intersect1d(chosen, rows)
-    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    waves = info.wavelengths_nm
     joint: list[np.ndarray] = []
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     spaces: dict[str, list[np.ndarray]] = {}
@@ -146,7 +146,7 @@ def embed_stream(
     keep, bands = _asked(model, store, modalities, turns)
     number = choose_precision(precision, model.device)
     info = _info(model, store, keep, layer, turns, number)
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     for group, end in enumerate(store.group_edges[1:]):
         galaxies = store.read_group(group, bands)
         if split is not None:

@@ -80,7 +80,7 @@ def foresee(
         msg = "a scalar is foreseen by a model with --model.objective likelihood that predicts the next token"
         raise InputError(msg)
     info = store.info
-    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    waves = info.wavelengths_nm
     bands = tuple(b for b in config.image_bands if b in info.image_bands)
     at = config.scalars.index(name)
     rank = torch.tensor([[int(m == SCALARS) * len(config.modalities) for m in config.modalities]])

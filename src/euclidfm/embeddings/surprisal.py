@@ -144,7 +144,7 @@ def surprise_table(
     bands = tuple(
         b for m in model.config.images if m.name in keep for b in m.bands if b in store.info.image_bands
     )
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0
     for number, galaxies in enumerate(store.batches(rows, batch, bands)):

@@ -61,7 +61,7 @@ class Surprise:
                     self._maps.clear()
                 store = self.run.store
                 assert store is not None
-                waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+                waves = store.info.wavelengths_nm
                 self._maps[row] = surprise_of(self._model, galaxy, draws=4, wavelengths_nm=waves)[0]
             bands = {m.name: m.bands for m in self._model.config.images}
             patches = self._maps[row].patches[modality]

@@ -39,7 +39,7 @@ def foreseen(model: FoundationModel, store: GalaxyStore, rows: np.ndarray) -> tu
     if not to:
         msg = f"the model's scaling {config.image_scaling!r} threw fluxes away, so it can't be shown"
         raise InputError(msg)
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     tokens = {m: t.to(model.device) for m, t in tokenize(config, measured, waves).items()}
     value = {m: torch.zeros_like(t.target) for m, t in tokens.items()}
     scale = {m: torch.full_like(t.target, torch.nan) for m, t in tokens.items()}

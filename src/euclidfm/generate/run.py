@@ -86,7 +86,7 @@ def generate(
     if bands and info.image_size < model.config.crop:
         msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {model.config.crop}"
         raise InputError(msg)
-    waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+    waves = info.wavelengths_nm
     rows = store.rows(config.split)
     rows = rows[: config.limit] if config.limit else rows
     done = 0
@@ -131,7 +131,7 @@ def write(
         image_bands=bands,
         image_size=model.config.crop if bands else 0,
         pixel_arcsec=model.config.pixel_arcsec,
-        sed_bands=tuple(resolve_bands(sed, {b.name: b.wavelength_nm for b in store.info.sed_bands})),
+        sed_bands=tuple(resolve_bands(sed, store.info.wavelengths_nm)),
         columns=_scalar_columns(store, model.config) if SCALARS in to else (),
         release=store.info.release,
         provenance={"generated_by": model.identity(), "from": str(store.path), "config": config},

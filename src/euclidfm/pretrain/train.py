@@ -132,7 +132,7 @@ def _pretrain(
     )
     bands = tuple(b for b in scaled.image_bands if b in store.info.image_bands)
     stream = Stream(store, rows, config.batch, config.seed, world.rank, world.size, bands=bands)
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     held_out = plain_tokens(store, scaled, store.rows("validation")[:512], world.device)
     precision = choose_precision(config.precision, world.device)
     begun = time.monotonic()

@@ -20,7 +20,7 @@ def plain_tokens(
     store: GalaxyStore, config: ModelConfig, rows: np.ndarray, device: torch.device
 ) -> list[Tokens]:
     """Tokens of some galaxies, in batches, nothing withheld or turned."""
-    waves = {b.name: b.wavelength_nm for b in store.info.sed_bands}
+    waves = store.info.wavelengths_nm
     bands = tuple(b for b in config.image_bands if b in store.info.image_bands)
     batches = store.batches(rows, 128, bands)
     return [{m: t.to(device) for m, t in tokenize(config, g, waves).items()} for g in batches]

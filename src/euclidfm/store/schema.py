@@ -84,6 +84,11 @@ class StoreInfo:
         """Names of the SED bands."""
         return tuple(b.name for b in self.sed_bands)
 
+    @property
+    def wavelengths_nm(self) -> dict[str, float]:
+        """Effective wavelength of each SED band, nm, in the order of the bands."""
+        return {b.name: b.wavelength_nm for b in self.sed_bands}
+
     def names(self, *roles: str) -> tuple[str, ...]:
         """Extra columns that have one of the given roles (all of them without a role)."""
         return tuple(c.name for c in self.columns if not roles or c.role in roles)

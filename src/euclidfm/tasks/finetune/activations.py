@@ -90,7 +90,7 @@ class Hidden:
         if self.bands and info.image_size < config.crop:
             msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
             raise InputError(msg)
-        self.waves = {b.name: b.wavelength_nm for b in info.sed_bands}
+        self.waves = info.wavelengths_nm
         self._kept: dict[tuple[int, int], _State] = {}
 
     def missing(self, rows: np.ndarray, turns: np.ndarray | None = None) -> int:
