@@ -17,7 +17,7 @@ import time
 import numpy as np
 
 from euclidfm.simulate import SkyConfig, simulate_sky
-from euclidfm.simulate.population import draw_galaxies
+from euclidfm.simulate.population.galaxies import draw_galaxies
 from euclidfm.simulate.render import Component, Psf, render
 from euclidfm.simulate.tile import make_tile
 

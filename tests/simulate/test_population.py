@@ -11,7 +11,9 @@ pytest.importorskip("rail.utils")
 from euclidfm.core.bands import SED_BANDS, abmag_from_ujy
 from euclidfm.simulate import SkyConfig
 from euclidfm.simulate.cosmology import age_gyr, kpc_per_arcsec, volume_per_arcmin2
-from euclidfm.simulate.population import draw_galaxies, draw_parent, mass_function, parent_density
+from euclidfm.simulate.population.galaxies import draw_galaxies
+from euclidfm.simulate.population.mass_function import mass_function, parent_density
+from euclidfm.simulate.population.parent import draw_parent
 from euclidfm.simulate.seds import FORMING, PASSIVE, TEMPLATES, template_weights, ultraviolet_colours
 from euclidfm.simulate.shapes import components
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, SED_BANDS
 from euclidfm.core.errors import InputError
+from euclidfm.simulate.population.selection import galaxy_density
 
 __all__ = ["PRESETS", "Preset", "SkyConfig"]
 
@@ -154,10 +155,9 @@ class SkyConfig:
     @property
     def natural_density(self) -> float:
         """Catalogued objects per square arcminute of a sky as dense as the real one."""
-        from euclidfm.simulate.population import galaxy_density
-
         others = self.star_fraction + self.quasar_fraction + self.artefact_fraction
-        return galaxy_density(self) / max(1 - others, 1e-3)
+        galaxies = galaxy_density(self.curves, self.look.vis_limit, self.faint_thinning)
+        return galaxies / max(1 - others, 1e-3)
 
     @property
     def sed_bands(self) -> tuple[str, ...]:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
-from euclidfm.simulate import artefacts, field, points, population
+from euclidfm.simulate import artefacts, field
 from euclidfm.simulate.artefacts import FLAG_BITS, Stamp
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import Maps
 from euclidfm.simulate.measure import measure
+from euclidfm.simulate.population.galaxies import draw_galaxies
+from euclidfm.simulate.population.point_sources import draw_quasars, draw_stars
 from euclidfm.simulate.render import Component, Psf, render, stamp_size
 from euclidfm.simulate.shapes import components
 
@@ -141,12 +143,12 @@ def _content(cfg: SkyConfig, n: int, rng: np.random.Generator) -> list[tuple[str
     n_galaxy = max(0, n - n_star - n_quasar - n_artefact)
     out: list[tuple[str, str, dict[str, Any]]] = []
     if n_galaxy:
-        table = population.draw_galaxies(cfg, n_galaxy, rng)
+        table = draw_galaxies(cfg, n_galaxy, rng)
         rows = ({k: v[i] for k, v in table.items()} for i in range(n_galaxy))
         out += [("galaxy", str(row["subtype"]), row) for row in rows]
     draws: tuple[tuple[str, int, Callable[..., Any]], ...] = (
-        ("star", n_star, points.draw_stars),
-        ("quasar", n_quasar, points.draw_quasars),
+        ("star", n_star, draw_stars),
+        ("quasar", n_quasar, draw_quasars),
     )
     for kind, count, draw in draws:
         if count:

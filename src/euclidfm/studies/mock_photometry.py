@@ -129,7 +129,7 @@ def _galaxies(
 def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) fluxes in µJy without noise, and redshifts, of a flux-limited mock."""
     from euclidfm.core.bands import abmag_from_ujy
-    from euclidfm.simulate.population import draw_parent, galaxy_fluxes
+    from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
     from euclidfm.simulate.seds import galaxy_table
 
     table = galaxy_table(tuple(c for _, c in config.curves))

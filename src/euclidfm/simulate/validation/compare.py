@@ -15,7 +15,7 @@ import numpy as np
 
 from euclidfm.core.bands import EUCLID_BANDS, abmag_from_ujy, band, ujy_per_count
 from euclidfm.core.errors import InputError
-from euclidfm.simulate.population import draw_parent, galaxy_fluxes
+from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.seds import galaxy_table
 
 __all__ = [

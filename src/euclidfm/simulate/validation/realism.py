@@ -11,7 +11,7 @@ from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, SED_BANDS, abmag_from_ujy, 
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import smoothing_sigma
 from euclidfm.simulate.measure import measure
-from euclidfm.simulate.population import draw_galaxies
+from euclidfm.simulate.population.galaxies import draw_galaxies
 from euclidfm.simulate.render import Component, Psf, render
 from euclidfm.simulate.shapes import components
 from euclidfm.simulate.validation.compare import Sample
