@@ -15,9 +15,9 @@ from typing import Any
 
 from euclidfm.core.files import read_json, write_json, write_text
 from euclidfm.core.progress import bar
+from euclidfm.core.records import summarise
 from euclidfm.studies import RealSEDConfig, real_sed_study
 from euclidfm.studies.real_seds import METHODS
-from euclidfm.tasks.records import summarise
 
 SHOWN = {"nmad": ("NMAD of (z_phot - z_spec) / (1 + z_spec)", 1.0, "{:.4f}"),
          "outliers_0.15": ("Outliers beyond 0.15, per cent", 100.0, "{:.2f}")}  # fmt: skip

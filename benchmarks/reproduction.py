@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from euclidfm.core.files import read_json, write_json, write_text
-from euclidfm.tasks.records import summarise
+from euclidfm.core.records import summarise
 
 JUDGED = {
     "photoz": ("nmad", "photo-z NMAD"),

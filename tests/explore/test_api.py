@@ -13,7 +13,7 @@ from euclidfm.discover import read_ratings
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.explore.app import create_app
 from euclidfm.explore.run import RunData
-from euclidfm.explore.table import ColumnSet, Source, match
+from euclidfm.explore.table import ColumnSet, Source
 from samples import blobs, write_store
 
 BASE = "http://127.0.0.1:8765"
@@ -226,7 +226,7 @@ def test_columns_with_gaps_and_odd_types():
             "vector": pa.array([[1.0], [2.0], [3.0]]),
         }
     )
-    columns = ColumnSet([Source("table", table, match(np.array([3, 9, 2, 1]), np.array([1, 2, 3])), {})])
+    columns = ColumnSet([Source("table", table, np.array([2, -1, 1, 0]), {})])
     assert columns.names == ("flag", "count", "name")
     np.testing.assert_array_equal(columns.numbers("flag"), np.array([0, np.nan, np.nan, 1], np.float32))
     np.testing.assert_array_equal(columns.numbers("count"), np.array([9, np.nan, np.nan, 7], np.float32))

@@ -1,1 +1,1 @@
-"""What everything else stands on: bands, errors, files, progress, expressions."""
+"""What everything else stands on: bands, errors, files, tables, ids, records, progress, expressions."""

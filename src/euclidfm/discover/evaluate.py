@@ -7,12 +7,12 @@ columns `kind` and `base_rate` added.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.records import Record, make_record
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import bootstrap
@@ -29,7 +29,7 @@ def similarity_purity(
     seed: int = 0,
     space: str = "joint",
     index: SimilarityIndex | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """Share of the same kind among the nearest k of known examples, for each kind.
 
     Parameters
@@ -62,7 +62,7 @@ def similarity_purity(
         raise InputError(msg)
     index = index or SimilarityIndex(emb, space=space)
     rng = np.random.default_rng(seed)
-    records = []
+    records: list[Record] = []
     for name in sorted(set(kind) - {""}):
         members = np.flatnonzero((kind == name) & index.usable)
         if len(members) < 2:
@@ -75,24 +75,23 @@ def similarity_purity(
             shares = same[:, :size].mean(axis=1)
             share = bootstrap(_mean, shares, seed=seed)
             records.append(
-                {
-                    "task": "search",
-                    "method": "cosine",
-                    "inputs": index.space,
-                    "fraction": None,
-                    "n_train": 0,
-                    "n_test": len(queries),
-                    "seed": seed,
-                    "metric": f"purity@{size}",
-                    "value": share.value,
-                    "low": share.low,
-                    "high": share.high,
-                    "kind": name,
-                    "members": len(members),
-                    "base_rate": base_rate,
-                    "lift": share.value / base_rate,
-                    "ceiling": min(1.0, (len(members) - 1) / min(size, len(index) - 1)),
-                }
+                make_record(
+                    task="search",
+                    method="cosine",
+                    inputs=index.space,
+                    fraction=None,
+                    n_test=len(queries),
+                    seed=seed,
+                    metric=f"purity@{size}",
+                    value=share.value,
+                    low=share.low,
+                    high=share.high,
+                    kind=name,
+                    members=len(members),
+                    base_rate=base_rate,
+                    lift=share.value / base_rate,
+                    ceiling=min(1.0, (len(members) - 1) / min(size, len(index) - 1)),
+                )
             )
     return records
 
@@ -105,7 +104,7 @@ def outlier_recall(
     seed: int = 0,
     kind: str = "rare",
     inputs: str = "joint",
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """Recall and precision of known rarities in the top of the outlier ranking, by method.
 
     Parameters
@@ -143,7 +142,7 @@ def outlier_recall(
         "score",
         *(n for n in scores.column_names if n not in ("object_id", "score", "rank", "artefact")),
     ]
-    records = []
+    records: list[Record] = []
     for name in names:
         values = scores.column(name).to_numpy()[usable]
         first = np.argsort(-values, kind="stable")[:looked_at]
@@ -153,23 +152,22 @@ def outlier_recall(
         count = len(hits)
         factors = {"recall": 1.0, "precision": count / looked_at, "lift": count / looked_at / base_rate}
         records += [
-            {
-                "task": "outliers",
-                "method": "ensemble" if name == "score" else name,
-                "inputs": inputs,
-                "fraction": None,
-                "n_train": 0,
-                "n_test": int(usable.sum()),
-                "seed": seed,
-                "metric": f"{metric}@{top:g}",
-                "value": recall.value * factor,
-                "low": recall.low * factor,
-                "high": recall.high * factor,
-                "kind": kind,
-                "members": count,
-                "looked_at": looked_at,
-                "base_rate": base_rate,
-            }
+            make_record(
+                task="outliers",
+                method="ensemble" if name == "score" else name,
+                inputs=inputs,
+                fraction=None,
+                n_test=int(usable.sum()),
+                seed=seed,
+                metric=f"{metric}@{top:g}",
+                value=recall.value * factor,
+                low=recall.low * factor,
+                high=recall.high * factor,
+                kind=kind,
+                members=count,
+                looked_at=looked_at,
+                base_rate=base_rate,
+            )
             for metric, factor in factors.items()
         ]
     return records

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
+from euclidfm.core.ids import match_ids
 from euclidfm.discover.outliers import rank_fraction
 from euclidfm.discover.space import finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
@@ -93,9 +94,9 @@ def rerank(
     if scores.column("object_id").to_pylist() != emb.object_id.tolist():
         msg = "the outlier scores are not of these embeddings, or not in their order"
         raise InputError(msg)
-    row_of = {int(i): r for r, i in enumerate(emb.object_id)}
-    rated = [row_of[i] for i in ratings if i in row_of]
-    values = np.array([ratings[i] for i in ratings if i in row_of], float) / RATINGS[1]
+    rows = match_ids(np.array(list(ratings), np.int64), emb.object_id)
+    rated = rows[rows >= 0].tolist()
+    values = np.array(list(ratings.values()), float)[rows >= 0] / RATINGS[1]
     prior = scores.column("score").to_numpy()
     score = _Process(emb, prior, config or ActiveConfig(), space).mean(rated, values)
     order = np.lexsort((np.arange(len(score)), -np.where(np.isfinite(score), score, -np.inf)))

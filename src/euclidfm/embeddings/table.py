@@ -6,7 +6,6 @@ Shapes: N galaxies, D width of the vectors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,12 @@ import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, written_aside
+from euclidfm.core.tables import column_for
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["EmbeddingTable", "as_columns"]
+__all__ = ["EmbeddingTable"]
 
 
 @dataclass
@@ -148,25 +148,7 @@ class EmbeddingTable:
         InputError
             If a column is missing, or an id stands twice.
         """
-        columns = as_columns(labels, ["object_id", name])
-        ids = np.asarray(columns["object_id"]).astype(np.int64)
-        values = np.asarray(columns[name])
-        order = np.argsort(ids, kind="stable")
-        ids, values = ids[order], values[order]
-        if len(ids) > 1 and (ids[1:] == ids[:-1]).any():
-            double = ids[1:][ids[1:] == ids[:-1]][0]
-            msg = f"object_id {double} stands more than once in the labels; keep one row for each object"
-            raise InputError(msg)
-        if values.dtype.kind in "OUS":
-            out = np.full(len(self), "", dtype=object)
-        else:
-            values = values.astype(np.float64)
-            out = np.full(len(self), np.nan)
-        if len(ids):
-            at = np.searchsorted(ids, self.object_id).clip(0, len(ids) - 1)
-            found = ids[at] == self.object_id
-            out[found] = values[at[found]]
-        return out
+        return column_for(self.object_id, labels, name)
 
     def to_arrow(self) -> pa.Table:
         """Arrow table: object_id, ra, dec, split, vector, other columns, vector_<modality>, space_<name>."""
@@ -239,21 +221,3 @@ def _list_column(matrix: np.ndarray) -> pa.Array:
 def _matrix(table: pa.Table, name: str) -> np.ndarray:
     column = table.column(name).combine_chunks()
     return np.asarray(column.flatten().to_numpy()).reshape(table.num_rows, -1)
-
-
-def as_columns(table: Any, names: list[str]) -> Mapping[str, np.ndarray]:
-    """Columns of any table-like object as numpy arrays.
-
-    Raises
-    ------
-    InputError
-        If a column is missing.
-    """
-    # pyarrow has column_names, astropy colnames, pandas columns, a mapping its keys
-    attribute = next((a for a in ("column_names", "colnames", "columns") if hasattr(table, a)), None)
-    have = list(getattr(table, attribute) if attribute else table.keys())
-    for n in names:
-        if n not in have:
-            msg = f"the table has no column {n!r}; it has {', '.join(map(str, have))}"
-            raise InputError(msg)
-    return {n: np.asarray(table[n]) for n in names}

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.ids import match_ids
 from euclidfm.discover.ratings import RATINGS, add_rating, read_ratings, rerank
 from euclidfm.explore.run import RunData
-from euclidfm.explore.table import match
 
 __all__ = ["outlier_list", "rate"]
 
@@ -48,7 +48,7 @@ def outlier_list(run: RunData, top: int) -> list[dict[str, Any]]:
     if run.outliers is None or "score" not in run.outliers.column_names:
         return []
     table, ratings = _candidates(run.outliers), read_ratings(run.ratings_file)
-    rows = match(table.column("object_id").to_numpy(), run.ids)
+    rows = match_ids(table.column("object_id").to_numpy(), run.ids)
     table, rows = table.filter(pa.array(rows >= 0)), rows[rows >= 0]
     if run.emb is not None and ratings and len(rows) > 2:
         table = rerank(run.emb.take(rows), table, ratings)

@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
+from euclidfm.core.ids import match_ids
 from euclidfm.core.progress import Progress, silent
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.explore.maps import MapKind, map_of, sky_plane
-from euclidfm.explore.table import ColumnSet, Source, match
+from euclidfm.explore.table import ColumnSet, Source
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["RunData"]
@@ -73,7 +74,7 @@ class RunData:
         self.store_rows = (
             np.full(len(self), -1)
             if self.store is None
-            else match(self.ids, np.asarray(self.store.column("object_id")))
+            else match_ids(self.ids, np.asarray(self.store.column("object_id")))
         )
         self.map: np.ndarray | None = None
         self.map_kind = ""
@@ -213,7 +214,7 @@ class RunData:
     @cached_property
     def _density_rows(self) -> np.ndarray:
         assert self.density is not None
-        return match(self.ids, self.density.read(["object_id"]).column("object_id").to_numpy())
+        return match_ids(self.ids, self.density.read(["object_id"]).column("object_id").to_numpy())
 
     def _sources(self) -> list[Source]:
         everyone = np.arange(len(self))
@@ -245,5 +246,5 @@ class RunData:
         renamed = [n if n == "object_id" else prefix + n for n in table.column_names]
         if title.startswith("predicted"):
             renamed = [f"{title.split(': ')[1]}_class" if n == "class" else n for n in renamed]
-        rows = match(self.ids, table.column("object_id").to_numpy())
+        rows = match_ids(self.ids, table.column("object_id").to_numpy())
         return [Source(title, table.rename_columns(renamed), rows, {})]

@@ -11,22 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["ColumnSet", "Source", "match"]
+__all__ = ["ColumnSet", "Source"]
 
 _MOST_CATEGORIES = 40
 """A column of text with more values than this is not something to colour by."""
-
-
-def match(ids: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Row of each id in `among`, -1 where it is not there (N,) int64."""
-    if not len(among):
-        return np.full(len(ids), -1, np.int64)
-    if len(ids) == len(among) and (ids == among).all():
-        return np.arange(len(ids))
-    order = np.argsort(among, kind="stable")
-    place = np.minimum(np.searchsorted(among, ids, sorter=order), len(among) - 1)
-    rows = order[place]
-    return np.asarray(np.where(among[rows] == ids, rows, -1))
 
 
 @dataclass(frozen=True)

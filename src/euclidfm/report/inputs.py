@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, versions
+from euclidfm.core.ids import match_ids
 from euclidfm.discover import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.store import GalaxyStore
@@ -152,10 +153,7 @@ class Sample:
         """(N,) row in the store of each embedded galaxy; -1 if it is not there."""
         if self.store is None or self.emb is None:
             return np.full(0 if self.emb is None else len(self.emb), -1)
-        ids = self.store.column("object_id")
-        order = np.argsort(ids, kind="stable")
-        at = np.searchsorted(ids[order], self.emb.object_id).clip(0, max(len(ids) - 1, 0))
-        return np.where(ids[order][at] == self.emb.object_id, order[at], -1)
+        return match_ids(self.emb.object_id, self.store.column("object_id"))
 
 
 class ReportData:

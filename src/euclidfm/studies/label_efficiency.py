@@ -18,14 +18,15 @@ from euclidfm.core.bands import NISP_BANDS
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, versions, write_json
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.records import Record, read_records
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.store import GalaxyStore
 from euclidfm.studies.methods import PIXELS, PROBES, SLOW, TUNED, Methods, image_bands, image_inputs
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.finetune.train import FineTuneConfig
 from euclidfm.tasks.probe import check_labels, inputs_of
-from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.registry import get
 from euclidfm.tasks.task import Task
 
@@ -344,11 +345,6 @@ def _load(out: str | Path | None, identity: str) -> dict[str, list[Record]]:
         key = "|".join(str(r[k]) for k in ("task", "method", "inputs", "fraction", "seed"))
         done.setdefault(key, []).append(r)
     return done
-
-
-def read_records(path: str | Path) -> list[Record]:
-    """Records of a file that `label_efficiency` wrote, null as NaN."""
-    return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(path)]
 
 
 def _save(out: str | Path, identity: str, cfg: EfficiencyConfig, done: dict[str, list[Record]]) -> None:

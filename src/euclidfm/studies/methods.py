@@ -10,6 +10,7 @@ import numpy as np
 
 from euclidfm.core.bands import NISP_BANDS
 from euclidfm.core.errors import InputError
+from euclidfm.core.ids import match_ids
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
@@ -201,12 +202,9 @@ class Methods:
         if inputs not in self._vectors:
             emb = self.embs[inputs]
             ids = self.store.column("object_id")
-            order = np.argsort(emb.object_id, kind="stable")
-            at = np.searchsorted(emb.object_id[order], ids).clip(0, max(len(emb) - 1, 0))
-            rows = order[at]
-            here = emb.object_id[rows] == ids
+            rows = match_ids(ids, emb.object_id)
             self._vectors[inputs] = {
-                name: np.where(here[:, None], vectors[rows], np.float32(np.nan))
+                name: np.where(rows[:, None] >= 0, vectors[rows], np.float32(np.nan))
                 for name, vectors in spaces_of(emb).items()
             }
         return self._vectors[inputs]

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.ids import match_ids
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import bootstrap, paired_difference
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.heads import Scaler, make_head
 from euclidfm.tasks.heads.neighbours import NeighboursHead
 from euclidfm.tasks.probe import check_labels, method_name
-from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.registry import get
 from euclidfm.tasks.task import Task
 
@@ -71,7 +73,7 @@ def modality_study(
     for task in map(get, tasks):
         first: np.ndarray | None = None
         for name in names:
-            emb = embs[name].take(_rows(embs[name], common))
+            emb = embs[name].take(match_ids(common, embs[name].object_id))
             y, classes = _targets(task, emb, labels)
             train = np.flatnonzero((emb.split == "train") & np.isfinite(y))
             test = np.flatnonzero((emb.split == "test") & np.isfinite(y))
@@ -153,8 +155,3 @@ def _common(embs: Mapping[str, EmbeddingTable]) -> np.ndarray:
         msg = "no object has a vector in every embedding table; embed the same store for each"
         raise InputError(msg)
     return common
-
-
-def _rows(emb: EmbeddingTable, ids: np.ndarray) -> np.ndarray:
-    order = np.argsort(emb.object_id, kind="stable")
-    return order[np.searchsorted(emb.object_id[order], ids)]

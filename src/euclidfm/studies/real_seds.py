@@ -19,13 +19,13 @@ import numpy as np
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, write_json
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.records import Record, read_records
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel, ModelConfig
 from euclidfm.pretrain import PretrainConfig
 from euclidfm.store import GalaxyStore
 from euclidfm.studies.catalogues import CATALOGUES, Catalogue
 from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
-from euclidfm.tasks.records import Record
 
 __all__ = ["METHODS", "RealSEDConfig", "real_sed_study"]
 
@@ -266,7 +266,7 @@ def _density(
 
     file = folder / "density.json"
     if file.is_file():
-        return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(file)]
+        return read_records(file)
     rows = store.rows()
     assert (store.column("object_id")[rows] == emb.object_id).all()
     flux, error = (values[rows] for values in store.photometry())

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.records import Record
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.heads import Scaler, make_head
-from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.task import Task
 
 __all__ = ["Sample", "importance_draw", "transfer"]

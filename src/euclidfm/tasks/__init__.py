@@ -11,9 +11,10 @@ calibrated p(z) in place of one number.
 
 from typing import TYPE_CHECKING, Any
 
+from euclidfm.core.records import Record, summarise
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.heads import HEADS
 from euclidfm.tasks.probe import Probe, load_probe
-from euclidfm.tasks.records import Record, evaluate, summarise
 from euclidfm.tasks.registry import TASKS, classification, get, regression
 from euclidfm.tasks.task import LabelSource, Task
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.records import Record
+from euclidfm.core.tables import column_names
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import binned, finite_pairs
-from euclidfm.tasks.records import Record
-from euclidfm.tasks.task import Task, column_names
+from euclidfm.tasks.task import Task
 
 __all__ = ["binned_records", "binnings"]
 

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.density.calibrate import LEVELS, conformal_quantile
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.heads import Head, Scaler, make_head
-from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.reference import Reference, distances, provenance
 from euclidfm.tasks.registry import get
 from euclidfm.tasks.spaces import choose_space, spaces_of

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from euclidfm.core.files import write_json
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.bins import binned_records, binnings
 from euclidfm.tasks.density.probe import fit_density
 from euclidfm.tasks.density.qp_file import write_qp
 from euclidfm.tasks.probe import Probe
-from euclidfm.tasks.records import Record
 from euclidfm.tasks.task import Task
 
 __all__ = ["density_and_write", "fit_and_write"]

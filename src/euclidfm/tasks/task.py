@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.tables import column_names
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import BINARY, MASS, MULTICLASS, PHOTOZ, REGRESSION
 from euclidfm.metrics.points import Metric
@@ -190,15 +191,6 @@ class Task:
         from euclidfm.tasks.density.probe import fit_density
 
         return fit_density(emb, labels, task=self, seed=seed, use=tuple(use))
-
-
-def column_names(table: Any) -> list[str]:
-    """Names of the columns of any table-like object."""
-    for attribute in ("column_names", "colnames", "columns"):
-        names = getattr(table, attribute, None)
-        if names is not None:
-            return [str(n) for n in names]
-    return [str(n) for n in table]
 
 
 def _tidy(values: np.ndarray) -> np.ndarray:

@@ -295,7 +295,7 @@ def science_table(folder: Path) -> str:
     -------
     str
     """
-    from euclidfm.tasks import summarise
+    from euclidfm.core.records import summarise
 
     wanted = {"photoz": "nmad", "mass": "nmad", "morphology": "balanced_accuracy"}
     records = summarise(read_json(folder / "science" / "efficiency.json"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.files import read_json, write_json
+from euclidfm.core.ids import match_ids
 from euclidfm.core.progress import bar
 from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.model import FoundationModel
@@ -166,9 +167,8 @@ class _World:
         more = {}
         if altered is not None:
             name, table, *shift = altered
-            change = dict(zip(table.object_id.tolist(), shift[0], strict=True)) if shift else {}
-            labels = dict(zip(self.store.column("object_id").tolist(), y, strict=True))
-            values = np.array([labels[i] + change.get(i, 0.0) for i in table.object_id.tolist()])
+            values = y[match_ids(table.object_id, self.store.column("object_id"))]
+            values = values + shift[0] if shift else values
             known = np.isfinite(values)
             more[name] = Sample(spaces_of(table)[space][known], values[known])
         theirs, vectors = _labels(task, store), spaces_of(emb)[space]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from euclidfm.core.ids import match_ids
 from euclidfm.ingest.catalogue.columns import GZ_QUESTIONS
 from euclidfm.ingest.catalogue.formats import Table
 from euclidfm.store import Column
@@ -168,11 +169,8 @@ def metadata(t: Table) -> tuple[tuple[Column, ...], Table]:
 
 def truth_labels(object_id: np.ndarray, truth: Table) -> Table:
     """Truth of each object by its id; empty or NaN for objects that have none."""
-    order = np.argsort(truth["object_id"], kind="stable")
-    ids = truth["object_id"][order]
-    at = np.minimum(np.searchsorted(ids, object_id), max(len(ids) - 1, 0))
-    known = ids[at] == object_id if len(ids) else np.zeros(len(object_id), bool)
-    row = order[at] if len(ids) else at
+    row = match_ids(object_id, truth["object_id"])
+    known = row >= 0
     out: Table = {}
     for name, source in (("kind", "kind"), ("subtype", "subtype")):
         text = np.full(len(object_id), "", object)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.ids import match_ids
 from euclidfm.ingest.catalogue.columns import read_columns
 from euclidfm.ingest.catalogue.extinction import dereddening, reddening_at
 from euclidfm.ingest.catalogue.fluxes import catalogue_sed, sed_columns, vis_magnitude
@@ -183,16 +184,11 @@ def _photometry(files: TileFiles, cfg: IngestConfig, selection: Selection) -> Ta
 
 def _join(table: Table, other: Table) -> None:
     """Add the columns of `other` by object id; NaN where it has no such object."""
-    order = np.argsort(other["object_id"], kind="stable")
-    ids = other["object_id"][order]
-    n = len(table["object_id"])
-    at = np.searchsorted(ids, table["object_id"])
-    at = np.minimum(at, max(len(ids) - 1, 0))
-    known = ids[at] == table["object_id"] if len(ids) else np.zeros(n, bool)
+    rows = match_ids(table["object_id"], other["object_id"])
     for name, values in other.items():
         if name not in table:
-            column = np.full(n, np.nan)
-            column[known] = values[order[at[known]]]
+            column = np.full(len(rows), np.nan)
+            column[rows >= 0] = values[rows[rows >= 0]]
             table[name] = column
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.tables import column_for
 from euclidfm.ingest.catalogue.columns import find_columns, normalised
 from euclidfm.ingest.catalogue.formats import Table, votable_columns
 from euclidfm.ingest.catalogue.matching import unit_vectors
@@ -130,12 +131,8 @@ def _add_morphology(services: IrsaServices, extra: Mapping[str, str], table: Tab
     parts = _side_by_side(some, range(0, len(ids), _IDS), None)
     raw = {n: np.concatenate([p[n] for p in parts]) for n in found.values()}
     other = normalised(f"{services.tap} table {services.morphology}", found, raw)
-    row = {int(i): k for k, i in enumerate(other["object_id"].tolist())}
-    at = np.array([row.get(int(i), -1) for i in ids.tolist()], np.int64)
     for c in extra:
-        values = np.full(len(ids), np.nan)
-        values[at >= 0] = other[c][at[at >= 0]].astype(float)
-        table[c] = values
+        table[c] = column_for(ids, other, c)
 
 
 def mosaics_near(

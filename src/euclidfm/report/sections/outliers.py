@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.files import read_json
+from euclidfm.core.ids import match_ids
 from euclidfm.report.html import Section, caption, fixed, missing, number, stamp, table
 from euclidfm.report.inputs import ReportData
 from euclidfm.report.sections.active import curve
@@ -54,10 +55,9 @@ def section(data: ReportData) -> Section:
 def _cards(data: ReportData, first: Any) -> str:
     mock = data.mock
     assert mock.emb is not None
-    row_of = {int(i): r for r, i in enumerate(mock.emb.object_id)}
-    cards = []
-    here = [i for i in range(first.num_rows) if first["object_id"][i].as_py() in row_of]
-    rows = [row_of[first["object_id"][i].as_py()] for i in here]
+    found = match_ids(first["object_id"].to_numpy(), mock.emb.object_id)
+    here, cards = np.flatnonzero(found >= 0).tolist(), []
+    rows = found[here].tolist()
     for i, row, picture in zip(here, rows, read_pictures(mock, rows), strict=True):
         object_id = int(first["object_id"][i].as_py())
         if object_id in data.inputs.surprise and "VIS" in picture:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.tables import column_for
 from euclidfm.metrics import PHOTOZ, bootstrap_all
 from euclidfm.report.html import Section, caption, fixed, missing, number, table
 from euclidfm.report.inputs import ReportData
@@ -57,8 +58,7 @@ def _join(data: ReportData, found: Any) -> tuple[np.ndarray, np.ndarray, str] | 
     if store is None or "z_spec" not in store.index.column_names:
         return None
     ids = np.asarray(found["object_id"].to_numpy())
-    z_of = dict(zip(store.column("object_id").tolist(), store.column("z_spec").tolist(), strict=True))
-    z_spec = np.array([z_of.get(i, np.nan) for i in ids.tolist()], float)
+    z_spec = column_for(ids, store.index, "z_spec")
     z_phot = np.asarray(found["z_phot"].to_numpy(), float)
     keep = np.isfinite(z_spec) & np.isfinite(z_phot)
     test = np.isin(ids, store.column("object_id")[store.rows("test")])

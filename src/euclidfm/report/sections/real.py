@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 
 from euclidfm.core.bands import Band
+from euclidfm.core.ids import match_ids
 from euclidfm.discover.space import finite_rows
 from euclidfm.report.html import Section, caption, missing, number, stamp
 from euclidfm.report.inputs import ReportData
@@ -29,11 +30,12 @@ def section(data: ReportData) -> Section:
         return missing("real", _TITLE, "No real galaxies were given (see `euclidfm demo --real`).")
     count = min(len(real.store), _MAX)
     galaxies = real.store.read(np.arange(count))
-    rows = {} if real.emb is None else {int(i): r for r, i in enumerate(real.emb.object_id)}
+    known = np.empty(0, np.int64) if real.emb is None else real.emb.object_id
+    rows = match_ids(galaxies.object_id, known)
     cards, found = [], []
     for i in range(count):
         object_id = int(galaxies.object_id[i])
-        near, near_ids, similarity = _neighbours(data, rows.get(object_id))
+        near, near_ids, similarity = _neighbours(data, int(rows[i]))
         shown = pictures(galaxies, i)
         names = [*galaxies.images, "colour"] if shown else []
         stamps = "".join(
@@ -68,10 +70,10 @@ def section(data: ReportData) -> Section:
     return Section(key="real", title=_TITLE, html=caption(note) + "".join(cards), data={"galaxies": found})
 
 
-def _neighbours(data: ReportData, row: int | None) -> tuple[str, list[int], list[float]]:
+def _neighbours(data: ReportData, row: int) -> tuple[str, list[int], list[float]]:
     """Cards of the nearest mock galaxies, their ids and similarities."""
     real, mock = data.real, data.mock
-    if row is None or real.emb is None or mock.emb is None:
+    if row < 0 or real.emb is None or mock.emb is None:
         return '<p class="absent">No embedding: no neighbours.</p>', [], []
     vector = real.emb.vectors[row]
     if not finite_rows(vector[None])[0]:

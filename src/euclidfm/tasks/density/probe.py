@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import DENSITY, bootstrap_all, finite_pairs
 from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
@@ -32,11 +33,11 @@ from euclidfm.tasks.density.calibrate import (
     recalibration_map,
 )
 from euclidfm.tasks.density.mixture import Mixture, MixtureConfig
+from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.heads import Scaler
 from euclidfm.tasks.heads.maps import principal_components
 from euclidfm.tasks.heads.ridge import RidgeHead
 from euclidfm.tasks.probe import check_labels, chosen_space, features_of, inputs_of
-from euclidfm.tasks.records import Record, evaluate
 from euclidfm.tasks.reference import Reference, distances, provenance
 from euclidfm.tasks.registry import get
 from euclidfm.tasks.storage import belonging, load_fitted, save_fitted

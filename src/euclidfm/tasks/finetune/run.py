@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_json
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
@@ -20,7 +21,6 @@ from euclidfm.tasks.finetune.linear import as_probe_head
 from euclidfm.tasks.finetune.train import FineTuneConfig, Tuned, fine_tune, first_block
 from euclidfm.tasks.heads.base import one_torch_thread
 from euclidfm.tasks.probe import Probe, check_labels, fit_probe
-from euclidfm.tasks.records import Record
 from euclidfm.tasks.task import Task
 
 __all__ = ["put_back", "tune_and_write"]

@@ -1,67 +1,65 @@
-"""Long-form results: one record a number."""
+"""Results in the long form: one record for each number, the same for studies, probes and discovery."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from euclidfm.metrics import bootstrap_all, finite_pairs
-from euclidfm.tasks.task import Task
+from euclidfm.core.files import read_json
 
-__all__ = ["Record", "evaluate", "summarise"]
+__all__ = ["Record", "make_record", "read_records", "summarise"]
 
 Record = dict[str, Any]
 """``{task, method, inputs, fraction, n_train, n_test, seed, metric, value, low, high}``;
 `low` and `high` are the 68% bootstrap interval over test galaxies."""
 
 
-def evaluate(
-    task: Task,
-    prediction: np.ndarray,
-    truth: np.ndarray,
+def make_record(
     *,
-    classes: int = 0,
-    resamples: int = 500,
-    **identity: Any,
-) -> list[Record]:
-    """Records of all metrics of a task.
+    task: str,
+    metric: str,
+    value: float,
+    low: float,
+    high: float,
+    n_test: int,
+    method: str = "",
+    inputs: str = "",
+    fraction: float | None = 1.0,
+    n_train: int = 0,
+    seed: int = 0,
+    **more: Any,
+) -> Record:
+    """One record, with its fields in the usual order.
 
     Parameters
     ----------
-    task : Task
-    prediction : (n,) values, or (n, C) probabilities
-    truth : (n,) labels or class numbers
-        Pairs with NaN in either are left out; `n_test` counts those that remain.
-    classes : int
-        Number of classes C of a classification.
-    resamples : int
-        Bootstrap samples.
-    **identity
-        The other fields of the record: method, inputs, fraction, n_train, seed.
+    task, metric : str
+    value, low, high : float
+        The number and its 68% bootstrap interval.
+    n_train, n_test : int
+        Number of training labels and of test galaxies.
+    method : str
+        What predicted, such as ``probe`` or ``booster``.
+    inputs : str
+        What the method was given, such as ``VIS+NISP+SED``.
+    fraction : float or None
+        Fraction of the training labels that was used.
+    seed : int
+    **more
+        Further fields, added at the end.
     """
-    if classes == 2:
-        prediction = prediction[:, 1]
-    prediction, truth = finite_pairs(prediction, truth)
-    intervals = bootstrap_all(task.metrics(classes), prediction, truth, resamples=resamples)
-    return [
-        {
-            "task": task.name,
-            "method": identity.get("method", ""),
-            "inputs": identity.get("inputs", ""),
-            "fraction": identity.get("fraction", 1.0),
-            "n_train": identity.get("n_train", 0),
-            "n_test": len(truth),
-            "seed": identity.get("seed", 0),
-            "metric": name,
-            "value": i.value,
-            "low": i.low,
-            "high": i.high,
-        }
-        for name, i in intervals.items()
-    ]
+    identity = {"task": task, "method": method, "inputs": inputs, "fraction": fraction}
+    size = {"n_train": n_train, "n_test": n_test, "seed": seed}
+    return {**identity, **size, "metric": metric, "value": value, "low": low, "high": high, **more}
+
+
+def read_records(path: str | Path) -> list[Record]:
+    """Records of a JSON file; null becomes NaN."""
+    return [{k: float("nan") if v is None else v for k, v in r.items()} for r in read_json(path)]
 
 
 def summarise(records: Iterable[Mapping[str, Any]]) -> list[Record]:
@@ -71,8 +69,8 @@ def summarise(records: Iterable[Mapping[str, Any]]) -> list[Record]:
     -------
     list of dict
         `value` is the mean over seeds; `scatter` their standard deviation (NaN for one);
-        `low` and `high` the means of the bootstrap limits (what the finite test set leaves
-        open); `repeats` their number.
+        `low` and `high` the means of the bootstrap limits (the uncertainty due to the finite test
+        set); `repeats` their number.
     """
     groups: dict[tuple, list[Mapping[str, Any]]] = defaultdict(list)
     for r in records:
