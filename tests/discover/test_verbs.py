@@ -10,7 +10,8 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from euclidfm.cli import main
-from euclidfm.core.bands import BANDS, ujy_per_count
+from euclidfm.core.bands import BANDS
+from euclidfm.core.units import ujy_per_count
 from euclidfm.discover import ApproximateIndex, SimilarityIndex, add_rating
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.store import GalaxyStore

@@ -10,7 +10,8 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS
+from euclidfm.core.units import ujy_per_count
 
 CAMERA = {"VIS": "VIS", "Y": "NISP", "J": "NISP", "H": "NISP", "g": "DECAM"}
 GZ = {

@@ -13,8 +13,8 @@ import pytest
 from servers import serving
 
 from euclidfm.cli import main
-from euclidfm.core.bands import ujy_from_abmag, ujy_per_count
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import ujy_from_abmag, ujy_per_count
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from euclidfm.core.bands import abmag_from_ujy
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
 

@@ -20,7 +20,8 @@ from skyfiles import (
     write_sky,
 )
 
-from euclidfm.core.bands import SED_BANDS, abmag_from_ujy
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.store import GalaxyStore
 

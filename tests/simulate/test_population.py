@@ -8,7 +8,8 @@ import pytest
 pytest.importorskip("speclite")
 pytest.importorskip("rail.utils")
 
-from euclidfm.core.bands import SED_BANDS, abmag_from_ujy
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate import SkyConfig
 from euclidfm.simulate.cosmology import age_gyr, kpc_per_arcsec, volume_per_arcmin2
 from euclidfm.simulate.population.galaxies import draw_galaxies

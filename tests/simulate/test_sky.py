@@ -18,8 +18,9 @@ from astropy.table import Table
 from astropy.wcs import WCS
 
 from euclidfm import cli
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, ujy_per_count
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import ujy_per_count
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.simulate import PRESETS, SkyConfig, simulate_sky
 from euclidfm.simulate.artefacts import star_ghost

@@ -1,39 +1,27 @@
-"""The survey table: every fact about a band has its one home here.
+"""The table of bands: every fact about a band has its one home here.
 
-Everything else in the package (simulation, ingest, tokens, reports) reads band
-names, wavelengths, pixel scales, zero points, depths and PSF widths from
-:data:`BANDS`. Adding a band means adding one row.
-
-Fluxes are in microjansky (µJy) everywhere inside euclidfm; the conversions to
-and from AB magnitudes and mosaic counts are at the end of this module.
+The whole package reads names, wavelengths, pixel scales, zero points, depths and PSF widths of bands
+from `BANDS`. To add a band, add one row; `source` says where its numbers are from. Conversions of
+fluxes are in `euclidfm.core.units`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
+from euclidfm.core.units import AB_ZEROPOINT_UJY
 
 __all__ = [
-    "AB_ZEROPOINT_UJY",
     "BANDS",
     "EUCLID_BANDS",
     "NISP_BANDS",
     "PIXEL_ARCSEC",
     "SED_BANDS",
     "Band",
-    "abmag_error",
-    "abmag_from_ujy",
     "band",
     "resolve_bands",
-    "ujy_from_abmag",
-    "ujy_per_count",
 ]
-
-AB_ZEROPOINT_UJY = 23.9
-"""AB magnitude of 1 µJy: 8.90 - 2.5 log10(1e-6) (Oke & Gunn 1983)."""
 
 PIXEL_ARCSEC = 0.1
 """Pixel scale of the MER mosaics: one grid for VIS and the resampled NISP and
@@ -61,8 +49,7 @@ class Band:
         Stem of the band in the MER catalogue columns, lower case
         (``"g_ext_decam"``), or ``""``.
     magzero : float
-        Zero point that the simulator writes to its mosaics. Never used to read:
-        the header's ``MAGZERO`` is.
+        Zero point of the simulated mosaics. Reading uses the header's ``MAGZERO`` instead.
     pixel_rms_ujy : float
         Typical value of the Q1 RMS map, µJy per 0.1" pixel; NaN if there is none.
     noise_correlation : float
@@ -92,9 +79,10 @@ class Band:
     sky_mag_arcsec2: float = float("nan")
     source: str = ""
 
-    def to_dict(self) -> dict[str, object]:
-        """Plain dictionary, for JSON."""
-        return asdict(self)
+    @property
+    def extension(self) -> str:
+        """Name of the band in the extensions of cutout files (``"NIR_Y"``), or ``""``."""
+        return self.mosaic.replace("-", "_")
 
 
 # Effective wavelengths of the Euclid bands: Euclid Collaboration: Schirmer et al. 2022
@@ -252,29 +240,3 @@ def resolve_bands(names: Iterable[str], wavelengths_nm: dict[str, float] | None 
         else band(n)
         for n in names
     ]
-
-
-def ujy_per_count(magzero: float) -> float:
-    """Flux in µJy of one count of an image with AB zero point `magzero`."""
-    return float(10.0 ** (0.4 * (AB_ZEROPOINT_UJY - magzero)))
-
-
-def ujy_from_abmag(mag: npt.ArrayLike) -> np.ndarray:
-    """Flux in µJy of an AB magnitude; NaN stays NaN."""
-    return np.asarray(10.0 ** (0.4 * (AB_ZEROPOINT_UJY - np.asarray(mag, float))))
-
-
-def abmag_from_ujy(flux: npt.ArrayLike) -> np.ndarray:
-    """AB magnitude of a flux in µJy; NaN where the flux is not positive."""
-    flux = np.asarray(flux, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mag = AB_ZEROPOINT_UJY - 2.5 * np.log10(flux)
-    return np.asarray(np.where(flux > 0, mag, np.nan))
-
-
-def abmag_error(flux: npt.ArrayLike, error: npt.ArrayLike) -> np.ndarray:
-    """First-order magnitude error 2.5/ln(10) * error/flux; NaN where flux <= 0."""
-    flux, error = np.asarray(flux, float), np.asarray(error, float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out = 2.5 / np.log(10.0) * error / flux
-    return np.asarray(np.where(flux > 0, out, np.nan))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
+from euclidfm.core.bands import BANDS, SED_BANDS
+from euclidfm.core.units import abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate import zoo
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import NO_DATA

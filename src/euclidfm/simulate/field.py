@@ -7,7 +7,8 @@ from functools import cache
 import numpy as np
 from scipy import ndimage, optimize
 
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_from_abmag
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC
+from euclidfm.core.units import ujy_from_abmag
 from euclidfm.simulate.artefacts import FLAG_BITS
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.render import Psf

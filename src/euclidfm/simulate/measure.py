@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from euclidfm.core.bands import AB_ZEROPOINT_UJY, PIXEL_ARCSEC
+from euclidfm.core.bands import PIXEL_ARCSEC
+from euclidfm.core.units import abmag_from_ujy
 
 __all__ = ["measure"]
 
@@ -61,7 +62,7 @@ def measure(image: np.ndarray, sigma: float, fwhm_arcsec: float) -> dict[str, fl
     r20, r50, r80 = (float(reach[i]) for i in at)
     fwhm = fwhm_arcsec / PIXEL_ARCSEC
     peak = max(float(image[c - 3 : c + 4, c - 3 : c + 4].max()), 1e-6)
-    mu_max = AB_ZEROPOINT_UJY - 2.5 * np.log10(peak / PIXEL_ARCSEC**2)
+    mu_max = abmag_from_ujy(peak / PIXEL_ARCSEC**2)
     out = {
         "SEGMENTATION_AREA": float(seg.sum()),
         "SEMIMAJOR_AXIS": float(a),
@@ -70,7 +71,7 @@ def measure(image: np.ndarray, sigma: float, fwhm_arcsec: float) -> dict[str, fl
         "POSITION_ANGLE": float(np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))),
         "ELLIPTICITY": float(1 - b / a),
         "MU_MAX": float(mu_max),
-        "MUMAX_MINUS_MAG": float(mu_max - (AB_ZEROPOINT_UJY - 2.5 * np.log10(total))),
+        "MUMAX_MINUS_MAG": float(mu_max - abmag_from_ujy(total)),
         "CONCENTRATION": float(5 * np.log10(max(r80, 0.5) / max(r20, 0.3))),
         "SEG_FLUX": total,
         "R50": r50 * PIXEL_ARCSEC,

@@ -24,7 +24,7 @@ _EXPONENTIAL = 1.678
 
 def _split(flux: np.ndarray, share: float, slope: float) -> tuple[np.ndarray, np.ndarray]:
     """Split a spectrum in two: the second has `share` of the VIS light and goes as lambda**slope."""
-    part = np.clip(share * (_WAVELENGTH / 715.0) ** slope, 0.0, 0.9) * flux
+    part = np.clip(share * (_WAVELENGTH / band("VIS").wavelength_nm) ** slope, 0.0, 0.9) * flux
     return flux - part, part
 
 
@@ -271,7 +271,7 @@ def _lens(d: _Disc, total: np.ndarray, rng: np.random.Generator) -> list[Compone
 
     Ray shooting with the deflection of Kormann, Schneider & Bartelmann 1994 (A&A 284, 285).
     """
-    blue = total[5] * (_WAVELENGTH / 715.0) ** 0.4
+    blue = total[5] * (_WAVELENGTH / band("VIS").wavelength_nm) ** 0.4
     q, ring = float(np.clip(d.q, 0.55, 0.95)), rng.uniform(0.8, 1.8)
     sx, sy = (rng.normal(0, 0.18, 2) * ring).tolist()
     size, sq, sa = rng.uniform(0.08, 0.2), rng.uniform(0.5, 1), rng.uniform(0, np.pi)

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC, ujy_per_count
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_table, written_aside
+from euclidfm.core.units import ujy_per_count
 from euclidfm.simulate.config import SkyConfig
 
 __all__ = ["simulate_sky"]

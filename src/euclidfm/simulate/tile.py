@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS, abmag_from_ujy, ujy_from_abmag
+from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS
+from euclidfm.core.units import abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate import artefacts, field
 from euclidfm.simulate.artefacts import FLAG_BITS, Stamp
 from euclidfm.simulate.config import SkyConfig

@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from euclidfm.core.bands import Band
+from euclidfm.core.bands import PIXEL_ARCSEC, Band
 from euclidfm.core.errors import InputError
 from euclidfm.store.pixels import decode_images, encode_images
 
@@ -68,7 +68,7 @@ class StoreInfo:
     """Bands that may have a cutout, in order."""
     image_size: int = 0
     """Side of the cutouts in pixels; 0 for a store without images."""
-    pixel_arcsec: float = 0.1
+    pixel_arcsec: float = PIXEL_ARCSEC
     sed_bands: tuple[Band, ...] = ()
     """Bands of the SED with their wavelengths, in order."""
     columns: tuple[Column, ...] = ()

@@ -128,7 +128,7 @@ def _galaxies(
 
 def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(N, K) fluxes in µJy without noise, and redshifts, of a flux-limited mock."""
-    from euclidfm.core.bands import abmag_from_ujy
+    from euclidfm.core.units import abmag_from_ujy
     from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
     from euclidfm.simulate.seds import galaxy_table
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from euclidfm.core.records import Record
 from euclidfm.core.tables import column_names
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import binned, finite_pairs
 from euclidfm.tasks.task import Task
@@ -28,7 +29,7 @@ _BY = {
 def binnings(emb: EmbeddingTable, labels: Any) -> dict[str, tuple[str, np.ndarray]]:
     """What the galaxies can be binned by: ``{magnitude, redshift, size: (column, (N,) values)}``.
 
-    The magnitude is AB; from the VIS flux in µJy (23.9 - 2.5 log10 f) if there is no column of it.
+    The magnitude is AB; from the VIS flux if there is no column of it.
     """
     have, out = column_names(labels), {}
     for by, names in _BY.items():
@@ -36,8 +37,7 @@ def binnings(emb: EmbeddingTable, labels: Any) -> dict[str, tuple[str, np.ndarra
             if name in have:
                 values = emb.column_of(labels, name).astype(float)
                 if name == "flux_VIS":
-                    with np.errstate(divide="ignore", invalid="ignore"):
-                        values = 23.9 - 2.5 * np.log10(np.where(values > 0, values, np.nan))
+                    values = abmag_from_ujy(values)
                 if np.isfinite(values).any():
                     out[by] = name, values
                     break

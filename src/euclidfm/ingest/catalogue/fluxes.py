@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import Band, abmag_from_ujy, band
+from euclidfm.core.bands import Band, band
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.ingest.catalogue.formats import Table
 
 __all__ = ["GALACTIC_RV", "catalogue_sed", "extinction", "sed_columns", "vis_magnitude"]

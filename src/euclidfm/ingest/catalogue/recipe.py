@@ -7,24 +7,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from euclidfm.core.bands import AB_ZEROPOINT_UJY, BANDS, ujy_from_abmag
+from euclidfm.core.bands import BANDS, PIXEL_ARCSEC
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_yaml
+from euclidfm.core.units import FLUX_UNITS, ujy_from_abmag
 from euclidfm.ingest.selection import Step, shipped, steps_from
 from euclidfm.store import SPLITS
 
-__all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles", "to_ujy"]
+__all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles"]
 
-UNITS = ("abmag", "luptitude", "nanomaggy", "ujy", "jy")
+UNITS = ("abmag", "luptitude", *FLUX_UNITS)
 """Units of a table's photometry."""
 
-IMAGE_UNITS = ("ujy", "jy", "nanomaggy", "counts")
+IMAGE_UNITS = (*FLUX_UNITS, "counts")
 """Units of a data set's images."""
-
-NANOMAGGY_UJY = float(ujy_from_abmag(22.5))
-"""µJy of a nanomaggy: the flux of AB 22.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +95,7 @@ class ImageColumns:
     """``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
     magzero: Mapping[str, float] = field(default_factory=dict)
     """AB zero point of each band whose unit is counts."""
-    pixel_arcsec: float = 0.1
+    pixel_arcsec: float = PIXEL_ARCSEC
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -110,7 +106,7 @@ class ImageColumns:
         """µJy of the unit of a band's pixels."""
         if self.unit == "counts":
             return float(ujy_from_abmag(self.magzero[band]))
-        return {"nanomaggy": NANOMAGGY_UJY, "ujy": 1.0, "jy": 1e6}[self.unit]
+        return FLUX_UNITS[self.unit]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,32 +262,3 @@ def _made(file: Path, where: str, kind: Any, item: Any) -> Any:
     except TypeError as e:
         msg = f"{file}: {where} is incomplete ({str(e).split('__init__() ')[-1]})"
         raise InputError(msg) from None
-
-
-def to_ujy(
-    value: np.ndarray, error: np.ndarray, unit: str, softening_ujy: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fluxes and errors in µJy.
-
-    Luptitudes (Lupton, Gunn & Szalay 1999, AJ 118, 1406) are
-    ``m = m0 - 2.5/ln 10 * (asinh(f / 2b) + ln b)`` with f and b in µJy and m0 = 23.9; their
-    inverse is ``f = 2b sinh(ln 10/2.5 * (m0 - m) - ln b)``, which tends to AB as b goes to 0.
-
-    Parameters
-    ----------
-    value, error : (N,) float
-        In `unit`.
-    unit : str
-        One of `UNITS`.
-    softening_ujy : float
-    """
-    linear = {"nanomaggy": NANOMAGGY_UJY, "ujy": 1.0, "jy": 1e6}
-    if unit in linear:
-        return value * linear[unit], error * linear[unit]
-    k = np.log(10) / 2.5
-    if unit == "abmag" or softening_ujy == 0.0:
-        flux = ujy_from_abmag(value)
-        return flux, k * flux * error
-    b = softening_ujy
-    angle = k * (AB_ZEROPOINT_UJY - value) - np.log(b)
-    return 2 * b * np.sinh(angle), 2 * b * np.cosh(angle) * k * error

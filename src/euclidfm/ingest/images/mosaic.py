@@ -11,8 +11,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
-from euclidfm.core.bands import ujy_per_count
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import ujy_per_count
 from euclidfm.ingest.images.remote_mosaic import RemotePlane
 from euclidfm.ingest.sources.tiles import BandFiles
 from euclidfm.ingest.sources.urls import Place

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.core.bands import abmag_from_ujy
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.store import SPLITS, GalaxyStore
 
 __all__ = ["asinh_stretch", "figures"]

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from euclidfm.core.bands import abmag_from_ujy
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.store import SPLITS, GalaxyStore
 
 __all__ = ["describe_store", "quality_report"]

@@ -15,8 +15,9 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, abmag_from_ujy, band, ujy_per_count
+from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, band
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import abmag_from_ujy, ujy_per_count
 from euclidfm.ingest.catalogue.labels import FLAGS
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.images.aperture import aperture_flux, aperture_weights, captured_fraction

@@ -12,9 +12,10 @@ import numpy as np
 from euclidfm.core.bands import resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.core.expressions import evaluate, names_in
+from euclidfm.core.units import photometry_in_ujy
 from euclidfm.ingest.catalogue.columns import exact_ids
 from euclidfm.ingest.catalogue.formats import Table, read_table
-from euclidfm.ingest.catalogue.recipe import PhotometryRecipe, to_ujy
+from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import BATCH, Plan, hashed_splits, position_id
 from euclidfm.ingest.quarantine import Quarantine
@@ -228,7 +229,7 @@ def _photometry(file: Path | str, table: Table, recipe: PhotometryRecipe) -> tup
                 f"magnitude; correct the unit in recipe {recipe.name!r}"
             )
             raise InputError(msg)
-        flux, fluxerr = to_ujy(value, error, b.unit, b.softening_ujy)
+        flux, fluxerr = photometry_in_ujy(value, error, b.unit, b.softening_ujy)
         fluxerr[~np.isfinite(flux)] = np.nan
         pairs.append((flux, fluxerr))
     if not pairs:

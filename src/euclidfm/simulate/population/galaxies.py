@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import SED_BANDS, abmag_from_ujy
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.population.selection import selection_probability

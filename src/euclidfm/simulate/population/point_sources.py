@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import SED_BANDS, ujy_from_abmag
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.units import ujy_from_abmag
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.cosmology import kpc_per_arcsec
 from euclidfm.simulate.seds import Table, galaxy_table, quasar_table, star_colours, template_weights

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import SED_BANDS, abmag_from_ujy
+from euclidfm.core.bands import SED_BANDS
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.population.mass_function import parent_density
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.seds import galaxy_table

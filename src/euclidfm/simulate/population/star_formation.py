@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.bands import ujy_from_abmag
+from euclidfm.core.units import ujy_from_abmag
 from euclidfm.simulate.cosmology import age_gyr, luminosity_distance_mpc
 from euclidfm.simulate.seds import Table, rest_table, template_weights
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.core.bands import EUCLID_BANDS, abmag_from_ujy, band, ujy_per_count
+from euclidfm.core.bands import EUCLID_BANDS, band
 from euclidfm.core.errors import InputError
+from euclidfm.core.units import abmag_from_ujy, ujy_per_count
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.seds import galaxy_table
 
@@ -227,7 +228,7 @@ def q1_noise(folder: Path) -> dict[str, dict[str, float]]:
     out = {}
     with fits.open(folder / "euclid_q1" / "group_300px.fits") as hdus:
         for name in EUCLID_BANDS:
-            stem = "VIS" if name == "VIS" else f"NIR_{name}"
+            stem = band(name).extension
             image, rms = hdus[f"{stem}_FLUX"], hdus[f"{stem}_RMS"].data
             out[name] = sky_statistics(np.asarray(image.data, float), np.asarray(rms, float))
             scale = ujy_per_count(float(image.header["MAGZERO"]))

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS, abmag_from_ujy
+from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS
+from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.population.mass_function import parent_density
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.seds import Table, galaxy_table

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, SED_BANDS, abmag_from_ujy, ujy_from_abmag
+from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, SED_BANDS
+from euclidfm.core.units import abmag_from_ujy, ujy_from_abmag
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.field import smoothing_sigma
 from euclidfm.simulate.measure import measure

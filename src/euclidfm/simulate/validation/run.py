@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from euclidfm.core.bands import BANDS, EUCLID_BANDS, ujy_per_count
+from euclidfm.core.bands import BANDS, EUCLID_BANDS
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_json
+from euclidfm.core.units import ujy_per_count
 from euclidfm.simulate.seds import Table
 from euclidfm.simulate.validation import compare, figures, realism
 

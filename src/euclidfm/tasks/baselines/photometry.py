@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from euclidfm.core.bands import AB_ZEROPOINT_UJY
+from euclidfm.core.units import luptitude_from_ujy
 
 __all__ = ["AsinhMagnitudes", "quadratic_features", "tree_features"]
 
@@ -38,9 +38,7 @@ class AsinhMagnitudes:
 
     def magnitudes(self, flux: np.ndarray) -> np.ndarray:
         """(N, K) asinh magnitudes; NaN where not measured."""
-        b = self.softening
-        x = np.asarray(flux, np.float64) / (2.0 * b)
-        return np.asarray(AB_ZEROPOINT_UJY - 2.5 / np.log(10.0) * (np.arcsinh(x) + np.log(b)))
+        return luptitude_from_ujy(flux, self.softening)
 
     def errors(self, flux: np.ndarray, fluxerr: np.ndarray) -> np.ndarray:
         """(N, K) errors of the asinh magnitudes, first order."""
