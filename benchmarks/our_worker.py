@@ -20,7 +20,7 @@ from euclidfm.model import FoundationModel, ImageModality, ModelConfig, Tokens, 
 from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.precision import autocast
 from euclidfm.pretrain.config import PretrainConfig
-from euclidfm.pretrain.optimizers import optimizers
+from euclidfm.pretrain.optimizers import make_optimizers
 
 
 def config_of(case: dict[str, Any]) -> ModelConfig:
@@ -56,7 +56,7 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
     model, tokens = FoundationModel(config), batch_of(case, config)
     precision = torch.bfloat16 if asked["precision"] == "bf16" else torch.float32
     if asked["what"] == "train":
-        every = optimizers(model, PretrainConfig(model=config))
+        every = make_optimizers(model, PretrainConfig(model=config))
 
         def step() -> None:
             with autocast(model.device, precision):

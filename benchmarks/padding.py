@@ -15,7 +15,7 @@ import torch
 
 from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.pretrain.augment import draw, drop_at_random
+from euclidfm.pretrain.augment import draw_augmentations, drop_modalities
 from euclidfm.store import Galaxies
 
 HAVE = {
@@ -94,7 +94,8 @@ def main() -> None:
         for i in range(args.batches):
             tokens = tokenize(config, galaxies.take(np.arange(i * args.batch, (i + 1) * args.batch)))
             plain.append(tokens)
-            dropped.append(drop_at_random(tokens, draw(0, i, args.batch, 3, len(SED_BANDS)), 0.15, 0.1))
+            draws = draw_augmentations(0, i, args.batch, 3, len(SED_BANDS))
+            dropped.append(drop_modalities(tokens, draws, 0.15, 0.1))
         for what, batches in (("train", dropped), ("embed", plain)):
             figures = waste(model, batches)
             for packed in (False, True):

@@ -34,7 +34,7 @@ def trained(tmp_path_factory) -> tuple[FoundationModel, GalaxyStore]:
     folder = tmp_path_factory.mktemp("surprise")
     store = write_store(folder / "store", blobs(600))
     config = PretrainConfig(
-        model=SMALL, steps=150, batch=64, lr=4e-3, shuffle_patches=0.7, validate_every=150,
+        model=SMALL, steps=150, batch=64, lr=4e-3, random_order="patches", validate_every=150,
         checkpoint_every=150, precision="fp32",
     )  # fmt: skip
     return pretrain(config, store.path, folder / "run"), store

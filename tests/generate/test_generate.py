@@ -149,7 +149,7 @@ def trained(folder, steps):
     store = write_store(folder / "store", blobs(1200))
     config = PretrainConfig(
         model=replace(SMALL, depth=2), steps=steps, batch=64, lr=5e-3, min_lr=0.01, precision="fp32",
-        turn=False, validate_every=steps, checkpoint_every=steps, shuffle_patches=0.5,
+        random_symmetry=False, validate_every=steps, checkpoint_every=steps, random_order="patches",
     )  # fmt: skip
     pretrain(config, store.path, folder / "run")
     return folder

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 TINY = ["--model.width=32", "--model.depth=2", "--model.heads=2", "--model.crop=32", "--precision=fp32"]
 STEPS = ["--steps=30", "--batch=16", "--validate_every=10", "--seed=5"]
 RUNS = {
-    "likelihood": ["--model.objective=likelihood", "--shuffle_patches=0.5"],
+    "likelihood": ["--model.objective=likelihood", "--random_order=patches"],
     "huber": ["--optimizer=muon", "--ema=0.9", "--accumulate=2"],
     "mixture": [
         "--model.objective=likelihood", "--model.likelihood=mixture", "--model.tokens.places=rotary",

@@ -108,7 +108,7 @@ def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
     images = (ImageModality(name="VIS", bands=("VIS",), patch=8),)
     config = PretrainConfig(
         model=replace(SMALL, images=images, depth=2), steps=700, batch=64, lr=4e-3, min_lr=0.01,
-        precision="fp32", turn=False, validate_every=700, checkpoint_every=700,
+        precision="fp32", random_symmetry=False, validate_every=700, checkpoint_every=700,
     )  # fmt: skip
     model = pretrain(config, store.path, tmp_path / "run")
     galaxies = store.read(store.rows("test"))
@@ -206,7 +206,7 @@ def test_embedding_in_both_directions(config, store):
 def test_every_way_trains(store, tmp_path, how):
     config = PretrainConfig(
         model=replace(SMALL, depth=1, **how), steps=30, batch=32, lr=3e-3, precision="fp32",
-        validate_every=10, checkpoint_every=30, shuffle_patches=0.5,
+        validate_every=10, checkpoint_every=30, random_order="patches",
     )  # fmt: skip
     model = pretrain(config, store.path, tmp_path / "run")
     log = (tmp_path / "run" / "log.csv").read_text().splitlines()

@@ -168,7 +168,7 @@ def test_generation_with_and_without_a_cache(config, store):
 
 def test_scalars_alone_are_a_model(store, tmp_path):
     alone = replace(SMALL, images=(), sed=False)
-    config = PretrainConfig(model=alone, steps=3, batch=16, precision="fp32", random_order=False)
+    config = PretrainConfig(model=alone, steps=3, batch=16, precision="fp32", random_order="none")
     model = pretrain(config, store.path, tmp_path / "run")
     assert model.config.modalities == (SCALARS,) and np.isfinite(ef.embed(model, store).vectors).all()
     bare = write_with(tmp_path / "bare", replace(with_columns(30), columns={}), columns=())

@@ -1,6 +1,5 @@
 """Watching a training: pictures, Weights & Biases; and its speed: bf16, compiled blocks."""
 
-import csv
 import shutil
 import sys
 import types
@@ -13,31 +12,23 @@ import torch
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.generate import foreseen
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, compiled
+from euclidfm.model import FoundationModel, TokenConfig, compiled
 from euclidfm.model.config import fit_scaling
-from euclidfm.pretrain import PretrainConfig, pretrain
+from euclidfm.pretrain import pretrain
+from pretrain import tiny
+from pretrain.tiny import MODEL, logged
 from samples import blobs, write_store
 
-MODEL = ModelConfig(
-    images=(ImageModality(name="VIS", bands=("VIS",), patch=8),), crop=16, width=32, depth=2, heads=4
-)
-CONFIG = PretrainConfig(
-    model=MODEL, steps=20, batch=32, lr=3e-3, checkpoint_every=10, validate_every=10, precision="fp32", seed=3
-)
-
-
-def read_log(run):
-    with (run / "log.csv").open() as f:
-        return list(csv.DictReader(f))
+CONFIG = replace(tiny.CONFIG, steps=20)
 
 
 def test_pictures_change_nothing_else(store, tmp_path):
     pretrain(CONFIG, store.path, tmp_path / "plain")
     arguments = [
-        *("pretrain", str(store.path), "--out", str(tmp_path / "run"), "--sample_every", "15"),
+        *("pretrain", str(store.path), "--out", str(tmp_path / "run"), "--log_to", "[pictures]"),
         *("--model.images", "[{name: VIS, bands: [VIS], patch: 8}]", "--model.crop", "16"),
         *("--model.width", "32", "--model.depth", "2", "--model.heads", "4", "--steps", "20"),
-        *("--batch", "32", "--lr", "3e-3", "--checkpoint_every", "10", "--validate_every", "10"),
+        *("--batch", "32", "--lr", "3e-3", "--checkpoint_every", "10", "--validate_every", "15"),
         *("--precision", "fp32", "--seed", "3"),
     ]
     assert main(arguments) == 0
@@ -46,10 +37,8 @@ def test_pictures_change_nothing_else(store, tmp_path):
     assert all(p.read_bytes().startswith(b"\x89PNG") and p.stat().st_size > 5000 for p in pictures)
     a, b = (FoundationModel.load(tmp_path / name).identity() for name in ("plain", "run"))
     assert a == b
-    with pytest.raises(InputError, match="sample_every needs something that draws"):
-        pretrain(replace(CONFIG, sample_every=5), store.path, tmp_path / "other")
-    with pytest.raises(InputError, match="sample_every must be at least 0"):
-        replace(CONFIG, sample_every=-1)
+    with pytest.raises(InputError, match="needs a function that draws them"):
+        pretrain(replace(CONFIG, log_to=("pictures",)), store.path, tmp_path / "other")
 
 
 @pytest.mark.parametrize("how", [{}, {"objective": "likelihood"}, {"predict": "masked"}])
@@ -72,6 +61,28 @@ def test_a_scaling_without_brightness_shows_the_sed_alone(store):
         foreseen(FoundationModel(replace(config, sed=False)), store, np.arange(3))
 
 
+def test_tensorboard_or_a_sentence(store, tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            assert folder.endswith("tensorboard") and purge_step == 0
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def flush(self):
+            pass
+
+    config = replace(CONFIG, steps=2, log_to=("tensorboard",))
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
+    pretrain(config, store.path, tmp_path / "run")
+    assert {("loss", 2), ("val_SED", 2), ("lr", 2)} <= set(written)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(InputError, match="tensorboard is not installed"):
+        pretrain(config, store.path, tmp_path / "other")
+
+
 def test_wandb_or_a_sentence(store, tmp_path, monkeypatch):
     logged, begun, ended = [], [], []
 
@@ -86,7 +97,7 @@ def test_wandb_or_a_sentence(store, tmp_path, monkeypatch):
         begun.append(how)
         return Run()
 
-    config = replace(CONFIG, wandb=True)
+    config = replace(CONFIG, log_to=("wandb",))
     monkeypatch.setitem(sys.modules, "wandb", types.SimpleNamespace(init=init))
     pretrain(config, store.path, tmp_path / "run")
     assert [s for s, _ in logged] == [10, 20] and {"loss", "val_SED", "lr"} <= logged[0][1] and ended == [1]
@@ -102,7 +113,7 @@ def test_wandb_or_a_sentence(store, tmp_path, monkeypatch):
 def test_wandb_itself_offline(store, tmp_path, monkeypatch):
     pytest.importorskip("wandb", reason="WANDB IS NOT INSTALLED: its offline mode has not been tried")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    pretrain(replace(CONFIG, wandb=True, steps=10), store.path, tmp_path / "run")
+    pretrain(replace(CONFIG, log_to=("wandb",), steps=10), store.path, tmp_path / "run")
     assert list((tmp_path / "run").glob("wandb/offline-run-*"))
 
 
@@ -113,9 +124,9 @@ def test_bf16_gives_nearly_the_same_losses(store, tmp_path, places):
         config = replace(CONFIG, model=model, precision=precision)
         trained = pretrain(config, store.path, tmp_path / precision)
         assert {p.dtype for p in trained.parameters()} == {torch.float32}
-    fp32, bf16 = ([float(r["loss"]) for r in read_log(tmp_path / p)] for p in ("fp32", "bf16"))
+    fp32, bf16 = (logged(tmp_path / p, "loss") for p in ("fp32", "bf16"))
     np.testing.assert_allclose(bf16, fp32, rtol=0.02)
-    assert bf16 != fp32
+    assert (bf16 != fp32).any()
 
 
 @pytest.mark.slow
@@ -131,7 +142,7 @@ def test_compiled_blocks_give_the_same_losses(tmp_path):
             model.transformer.blocks[0].state_dict().keys()
             == FoundationModel(model.config).transformer.blocks[0].state_dict().keys()
         )
-    plain, fast = ([float(r["loss"]) for r in read_log(tmp_path / str(c))] for c in (False, True))
+    plain, fast = (logged(tmp_path / str(c), "loss") for c in (False, True))
     np.testing.assert_allclose(fast, plain, rtol=1e-4)
     assert FoundationModel.load(tmp_path / "True").config == model.config
 

@@ -64,7 +64,7 @@ def _flat(nested: dict[str, Any], before: str = "") -> dict[str, Any]:
     return out
 
 
-# pretrain --sample_every ---------------------------------------------------------------------
+# pretrain --log_to pictures ---------------------------------------------------------------------
 
 
 def training_pictures(store_path: str | Path, count: int = 6) -> Callable[[FoundationModel, Path], None]:

@@ -182,7 +182,7 @@ def _pretrain(args: Namespace) -> None:
 
     config = _config(PretrainConfig, args)
     with bar("pretrain") as progress, record_run(args.out, "pretrain", config):
-        picture = model_verbs.training_pictures(args.store) if config.sample_every else None
+        picture = model_verbs.training_pictures(args.store) if "pictures" in config.log_to else None
         model = pretrain(config, args.store, args.out, progress, picture)
     _say(f"{args.out}: {model.parameter_count() / 1e6:.2f} M parameters, model {model.identity()}")
 

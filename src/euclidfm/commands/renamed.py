@@ -1,4 +1,4 @@
-"""Options of the command line that have a new name."""
+"""Options of the command line that have a new name or are gone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,29 @@ from collections.abc import Iterable
 
 from euclidfm.core.errors import InputError
 
-__all__ = ["RENAMED_OPTIONS", "check_renamed"]
+__all__ = ["REMOVED_OPTIONS", "RENAMED_OPTIONS", "check_renamed"]
 
-RENAMED_OPTIONS: dict[str, dict[str, str]] = {}
+RENAMED_OPTIONS: dict[str, dict[str, str]] = {
+    "pretrain": {
+        "turn": "random_symmetry",
+        "shuffle_patches": "random_order=patches",
+        "sample_every": "log_to=[pictures], which draws at each validation",
+        "tensorboard": "log_to=[tensorboard]",
+        "wandb": "log_to=[wandb]",
+    },
+}
 """Per verb: old name of an option -> its name now, both without the leading ``--``."""
+
+REMOVED_OPTIONS: dict[str, dict[str, str]] = {
+    "pretrain": {
+        "clip": "the norm of the gradient is clipped to 1",
+        "decay": "the schedule wsd decays over the last fifth of the steps",
+        "hide": "a masked model predicts half of the tokens",
+        "keep": "the last two checkpoints are kept",
+        "keep_best": "the best model is always kept",
+    },
+}
+"""Per verb: name of an option that is gone -> what holds instead."""
 
 
 def check_renamed(verb: str, names: Iterable[str]) -> None:
@@ -27,10 +46,13 @@ def check_renamed(verb: str, names: Iterable[str]) -> None:
     Raises
     ------
     InputError
-        With the new name, for an old one.
+        With the new name, for an old one; with what holds instead, for one that is gone.
     """
-    renamed = RENAMED_OPTIONS.get(verb, {})
+    renamed, removed = RENAMED_OPTIONS.get(verb, {}), REMOVED_OPTIONS.get(verb, {})
     for name in names:
+        if name in removed:
+            msg = f"option --{name} of `{verb}` was removed: {removed[name]}"
+            raise InputError(msg)
         for old in sorted(renamed, key=len, reverse=True):
             if name == old or name.startswith(f"{old}."):
                 new = renamed[old] + name.removeprefix(old)

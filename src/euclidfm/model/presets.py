@@ -79,5 +79,5 @@ def _astropt(size: dict[str, int]) -> dict[str, Any]:
         },
     }
     recipe = {"lr": 6e-4, "min_lr": 0.1, "weight_decay": 0.1, "warmup": 0.067}
-    still = {"random_order": False, "drop_modality": 0.0, "drop_band": 0.0, "turn": False}
+    still = {"random_order": "none", "drop_modality": 0.0, "drop_band": 0.0, "random_symmetry": False}
     return {"model": model, **recipe, **still}

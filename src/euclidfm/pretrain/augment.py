@@ -1,7 +1,9 @@
-"""What happens to a galaxy by chance in training: turned, stripped of modalities, reordered.
+"""Random augmentations of galaxies in training: symmetries, dropped modalities, order, masked tokens.
 
-The chances of a step are drawn for the whole global batch from (seed, step), then shared among
-the processes, so that neither a resume nor the number of processes changes them.
+The random numbers of a step are drawn for the global batch from (seed, step) and split among the processes,
+so that neither a resume nor the number of processes changes them.
+
+Shapes: B galaxies, M modalities, K SED bands, L scalars, S tokens of a complete galaxy.
 """
 
 from __future__ import annotations
@@ -14,56 +16,77 @@ from torch import Tensor
 from euclidfm.model import Tokens
 from euclidfm.model.config import SCALARS, SED
 
-__all__ = ["Chances", "draw", "drop_at_random", "hide", "prefixes", "ranks"]
+__all__ = [
+    "AugmentationDraws",
+    "draw_augmentations",
+    "drop_modalities",
+    "prefix_lengths",
+    "random_masks",
+    "random_ranks",
+]
+
+MASKED_SHARE = 0.5
+"""Fraction of the tokens that a masked model has to predict. It was not tuned."""
+SHUFFLED_SHARE = 0.5
+"""Fraction of the galaxies whose patches are shuffled with ``random_order: patches``; the rest keep the order
+from the centre outwards, in which models are validated and embed. It was not tuned."""
 
 
 @dataclass(frozen=True)
-class Chances:
-    """Random numbers of B galaxies with M modalities and K SED bands."""
+class AugmentationDraws:
+    """Random numbers of B galaxies."""
 
-    turn: Tensor
+    symmetry: Tensor
     """(B,) one of the eight symmetries of the square."""
     modality: Tensor
-    """(B, M) uniform; a modality is withheld where below its chance."""
+    """(B, M) uniform; a modality is dropped where this is below the probability."""
     band: Tensor
-    """(B, K) uniform; likewise for SED bands."""
+    """(B, K) uniform; the same for SED bands."""
     order: Tensor
-    """(B, M) rank of each modality in the chain."""
+    """(B, M) rank of each modality in the sequence."""
     band_order: Tensor
     """(B, K) rank of each SED band within its modality."""
     prefix: Tensor
-    """(B,) uniform; share of the chain that is read in both directions."""
+    """(B,) uniform; fraction of the sequence that is bidirectional."""
     token: Tensor
-    """(B, S) uniform for each token, in the order of the modalities; hidden where below its chance."""
+    """(B, S) uniform for each token, in the order of the modalities; masked where below the probability."""
     patches: Tensor
-    """(B,) uniform; patches are read in random order where below its chance."""
+    """(B,) uniform; patches are shuffled where this is below the probability."""
     patch_order: Tensor
-    """(B, S) uniform for each token; ranks of patches that are shuffled."""
+    """(B, S) uniform for each token; gives the ranks of shuffled patches."""
     scalar: Tensor
-    """(B, L) uniform for each of L scalars; one is withheld where below the chance of a band."""
+    """(B, L) uniform; a scalar is dropped where this is below the probability of a band."""
     scalar_order: Tensor
     """(B, L) rank of each scalar within its modality."""
 
-    def share(self, rank: int, world: int, count: int) -> Chances:
-        """The rows of one process: `count` galaxies."""
-        return Chances(**{k: v[rank::world][:count] for k, v in self.__dict__.items()})
+    def split(self, rank: int, world_size: int, count: int) -> AugmentationDraws:
+        """The draws of one process, which has `count` galaxies of the batch."""
+        return AugmentationDraws(**{k: v[rank::world_size][:count] for k, v in self.__dict__.items()})
 
-    def to(self, device: torch.device) -> Chances:
+    def to(self, device: torch.device) -> AugmentationDraws:
         """Move to a device."""
-        return Chances(**{k: v.to(device) for k, v in self.__dict__.items()})
+        return AugmentationDraws(**{k: v.to(device) for k, v in self.__dict__.items()})
 
 
-def draw(
+def draw_augmentations(
     seed: int, step: int, batch: int, modalities: int, bands: int, tokens: int = 0, scalars: int = 0
-) -> Chances:
-    """Draw the chances of a step for the global batch; those of single tokens for `tokens` of them."""
+) -> AugmentationDraws:
+    """Draw the random numbers of a step for the global batch.
+
+    Parameters
+    ----------
+    seed, step : int
+        They alone determine the result.
+    batch, modalities, bands, tokens, scalars : int
+        The sizes B, M, K, S and L.
+    """
     generator = torch.Generator().manual_seed(_mix(seed, step))
 
     def uniform(n: int) -> Tensor:
         return torch.rand(batch, n, generator=generator)
 
-    return Chances(
-        turn=torch.randint(0, 8, (batch,), generator=generator),
+    return AugmentationDraws(  # the order of the draws is part of the result
+        symmetry=torch.randint(0, 8, (batch,), generator=generator),
         modality=uniform(modalities),
         band=uniform(bands),
         order=uniform(modalities).argsort(1),
@@ -77,33 +100,33 @@ def draw(
     )
 
 
-def ranks(tokens: Tokens, chances: Chances, patches: float) -> dict[str, Tensor]:
-    """Rank of each token in its modality: SED bands and scalars at random, patches with chance `patches`."""
+def random_ranks(tokens: Tokens, draws: AugmentationDraws, patches: bool) -> dict[str, Tensor]:
+    """Random rank of each token within its modality: SED bands, scalars and, if `patches`, image patches."""
     out, start = {}, 0
-    shuffled = chances.patches < patches
+    shuffled = draws.patches < SHUFFLED_SHARE
     for name, t in tokens.items():
         n = t.valid.shape[1]
         if name == SED:
-            out[name] = chances.band_order
+            out[name] = draws.band_order
         elif name == SCALARS:
-            out[name] = chances.scalar_order
+            out[name] = draws.scalar_order
         elif patches:
-            luck = chances.patch_order[:, start : start + n].argsort(1).argsort(1)
-            out[name] = torch.where(shuffled[:, None], luck, torch.arange(n, device=luck.device))
+            ranks = draws.patch_order[:, start : start + n].argsort(1).argsort(1)
+            out[name] = torch.where(shuffled[:, None], ranks, torch.arange(n, device=ranks.device))
         start += n
     return out
 
 
-def prefixes(tokens: Tokens, chances: Chances) -> Tensor:
-    """(B,) positions that are read in both directions: a random share of each galaxy's chain."""
+def prefix_lengths(tokens: Tokens, draws: AugmentationDraws) -> Tensor:
+    """(B,) positions of each galaxy's bidirectional prefix: a random fraction of its sequence."""
     length = sum(t.valid.sum(dim=1) + t.valid.any(dim=1) for t in tokens.values())
-    return (chances.prefix * length).long()
+    return (draws.prefix * length).long()
 
 
-def hide(tokens: Tokens, chances: Chances, chance: float) -> dict[str, Tensor]:
+def random_masks(tokens: Tokens, draws: AugmentationDraws) -> dict[str, Tensor]:
     """(B, n) bool for each modality: the tokens that a masked model has to predict."""
     sizes = [t.valid.shape[1] for t in tokens.values()]
-    return dict(zip(tokens, torch.split(chances.token < chance, sizes, dim=1), strict=True))
+    return dict(zip(tokens, torch.split(draws.token < MASKED_SHARE, sizes, dim=1), strict=True))
 
 
 def _mix(seed: int, step: int) -> int:
@@ -115,34 +138,34 @@ def _mix(seed: int, step: int) -> int:
     return (x ^ (x >> 31)) >> 1
 
 
-def drop_at_random(tokens: Tokens, chances: Chances, modality: float, band: float) -> Tokens:
-    """Withhold whole modalities, single SED bands and scalars from each galaxy.
+def drop_modalities(tokens: Tokens, draws: AugmentationDraws, modality: float, band: float) -> Tokens:
+    """Drop modalities, single SED bands and scalars of each galaxy.
 
     Parameters
     ----------
     tokens : Tokens
-    chances : Chances
+    draws : AugmentationDraws
     modality : float
-        Chance that a modality is withheld; a galaxy keeps at least one that it has.
+        Probability to drop a modality. A galaxy keeps at least one that it has.
     band : float
-        Chance that an SED band, or a scalar, is withheld; each modality keeps at least one that it has.
+        Probability to drop an SED band or a scalar. Each modality keeps at least one that it has.
     """
     names = list(tokens)
-    has = torch.stack([tokens[n].valid.any(dim=1) for n in names], dim=1)  # (B, M)
-    keep = _keep(has, chances.modality, modality)
+    present = torch.stack([tokens[n].valid.any(dim=1) for n in names], dim=1)  # (B, M)
+    kept_modality = _kept(present, draws.modality, modality)
     out: Tokens = {}
     for i, name in enumerate(names):
         t = tokens[name]
-        stay = keep[:, i : i + 1].expand_as(t.valid)
+        kept = kept_modality[:, i : i + 1].expand_as(t.valid)
         if name == SED:
-            stay = stay & _keep(t.valid, chances.band, band)
+            kept = kept & _kept(t.valid, draws.band, band)
         elif name == SCALARS:
-            stay = stay & _keep(t.valid, chances.scalar, band)
-        out[name] = replace(t, valid=t.valid & stay, weight=t.weight * stay[..., None])
+            kept = kept & _kept(t.valid, draws.scalar, band)
+        out[name] = replace(t, valid=t.valid & kept, weight=t.weight * kept[..., None])
     return out
 
 
-def _keep(has: Tensor, luck: Tensor, chance: float) -> Tensor:
-    """What is not withheld, and always the luckiest of those that are there."""
-    luckiest = luck.masked_fill(~has, -1.0)
-    return (luck >= chance) | (luckiest == luckiest.amax(dim=1, keepdim=True))
+def _kept(present: Tensor, draws: Tensor, probability: float) -> Tensor:
+    """Where nothing is dropped; of what is present, the largest draw is always kept."""
+    candidates = draws.masked_fill(~present, -1.0)
+    return (draws >= probability) | (candidates == candidates.amax(dim=1, keepdim=True))

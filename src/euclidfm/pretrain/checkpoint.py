@@ -1,14 +1,13 @@
-"""Checkpoints: whole and atomic, the last few kept, a damaged newest one falls back to the one before.
+"""Checkpoints of a run: written atomically, the newest few kept.
 
-Where weights are shared out among processes they are gathered one by one, so that a checkpoint does not
-depend on how many processes wrote it, nor on how.
+If the newest one is damaged, the one before is used. Sharded weights are gathered one by one, so a checkpoint
+depends neither on the number of processes nor on how they shared the weights.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from euclidfm.core.files import read_json, write_json, written_aside
-from euclidfm.pretrain.optimizers import Average
-from euclidfm.pretrain.sharding import like, whole
+from euclidfm.pretrain.ema import ExponentialMovingAverage
+from euclidfm.pretrain.sharding import full_tensors, shard_like
 
-__all__ = ["load_newest", "save"]
+__all__ = ["resume", "save"]
 
 log = logging.getLogger(__name__)
+
+KEPT = 2
+"""Checkpoints that are kept: the newest, and one to fall back to if it is damaged."""
 
 
 def save(
@@ -31,43 +33,68 @@ def save(
     step: int,
     model: torch.nn.Module,
     optimizers: list[torch.optim.Optimizer],
+    ema: ExponentialMovingAverage,
     meta: dict[str, Any],
-    keep: int,
-    average: dict[str, Tensor] | None = None,
     write: bool = True,
 ) -> None:
-    """Write ``folder/step-N``; remove all but the newest `keep`.
+    """Write ``folder/step-N``, and remove all but the newest `KEPT`.
 
-    With weights that are shared out all processes must call it, and one of them with `write`.
+    Parameters
+    ----------
+    folder : path
+    step : int
+        Steps taken.
+    model, optimizers, ema
+        What is written.
+    meta : dict
+        Written to ``meta.json`` with the step.
+    write : bool
+        Whether this process writes. If weights are sharded all processes must call the function.
     """
-    weights = _gather(model.state_dict(), write)
-    moments = _gather(_moments(optimizers), write)
-    averages = _gather(average or {}, write)
+    weights = full_tensors(model.state_dict(), write)
+    moments = full_tensors(_moments(optimizers), write)
+    averages = full_tensors(ema.weights, write)
     if not write:
         return
-    with written_aside(folder / f"step-{step:08d}") as aside:
-        aside.mkdir()
-        save_file(weights, aside / "model.safetensors")
+    with written_aside(folder / f"step-{step:08d}") as partial:
+        partial.mkdir()
+        save_file(weights, partial / "model.safetensors")
         if averages:
-            save_file(averages, aside / "average.safetensors")
-        save_file(moments, aside / "optimizer.safetensors")
-        write_json(aside / "meta.json", meta | {"step": step})
-    for old in sorted(folder.glob("step-*"))[:-keep]:
+            save_file(averages, partial / "average.safetensors")
+        save_file(moments, partial / "optimizer.safetensors")
+        write_json(partial / "meta.json", meta | {"step": step})
+    for old in sorted(folder.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
 
 
-def _gather(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
-    """Whole tensors on the CPU, for the process that keeps them."""
-    out = {}
-    for name, value in tensors.items():
-        full = whole(value)
-        if keep:
-            out[name] = full.cpu().contiguous()
-    return out
+def resume(
+    folder: Path,
+    model: torch.nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    ema: ExponentialMovingAverage,
+) -> int:
+    """Load the newest checkpoint that can be read; returns its step, or 0 if there is none."""
+    for path in sorted(folder.glob("step-*"), reverse=True):
+        try:
+            weights = load_file(path / "model.safetensors")
+            moments = load_file(path / "optimizer.safetensors")
+            averages = load_file(path / "average.safetensors") if ema.weights else {}
+            step = int(read_json(path / "meta.json")["step"])
+        except (SafetensorError, OSError, ValueError, KeyError) as e:
+            log.warning("checkpoint %s is damaged (%s); trying the one before", path, e)
+            continue
+        now = model.state_dict()
+        model.load_state_dict({k: shard_like(v, now[k]) if k in now else v for k, v in weights.items()})
+        for number, optimizer in enumerate(optimizers):
+            _load_moments(optimizer, moments, _prefix(number))
+        if averages:
+            ema.load({k: shard_like(v, ema.weights[k]) for k, v in averages.items()})
+        return step
+    return 0
 
 
 def _moments(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """State of the optimisers by number, parameter and name."""
+    """State of the optimisers as tensors named ``[optimiser/]parameter.entry``."""
     tensors: dict[str, Tensor] = {}
     for number, optimizer in enumerate(optimizers):
         for index, entries in optimizer.state_dict()["state"].items():
@@ -76,41 +103,19 @@ def _moments(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     return tensors
 
 
+def _load_moments(optimizer: torch.optim.Optimizer, moments: dict[str, Tensor], prefix: str) -> None:
+    """Inverse of `_moments` for one optimiser."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state = optimizer.state_dict()
+    state["state"] = {}
+    for name, value in moments.items():
+        own, _, rest = name.rpartition("/")
+        if own == prefix.rstrip("/"):
+            index, key = rest.split(".", 1)
+            state["state"].setdefault(int(index), {})[key] = shard_like(value, parameters[int(index)])
+    optimizer.load_state_dict(state)
+
+
 def _prefix(number: int) -> str:
     """Prefix of the tensors of an optimiser; none for the first."""
     return f"{number}/" if number else ""
-
-
-def load_newest(
-    folder: Path,
-    model: torch.nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    average: Average | None = None,
-) -> dict[str, Any] | None:
-    """Load the newest checkpoint that can be read; its meta, or None if there is none."""
-    for path in sorted(folder.glob("step-*"), reverse=True):
-        try:
-            weights = load_file(path / "model.safetensors")
-            moments = load_file(path / "optimizer.safetensors")
-            averages = load_file(path / "average.safetensors") if average and average.weights else {}
-            meta: dict[str, Any] = read_json(path / "meta.json")
-        except (SafetensorError, OSError, ValueError) as e:
-            log.warning("checkpoint %s is damaged (%s); trying the one before", path, e)
-            continue
-        now = model.state_dict()
-        model.load_state_dict({k: like(v, now[k]) if k in now else v for k, v in weights.items()})
-        for number, optimizer in enumerate(optimizers):
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            state = optimizer.state_dict()
-            state["state"] = {}
-            for name, value in moments.items():
-                mine, _, rest = name.rpartition("/")
-                if mine == _prefix(number).rstrip("/"):
-                    index, key = rest.split(".", 1)
-                    share = like(value, parameters[int(index)])
-                    state["state"].setdefault(int(index), {})[key] = share
-            optimizer.load_state_dict(state)
-        if average and averages:
-            average.load({k: like(v, average.weights[k]) for k, v in averages.items()})
-        return meta
-    return None

@@ -3,104 +3,110 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from euclidfm.core.errors import InputError
 from euclidfm.model import ModelConfig
 
-__all__ = ["PretrainConfig"]
+__all__ = ["PretrainConfig", "updated_settings"]
+
+_AT_LEAST_ONE = ("steps", "batch", "accumulate", "validate_every", "checkpoint_every")
+_SHARES = ("ema", "drop_modality", "drop_band", "min_lr", "warmup")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """How to pre-train."""
+    """Settings of a pre-training run.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The model; its scaling is fitted on the store's training split."""
+    """The model. Its scaling is fitted on the store's training split."""
     steps: int = 1000
     """Optimiser steps."""
     batch: int = 64
-    """Galaxies a step, over all processes."""
+    """Galaxies in a step, over all processes."""
     galaxies: int = 0
-    """Training galaxies to use, drawn with the seed (a smaller number is a part of a larger); 0: all."""
+    """Training galaxies to use, drawn with the seed; 0: all. A smaller number is a subset of a larger one."""
     accumulate: int = 1
-    """Parts in which a process works through its share of a batch, one after the other, to save memory."""
+    """Micro-batches whose gradients are accumulated in a step; more of them need less memory."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
-    """Under ``torchrun``: whole weights on each process, or (``fsdp``) a share of weights, gradients and
+    """Under ``torchrun``: ``ddp`` keeps all weights in each process; ``fsdp`` shards weights, gradients and
     moments, for models that are too large for one device."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """AdamW for all (Loshchilov & Hutter 2019), or Muon for the blocks' matrices (Jordan et al. 2024)."""
+    """AdamW (Loshchilov & Hutter 2019), or Muon (Jordan et al. 2024) for the matrices of the blocks."""
     lr: float = 1e-3
-    """Peak learning rate, of Muon too (its updates are scaled to the size of AdamW's)."""
+    """Peak learning rate, of Muon too: its updates are scaled to the size of AdamW's."""
     min_lr: float = 0.05
-    """Last learning rate over the peak."""
+    """Final learning rate as a fraction of the peak."""
     schedule: Literal["cosine", "wsd"] = "cosine"
-    """After the warm-up a cosine; or stable until the last `decay` of the steps, then linear."""
-    decay: float = 0.2
-    """Share of the steps over which the ``wsd`` schedule decays."""
+    """Decay after the warm-up: a cosine, or constant and then linear over the last fifth of the steps."""
     warmup: float = 0.05
-    """Share of the steps with a rising learning rate."""
+    """Fraction of the steps over which the learning rate rises."""
     weight_decay: float = 0.05
-    """Decoupled decay of matrices; norms, biases and embeddings have none."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
+    """Decoupled weight decay of matrices; norms, biases and embeddings have none."""
     ema: float = 0.0
-    """Decay per step of an average of the weights that is validated and written as the model; 0: none."""
-    random_order: bool = True
-    """Modalities in random order, and SED bands too; else the order of the config."""
+    """Decay per step of an exponential moving average of the weights; 0 turns it off. The average is what is
+    validated and written as the model."""
+    random_order: Literal["none", "modalities", "patches"] = "modalities"
+    """``none``: the order of the config. ``modalities``: modalities, SED bands and scalars in random order.
+    ``patches``: also the image patches of half of the galaxies, so that any part can complete the rest."""
+    random_symmetry: bool = True
+    """Turn and mirror the images of a galaxy by a random symmetry of the square (D4)."""
     drop_modality: float = 0.15
-    """Chance that a modality is withheld from a galaxy."""
+    """Probability to drop a modality of a galaxy."""
     drop_band: float = 0.1
-    """Chance that an SED band, or a scalar, is withheld from a galaxy."""
-    turn: bool = True
-    """Turn and mirror images at random."""
-    shuffle_patches: float = 0.0
-    """Chance that a galaxy's patches are read in random order, so that any part completes the rest."""
-    hide: float = 0.5
-    """Share of the tokens that a masked model has to predict."""
+    """Probability to drop an SED band or a scalar of a galaxy."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """``auto``: bf16 autocast on a GPU or a CPU that multiplies in bf16 (AMX, AVX512-BF16), else fp32."""
     validate_every: int = 200
-    """Steps between validations (at most 512 galaxies)."""
+    """Steps between validations, on at most 512 galaxies."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
-    keep: int = 2
-    """Checkpoints to keep."""
-    keep_best: bool = True
-    """Also keep the model of the lowest validation loss, in ``best/`` of the run."""
     compile: bool = False
-    """Compile the blocks with torch.compile (a minute at the start; on a CPU it needs a C++ compiler)."""
-    sample_every: int = 0
-    """Steps between pictures of what the model foresees of some validation galaxies, in ``samples/`` of the
-    run; 0: none."""
-    tensorboard: bool = False
-    """Also log for TensorBoard (the package must be there), in ``tensorboard/`` of the run."""
-    wandb: bool = False
-    """Also log to Weights & Biases (the package must be there); WANDB_MODE=offline keeps it in the run."""
+    """Compile the blocks with torch.compile: a minute at the start; on a CPU it needs a C++ compiler."""
+    log_to: tuple[Literal["pictures", "tensorboard", "wandb"], ...] = ()
+    """Logs beside log.csv: ``pictures`` of the predictions for some validation galaxies, drawn at each
+    validation; ``tensorboard``; ``wandb`` (WANDB_MODE=offline keeps it in the run folder)."""
     seed: int = 0
+    """Seed of all random choices."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "accumulate", "validate_every", "checkpoint_every", "keep"):
-            if getattr(self, name) < 1:
-                msg = f"{name} must be at least 1, got {getattr(self, name)}"
-                raise InputError(msg)
-        for name in (
-            "ema",
-            "hide",
-            "drop_modality",
-            "drop_band",
-            "shuffle_patches",
-            "min_lr",
-            "warmup",
-            "decay",
-        ):
-            if not 0 <= getattr(self, name) <= 1:
-                msg = f"{name} must be between 0 and 1, got {getattr(self, name)}"
-                raise InputError(msg)
-        for name in ("galaxies", "sample_every"):
-            if getattr(self, name) < 0:
-                msg = f"{name} must be at least 0, got {getattr(self, name)}"
-                raise InputError(msg)
-        if self.lr <= 0:
-            msg = f"lr must be above 0, got {self.lr}"
-            raise InputError(msg)
+        for name in _AT_LEAST_ONE:
+            _check(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in _SHARES:
+            _check(0 <= getattr(self, name) <= 1, name, "between 0 and 1", getattr(self, name))
+        _check(self.galaxies >= 0, "galaxies", "at least 0", self.galaxies)
+        _check(self.lr > 0, "lr", "above 0", self.lr)
+
+
+def _check(good: bool, name: str, limit: str, value: Any) -> None:
+    if not good:
+        msg = f"{name} must be {limit}, got {value}"
+        raise InputError(msg)
+
+
+_RENAMED = {"turn": "random_symmetry"}
+_FIXED = {"clip": 1.0, "decay": 0.2, "hide": 0.5}
+"""Settings that have become constants, and the values they have now."""
+_REMOVED = ("keep", "keep_best", "sample_every", "tensorboard", "wandb")
+"""Settings that do not change the trained weights."""
+
+
+def updated_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings that an older version wrote, in the terms of this one.
+
+    What this version cannot do, for example another limit of the gradient's norm, stays under its old name.
+    """
+    out = {_RENAMED.get(k, k): v for k, v in settings.items() if k not in _REMOVED}
+    out = {k: v for k, v in out.items() if k not in _FIXED or v != _FIXED[k]}
+    shuffled = out.pop("shuffle_patches", 0.0)
+    if isinstance(out.get("random_order"), bool):
+        out["random_order"] = "modalities" if out["random_order"] else "none"
+    if shuffled and out.get("random_order") != "none":
+        out |= {"random_order": "patches"} if shuffled == 0.5 else {"shuffle_patches": shuffled}
+    return out

@@ -1,4 +1,4 @@
-"""What ends a run before its time, as one sentence that says how to go on."""
+"""User-facing errors for a loss that is not finite and for running out of memory."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from euclidfm.pretrain.config import PretrainConfig
 __all__ = ["check_finite", "memory_guard"]
 
 
-def check_finite(norm: Tensor, loss: Tensor, step: int, out: Path) -> None:
-    """Stop before a gradient that is not finite reaches the weights.
+def check_finite(gradient_norm: Tensor, loss: Tensor, step: int, out: Path) -> None:
+    """Check the gradient before it reaches the weights.
 
     Raises
     ------
     InputError
-        With the step, and what to do.
+        If it is not finite.
     """
-    if math.isfinite(float(norm)):
+    if math.isfinite(float(gradient_norm)):
         return
     msg = (
         f"the loss or its gradient is not finite at step {step} (loss {float(loss):.3g}); "
-        f"{_last(out)}with a lower lr"
+        f"{_how_to_continue(out)}with a lower lr"
     )
     raise InputError(msg)
 
 
 @contextmanager
 def memory_guard(config: PretrainConfig, step: int, out: Path) -> Iterator[None]:
-    """Turn an allocation that fails into a sentence.
+    """Context that turns a failed allocation into an `InputError`.
 
     Raises
     ------
     InputError
-        With the step, and what to do.
+        With the step and the remedy.
     """
     try:
         yield
@@ -48,14 +48,15 @@ def memory_guard(config: PretrainConfig, step: int, out: Path) -> Iterator[None]
         if not isinstance(e, torch.OutOfMemoryError | MemoryError) and "allocate memory" not in str(e):
             raise
         msg = (
-            f"out of memory at step {step} with batch {config.batch} in {config.accumulate} part(s); "
-            f"{_last(out)}in another folder with --accumulate {2 * config.accumulate} or a smaller model"
+            f"out of memory at step {step} with batch {config.batch} in {config.accumulate} micro-batch(es); "
+            f"{_how_to_continue(out)}in another folder with --accumulate {2 * config.accumulate} "
+            f"or a smaller model"
         )
         raise InputError(msg) from None
 
 
-def _last(out: Path) -> str:
-    """What is left to go on with."""
+def _how_to_continue(out: Path) -> str:
+    """Start of the remedy: whether there is a checkpoint."""
     if any((out / "checkpoints").glob("step-*")):
         return f"the last checkpoint in {out / 'checkpoints'} is good: continue it "
     return "there is no checkpoint yet: start again "

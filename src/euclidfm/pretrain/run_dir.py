@@ -1,4 +1,4 @@
-"""The run folder: whose it is, and with what settings."""
+"""The run folder: its settings, and whether a run may continue in it."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from typing import Any
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, write_json, write_yaml
 from euclidfm.model import ModelConfig
-from euclidfm.pretrain.config import PretrainConfig
-from euclidfm.pretrain.distributed import World
+from euclidfm.pretrain.config import PretrainConfig, updated_settings
 
-__all__ = ["claim"]
+__all__ = ["check_run_dir"]
 
-_FREE = {"parallel", "compile", "sample_every", "tensorboard", "wandb"}
-"""Settings that a run may change when it goes on: they do not change its result but for rounding."""
+_FREE = {"parallel", "compile", "log_to"}
+"""Settings that may differ when a run continues: they change its result by rounding at most."""
 
 
-def claim(out: Path, resolved: dict[str, Any], world: World) -> None:
-    """Make the run folder ours: a new one, or one of the same config.
+def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
+    """Start a run folder, or check that it holds a run with the same settings.
+
+    Parameters
+    ----------
+    run_dir : path
+    settings : dict
+        Of the run, with the scaled model and the store.
+    write : bool
+        Whether this process writes ``config.yaml`` and ``config.json`` into a new folder.
 
     Raises
     ------
     InputError
-        If it holds a run with other settings.
+        If the folder holds a run with other settings.
     """
-    card = out / "config.json"
+    card = run_dir / "config.json"
     if card.exists():
-        before = _with_defaults(read_json(card))
-        changed = [k for k, v in plain(resolved).items() if before.get(k) != v and k not in _FREE]
+        before, now = _known(read_json(card)), plain(settings)
+        changed = [k for k in now | before if before.get(k) != now.get(k) and k not in _FREE]
         if changed:
             msg = (
-                f"{out} holds a run with other settings ({', '.join(changed)}); "
+                f"{run_dir} holds a run with other settings ({', '.join(changed)}); "
                 f"choose another folder or remove it"
             )
             raise InputError(msg)
-    elif world.rank == 0:
-        out.mkdir(parents=True, exist_ok=True)
-        write_yaml(out / "config.yaml", resolved)
-        write_json(card, resolved)
+    elif write:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_yaml(run_dir / "config.yaml", settings)
+        write_json(card, settings)
 
 
-def _with_defaults(card: dict[str, Any]) -> dict[str, Any]:
-    """A run's config with the defaults of the settings that came after it."""
-    return _fill(card, plain(PretrainConfig()) | {"model": plain(ModelConfig())})
-
-
-def _fill(card: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Defaults where the card is silent, in the choices within the model too."""
-    out = defaults | card
-    for key in ("model", "blocks", "tokens"):
-        if isinstance(card.get(key), dict) and isinstance(defaults.get(key), dict):
-            out[key] = _fill(card[key], defaults[key])
-    return out
+def _known(card: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run in the terms of this version; defaults for those that it was written without."""
+    settings = plain(PretrainConfig()) | updated_settings(card)
+    return settings | {"model": plain(ModelConfig.from_dict(settings["model"]))}

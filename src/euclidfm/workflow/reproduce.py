@@ -126,7 +126,7 @@ def _pretrain(config: ReproduceConfig, out: Path, inputs: str = SETS[0], folder:
         steps=config.steps if inputs == SETS[0] else config.separate_steps,
         batch=config.batch,
         lr=config.learning_rate,
-        shuffle_patches=0.5,
+        random_order="patches",
         validate_every=250,
         checkpoint_every=250,
         seed=config.seed,

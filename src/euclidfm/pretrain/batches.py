@@ -1,0 +1,86 @@
+"""Token batches: of a training step, with its augmentations, and of galaxies without any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from euclidfm.model import ModelConfig, Tokens, tokenize
+from euclidfm.model.config import SCALARS, SED
+from euclidfm.pretrain.augment import AugmentationDraws, draw_augmentations, drop_modalities
+from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.pretrain.distributed import DistributedContext
+from euclidfm.store import GalaxyStore
+from euclidfm.store.loader import Stream
+
+__all__ = ["plain_batches", "training_batches"]
+
+PLAIN_BATCH = 128
+"""Galaxies in a batch without augmentations."""
+
+
+def training_batches(
+    config: PretrainConfig,
+    model: ModelConfig,
+    store: GalaxyStore,
+    rows: np.ndarray,
+    distributed: DistributedContext,
+    first_step: int,
+) -> Iterator[tuple[Tokens, AugmentationDraws]]:
+    """Yield this process's share of the batch of each step, without end.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+    model : ModelConfig
+        With its scaling.
+    store : GalaxyStore
+    rows : (N,) array of int
+        Training galaxies.
+    distributed : DistributedContext
+    first_step : int
+        Step of the first batch. Each batch depends on the seed and its step alone.
+
+    Yields
+    ------
+    tokens : Tokens
+        With dropped modalities and random symmetries.
+    draws : AugmentationDraws
+        Their random numbers, and those of the order, the prefix and the masks.
+    """
+    rank, world_size = distributed.rank, distributed.world_size
+    stream = Stream(
+        store, rows, config.batch, config.seed, rank, world_size, bands=_image_bands(model, store)
+    )
+    wavelengths = store.info.wavelengths_nm
+    bands, modalities, scalars = len(wavelengths), len(model.modalities), len(model.scalars)
+    slots = _tokens_per_galaxy(model, bands)
+    for step, galaxies in enumerate(stream.forever(first_step), first_step):
+        draws = draw_augmentations(config.seed, step, config.batch, modalities, bands, slots, scalars)
+        draws = draws.split(rank, world_size, len(galaxies))
+        symmetry = draws.symmetry.numpy() if config.random_symmetry else None
+        tokens = tokenize(model, galaxies, wavelengths, symmetry)
+        yield drop_modalities(tokens, draws, config.drop_modality, config.drop_band), draws
+
+
+def plain_batches(
+    store: GalaxyStore, model: ModelConfig, rows: np.ndarray, device: torch.device
+) -> list[Tokens]:
+    """Tokens of some galaxies, in batches, without augmentations."""
+    wavelengths = store.info.wavelengths_nm
+    batches = store.batches(rows, PLAIN_BATCH, _image_bands(model, store))
+    return [{m: t.to(device) for m, t in tokenize(model, g, wavelengths).items()} for g in batches]
+
+
+def _image_bands(model: ModelConfig, store: GalaxyStore) -> tuple[str, ...]:
+    """Image bands of the model that the store has."""
+    return tuple(b for b in model.image_bands if b in store.info.image_bands)
+
+
+def _tokens_per_galaxy(model: ModelConfig, bands: int) -> int:
+    """Tokens of a galaxy that has everything, with this number of SED bands."""
+    sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images}
+    sizes |= {SED: bands, SCALARS: len(model.scalars)}
+    return sum(sizes.get(name, 0) for name in model.modalities)
