@@ -19,8 +19,8 @@ from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
 from euclidfm.predict import predict, run
 from euclidfm.pretrain import PretrainConfig, pretrain
+from euclidfm.tasks.density.fit import fit_density
 from euclidfm.tasks.density.mixture import MixtureConfig
-from euclidfm.tasks.density.probe import fit_density
 from samples import blobs, write_store
 
 IMAGES = (

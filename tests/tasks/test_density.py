@@ -12,8 +12,9 @@ import euclidfm as ef
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.density.calibrate import KNOTS, conformal_half_width, recalibrate, recalibration_map
-from euclidfm.tasks.density.mixture import Mixture, MixtureConfig
-from euclidfm.tasks.density.probe import fit_density, load_density
+from euclidfm.tasks.density.fit import fit_density
+from euclidfm.tasks.density.mixture import MixtureConfig, MixtureDensityNetwork
+from euclidfm.tasks.density.probe import load_density
 
 QUICK = MixtureConfig(ensemble=1, steps=200, epochs=5)
 FULLER = replace(QUICK, ensemble=3)
@@ -114,7 +115,7 @@ def test_missing_vectors_have_no_density(sky, probe):
 def test_mixture_integrates_to_one():
     rng = np.random.default_rng(1)
     X = rng.normal(size=(200, 3))
-    m = Mixture(MixtureConfig(ensemble=2, epochs=2, steps=10))
+    m = MixtureDensityNetwork(MixtureConfig(ensemble=2, epochs=2, steps=10))
     m.fit(X, X[:, 0] + 0.1 * rng.normal(size=200))
     t = np.linspace(-60, 60, 6001)
     area = np.trapezoid(m.density(X[:5], np.broadcast_to(t, (5, len(t)))), t, axis=1)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
-from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency, nested_subsets, read_records
+from euclidfm.core.records import read_records
+from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
+from euclidfm.studies.labelled_task import nested_subsets
 from euclidfm.studies.methods import METHODS, TUNED, image_bands, image_inputs
 from euclidfm.tasks import summarise
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn

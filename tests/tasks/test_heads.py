@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from euclidfm.tasks.heads import Scaler
+from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.logistic import (
     LogisticHead,
     fit_binary,

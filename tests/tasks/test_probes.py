@@ -7,7 +7,7 @@ import pytest
 
 import euclidfm as ef
 from euclidfm.core.errors import InputError
-from euclidfm.tasks.heads import HEADS
+from euclidfm.tasks.heads.make import HEADS
 
 REGRESSION = ("photoz", "mass")
 CLASSES = ("morphology", "star")
@@ -148,26 +148,21 @@ def test_stars_learnt_from_spectra_are_judged_among_all(world):
 
 
 def test_morphology_labels():
-    emb = ef.EmbeddingTable(
-        object_id=np.arange(6),
-        ra=np.zeros(6),
-        dec=np.zeros(6),
-        split=np.full(6, "train"),
-        vectors=np.zeros((6, 2)),
-    )
+    ids = np.arange(6)
     labels = {
-        "object_id": np.arange(6),
+        "object_id": ids,
         "gz_smooth": np.array([0.8, 0.1, 0.45, 0.1, np.nan, 0.35]),
         "gz_featured": np.array([0.1, 0.8, 0.45, 0.2, np.nan, 0.55]),
     }
     # smooth, featured, undecided, artefact (0.7), not classified, featured with share 0.61
-    got = ef.tasks.morphology.raw_labels(emb, labels)
+    got = ef.tasks.read_labels(ef.tasks.morphology, ids, labels)
     np.testing.assert_array_equal(got, [0, 1, np.nan, np.nan, np.nan, 1])
     labels["gz_edge_on"] = np.array([0.9, 0.9, 0.1, 0.9, 0.9, 0.3])
-    np.testing.assert_array_equal(ef.tasks.edge_on.raw_labels(emb, labels), [0, 1, 0, np.nan, np.nan, 0])
+    got = ef.tasks.read_labels(ef.tasks.edge_on, ids, labels)
+    np.testing.assert_array_equal(got, [0, 1, 0, np.nan, np.nan, 0])
     labels["gz_smooth"] = labels["gz_smooth"] * 100
     with pytest.raises(InputError, match="fraction"):
-        ef.tasks.morphology.raw_labels(emb, labels)
+        ef.tasks.read_labels(ef.tasks.morphology, ids, labels)
 
 
 @pytest.mark.parametrize(

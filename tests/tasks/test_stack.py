@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from euclidfm.tasks.heads import make_head
+from euclidfm.tasks.heads.make import make_head
 from euclidfm.tasks.heads.stack import stack, weights_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from euclidfm.core.errors import InputError
-from euclidfm.studies.transfer import Sample, importance_draw, transfer
+from euclidfm.studies.transfer import LabelledVectors, importance_draw, transfer
 from euclidfm.tasks import get
 
 
@@ -13,7 +13,7 @@ def curved(rng, n, centre):
     X = rng.normal(0, 0.6, (n, 3))
     X[:, 0] += centre
     y = 1.0 + 0.15 * X[:, 0] ** 2 + 0.05 * X[:, 1] + rng.normal(0, 0.01, n)
-    return Sample(X, y)
+    return LabelledVectors(X, y)
 
 
 def nmad(records):
@@ -49,7 +49,7 @@ def test_draw_resembles_the_target():
 
 
 def test_nothing_to_learn_from_is_said():
-    empty = Sample(np.empty((0, 2)), np.empty(0))
+    empty = LabelledVectors(np.empty((0, 2)), np.empty(0))
     with pytest.raises(InputError, match="no labels in the source or the target"):
         transfer(get("photoz"), empty, empty)
     with pytest.raises(InputError, match="regressions"):

@@ -27,9 +27,10 @@ from euclidfm.tasks.baselines.photometric import (
 )
 from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
 from euclidfm.tasks.finetune.activations import Hidden
-from euclidfm.tasks.finetune.train import FineTuneConfig, fine_tune, first_block
-from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.finetune.config import FineTuneConfig, first_block
+from euclidfm.tasks.finetune.train import fine_tune
 from euclidfm.tasks.heads.base import one_torch_thread
+from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.heads.stack import stack
 from euclidfm.tasks.spaces import choose_space, spaces_of
 
@@ -125,13 +126,9 @@ class Methods:
         if method == STACK:
             return stack(*self._views(inputs, train, test), y, classes, seed)
         if method in PROBES:
-            V = self.spaces(inputs)[
-                choose_space({n: v[train] for n, v in self.spaces(inputs).items()}, y, seed)
-            ]
-            scaler = Scaler.of(V[train])
-            head = make_head(PROBES[method], classes, seed)
-            head.fit(scaler(V[train]), y)
-            return head.predict(scaler(V[test]))
+            spaces = self.spaces(inputs)
+            vectors = spaces[choose_space({n: v[train] for n, v in spaces.items()}, y, seed)]
+            return fit_head(PROBES[method], vectors[train], y, classes, seed).predict(vectors[test])
         if method in PHOTOMETRIC:
             flux, error = self.photometry()
             return PHOTOMETRIC[method](

@@ -8,6 +8,7 @@ each set is compared with the first one galaxy by galaxy.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,11 @@ from euclidfm.core.ids import match_ids
 from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import bootstrap, paired_difference
-from euclidfm.tasks.evaluation import evaluate
-from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.evaluation import evaluate, method_name
+from euclidfm.tasks.heads.base import Scaler
+from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.heads.neighbours import NeighboursHead
-from euclidfm.tasks.probe import check_labels, method_name
+from euclidfm.tasks.labels import check_labels, encoded_labels
 from euclidfm.tasks.registry import get
 from euclidfm.tasks.task import Task
 
@@ -67,47 +69,63 @@ def modality_study(
     InputError
         If no object has a vector in every table, or labels are missing.
     """
-    names = list(embs)
     common = _common(embs)
     records: list[Record] = []
     for task in map(get, tasks):
         first: np.ndarray | None = None
-        for name in names:
-            emb = embs[name].take(match_ids(common, embs[name].object_id))
-            y, classes = _targets(task, emb, labels)
-            train = np.flatnonzero((emb.split == "train") & np.isfinite(y))
-            test = np.flatnonzero((emb.split == "test") & np.isfinite(y))
-            check_labels(task, y[train], classes)
-            who: dict[str, Any] = {
-                "method": method_name(head),
-                "inputs": name,
-                "n_train": len(train),
-                "seed": seed,
-            }
-            scaler = Scaler.of(emb.vectors[train])
-            a, b = scaler(emb.vectors[train]), scaler(emb.vectors[test])
-            fitted = make_head(head, len(classes), seed)
-            fitted.fit(a, y[train] if classes else task.forward(y[train]))
-            p = fitted.predict(b)
-            if not classes:
-                p = task.inverse(np.clip(p, *task.forward(np.array([y[train].min(), y[train].max()]))))
-            rows = evaluate(task, p, y[test], classes=len(classes), resamples=resamples, **who)
+        for name, table in embs.items():
+            emb = table.take(match_ids(common, table.object_id))
+            data = _split(task, emb, labels)
+            fitted = fit_head(head, data.train, task.forward(data.y), len(data.classes), seed)
+            limits = (float(data.y.min()), float(data.y.max()))
+            p = task.bounded_inverse(fitted.predict(data.test), limits)
+            identity = {"method": method_name(head), "inputs": name, "n_train": len(data.y), "seed": seed}
+            rows = evaluate(task, p, data.truth, classes=len(data.classes), resamples=resamples, **identity)
             base = {**rows[0]}
-            if len(classes) == 2:
-                purity = neighbour_purity(a, y[train], b[y[test] == 1], neighbours)
-                interval = bootstrap(lambda x: x.mean(axis=-1), purity, resamples=resamples)
-                rows.append({**base, "metric": "neighbour_purity", **interval.__dict__})
+            if len(data.classes) == 2:
+                rows.append({**base, **_purity(data, fitted.scaler, neighbours, resamples)})
                 p = p[:, 1]
             if first is None:
                 first = p
             elif p.ndim == 1:
-                metric = HEADLINE[task.family]
-                gain = paired_difference(
-                    task.metrics(len(classes))[metric], p, first, y[test], resamples=resamples
-                )
-                rows.append({**base, "metric": f"gain_{metric}", **gain.__dict__})
+                rows.append({**base, **_gain(task, p, first, data, resamples)})
             records += rows
     return records
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Vectors and labels of one task: training galaxies, then test galaxies."""
+
+    train: np.ndarray
+    y: np.ndarray
+    test: np.ndarray
+    truth: np.ndarray
+    classes: tuple[str, ...]
+
+
+def _split(task: Task, emb: EmbeddingTable, labels: Any) -> _Split:
+    y, classes = encoded_labels(task, emb.object_id, labels, emb.split == "train")
+    train = np.flatnonzero((emb.split == "train") & np.isfinite(y))
+    test = np.flatnonzero((emb.split == "test") & np.isfinite(y))
+    check_labels(task, y[train], classes)
+    return _Split(emb.vectors[train], y[train], emb.vectors[test], y[test], classes)
+
+
+def _purity(data: _Split, scaler: Scaler, neighbours: int, resamples: int) -> Record:
+    """The fields of `neighbour_purity` of the positive test galaxies."""
+    queries = scaler(data.test)[data.truth == 1]
+    purity = neighbour_purity(scaler(data.train), data.y, queries, neighbours)
+    interval = bootstrap(lambda x: x.mean(axis=-1), purity, resamples=resamples)
+    return {"metric": "neighbour_purity", **interval.__dict__}
+
+
+def _gain(task: Task, p: np.ndarray, first: np.ndarray, data: _Split, resamples: int) -> Record:
+    """The fields of the difference to the first set of inputs, on the same resampled galaxies."""
+    metric = HEADLINE[task.family]
+    function = task.metrics(len(data.classes))[metric]
+    gain = paired_difference(function, p, first, data.truth, resamples=resamples)
+    return {"metric": f"gain_{metric}", **gain.__dict__}
 
 
 def neighbour_purity(train: np.ndarray, truth: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
@@ -131,14 +149,6 @@ def neighbour_purity(train: np.ndarray, truth: np.ndarray, queries: np.ndarray, 
     index.features = train.astype(np.float32)
     near, _ = index.search(queries, k)
     return np.asarray(truth[near].mean(axis=1))
-
-
-def _targets(task: Task, emb: EmbeddingTable, labels: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    y = task.raw_labels(emb, labels)
-    if task.kind == "regression":
-        return y.astype(float), ()
-    classes = task.classes_of(y[emb.split == "train"])
-    return task.encode(y, classes), classes
 
 
 def _common(embs: Mapping[str, EmbeddingTable]) -> np.ndarray:

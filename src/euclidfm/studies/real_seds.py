@@ -262,7 +262,7 @@ def _density(
 ) -> Sequence[Record]:
     from euclidfm.embeddings.predict_scalar import with_part
     from euclidfm.tasks.baselines.photometric import photometry_features
-    from euclidfm.tasks.density.probe import fit_density
+    from euclidfm.tasks.density.fit import fit_density
 
     file = folder / "density.json"
     if file.is_file():

@@ -17,17 +17,18 @@ import numpy as np
 from euclidfm.core.errors import InputError
 from euclidfm.core.records import Record
 from euclidfm.tasks.evaluation import evaluate
-from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.base import Scaler
+from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.task import Task
 
-__all__ = ["Sample", "importance_draw", "transfer"]
+__all__ = ["LabelledVectors", "importance_draw", "transfer"]
 
 MOST_WEIGHT = 20.0
 """Largest importance weight, in units of the mean: a few galaxies must not carry all."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class LabelledVectors:
     """Labelled galaxies.
 
     Attributes
@@ -41,13 +42,13 @@ class Sample:
     X: np.ndarray
     y: np.ndarray
 
-    def take(self, rows: np.ndarray) -> Sample:
+    def take(self, rows: np.ndarray) -> LabelledVectors:
         """Some of them."""
-        return Sample(self.X[rows], self.y[rows])
+        return LabelledVectors(self.X[rows], self.y[rows])
 
-    def __add__(self, other: Sample) -> Sample:
+    def __add__(self, other: LabelledVectors) -> LabelledVectors:
         """Both together."""
-        return Sample(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]))
+        return LabelledVectors(np.concatenate([self.X, other.X]), np.concatenate([self.y, other.y]))
 
 
 def importance_draw(source: np.ndarray, target: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
@@ -86,11 +87,11 @@ def importance_draw(source: np.ndarray, target: np.ndarray, seed: int = 0) -> tu
 
 def transfer(
     task: Task,
-    source: Sample,
-    target: Sample,
+    source: LabelledVectors,
+    target: LabelledVectors,
     *,
-    local: Sample | None = None,
-    altered: Mapping[str, Sample] | None = None,
+    local: LabelledVectors | None = None,
+    altered: Mapping[str, LabelledVectors] | None = None,
     few: int = 100,
     head: str = "linear",
     seed: int = 0,
@@ -103,10 +104,10 @@ def transfer(
     ----------
     task : Task
         A regression.
-    source, target : Sample
-    local : Sample, optional
+    source, target : LabelledVectors
+    local : LabelledVectors, optional
         Labelled galaxies like the target's, none of them in it: the best that could be had.
-    altered : dict of str to Sample, optional
+    altered : dict of str to LabelledVectors, optional
         Source galaxies made like the target's (``noise added``); they join the source.
     few : int
         Labels of `local` that join the source in ``few labels``.
@@ -132,24 +133,34 @@ def transfer(
     if not len(source.y) or not len(target.y):
         msg = f"task {task.name!r} has no labels in the source or the target; nothing to transfer"
         raise InputError(msg)
-    rows, effective = importance_draw(source.X, target.X, seed)
-    training = {"as it is": (source, len(source.y)), "weighted": (source.take(rows), round(effective))}
-    training |= {name: (source + s, len(source.y)) for name, s in (altered or {}).items()}
-    if local is not None:
-        some = local.take(np.random.default_rng([seed, 37]).permutation(len(local.y))[:few])
-        repeats = max(1, len(source.y) // (4 * max(len(some.y), 1)))  # a fifth of the training weight
-        joined = source
-        for _ in range(repeats):
-            joined = joined + some
-        training["few labels"] = (joined, len(source.y) + len(some.y))
-        training["local labels"] = (local, len(local.y))
     records: list[Record] = []
-    for method, (sample, n_train) in training.items():
-        scaler = Scaler.of(sample.X)
-        fitted = make_head(head, 0, seed)
-        fitted.fit(scaler(sample.X), task.forward(sample.y))
-        limits = task.forward(np.array([sample.y.min(), sample.y.max()]))
-        p = task.inverse(np.clip(fitted.predict(scaler(target.X)), *limits))
+    for method, (train, n_train) in _training(source, target, local, altered or {}, few, seed).items():
+        fitted = fit_head(head, train.X, task.forward(train.y), 0, seed)
+        limits = (float(train.y.min()), float(train.y.max()))
+        p = task.bounded_inverse(fitted.predict(target.X), limits)
         found = evaluate(task, p, target.y, resamples=resamples, method=method, n_train=n_train, seed=seed)
         records += [{**r, **identity} for r in found]
     return records
+
+
+def _training(
+    source: LabelledVectors,
+    target: LabelledVectors,
+    local: LabelledVectors | None,
+    altered: Mapping[str, LabelledVectors],
+    few: int,
+    seed: int,
+) -> dict[str, tuple[LabelledVectors, int]]:
+    """Training galaxies and number of labels by method."""
+    labels = len(source.y)
+    rows, effective = importance_draw(source.X, target.X, seed)
+    out = {"as it is": (source, labels), "weighted": (source.take(rows), round(effective))}
+    out |= {name: (source + more, labels) for name, more in altered.items()}
+    if local is not None:
+        some = local.take(np.random.default_rng([seed, 37]).permutation(len(local.y))[:few])
+        joined = source
+        for _ in range(max(1, labels // (4 * max(len(some.y), 1)))):  # a fifth of the training weight
+            joined = joined + some
+        out["few labels"] = (joined, labels + len(some.y))
+        out["local labels"] = (local, len(local.y))
+    return out

@@ -10,7 +10,7 @@ from euclidfm.core.records import Record, make_record
 from euclidfm.metrics import bootstrap_all, finite_pairs
 from euclidfm.tasks.task import Task
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "method_name"]
 
 
 def evaluate(
@@ -29,9 +29,9 @@ def evaluate(
     task : Task
     prediction : (n,) values, or (n, C) probabilities
     truth : (n,) labels or class numbers
-        Pairs with NaN in either are left out; `n_test` counts those that remain.
+        Pairs with a NaN are dropped; `n_test` counts those that remain.
     classes : int
-        Number of classes C of a classification.
+        Number of classes C, 0 for a regression.
     resamples : int
         Bootstrap samples.
     **identity
@@ -47,3 +47,8 @@ def evaluate(
         )
         for name, i in intervals.items()
     ]
+
+
+def method_name(head: str) -> str:
+    """Name of a head in the records: ``probe`` for the linear one, else ``probe-<head>``."""
+    return "probe" if head == "linear" else f"probe-{head}"

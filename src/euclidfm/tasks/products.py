@@ -1,4 +1,4 @@
-"""What a fitted task leaves in a folder: the probe, its predictions, densities and metrics."""
+"""Files of a fitted task: the probe, its predictions, densities and metrics."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from euclidfm.core.files import write_json
 from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.bins import binned_records, binnings
-from euclidfm.tasks.density.probe import fit_density
+from euclidfm.tasks.density.fit import fit_density
 from euclidfm.tasks.density.qp_file import write_qp
+from euclidfm.tasks.fit import fit_probe
+from euclidfm.tasks.labels import true_labels
 from euclidfm.tasks.probe import Probe
 from euclidfm.tasks.task import Task
 
@@ -23,9 +25,9 @@ __all__ = ["density_and_write", "fit_and_write"]
 def fit_and_write(
     task: Task, emb: EmbeddingTable, labels: Any, out: Path, head: str = "auto", seed: int = 0
 ) -> list[Record]:
-    """Fit a probe, write it with its predictions and metrics, also in bins; returns the metrics' records."""
-    probe = task.fit(emb, labels, head=head, seed=seed)
-    records: list[Record] = probe.evaluate(emb, labels)
+    """Fit a probe and write it with its predictions and metrics, also in bins; returns the records."""
+    probe = fit_probe(task, emb, labels, head=head, seed=seed)
+    records = probe.evaluate(emb, labels)
     probe.save(out)
     pq.write_table(probe.predict(emb), out / "predictions.parquet")
     write_json(out / "metrics.json", records)
@@ -36,8 +38,7 @@ def fit_and_write(
 def _bins(probe: Probe, emb: EmbeddingTable, labels: Any) -> list[Record]:
     """Metrics of the test split in bins of magnitude, redshift and size."""
     here = emb.take(np.flatnonzero(emb.split == "test"))
-    y = probe.task.raw_labels(here, labels)
-    truth = probe.task.encode(y, probe.classes) if probe.classes else y.astype(float)
+    truth = true_labels(probe.task, probe.classes, here.object_id, labels)
     by, predicted = binnings(here, labels), probe.predict_array(here)
     return binned_records(probe.task, predicted, truth, by, classes=len(probe.classes))
 

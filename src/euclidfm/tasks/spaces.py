@@ -1,43 +1,44 @@
-"""Which vectors a probe reads: the joint ones, or those of the one modality that says most.
+"""Vectors that a head reads: the joint ones, those of given modalities, or the best single choice.
 
-At a few dozen labels the vectors of an image only add noise to what the photometry says of a
-redshift; at thousands they help. So the choice is made on the training labels, by the
-leave-one-out error of a ridge, as the penalty is.
+With a few dozen labels the vectors of an image add only noise to what the photometry tells about a redshift;
+with thousands of labels they help. The choice is made on the training labels, by the leave-one-out error of
+a ridge regression.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.ridge import ridge
 
-__all__ = ["choose_space", "spaces_of"]
+__all__ = ["choose_space", "features_of", "inputs_of", "spaces_of"]
 
 MOST = 1000
-"""Galaxies on which the spaces are compared."""
+"""Largest number of galaxies on which the spaces are compared."""
 
 
 def spaces_of(emb: EmbeddingTable) -> dict[str, np.ndarray]:
-    """The joint vectors and, where there are several, those of each modality."""
+    """The joint vectors and, if there are several modalities, those of each."""
     apart = emb.by_modality if len(emb.by_modality) > 1 else {}
     return {"joint": emb.vectors, **apart}
 
 
 def choose_space(spaces: Mapping[str, np.ndarray], y: np.ndarray, seed: int = 0) -> str:
-    """Name of the space of least leave-one-out error.
+    """Name of the space with the smallest leave-one-out error.
 
     Parameters
     ----------
     spaces : dict of str to (n, d) array
         Vectors of the training galaxies; NaN where a galaxy has none.
     y : (n,) array
-        Targets; for classes their numbers, each against the rest.
+        Targets, or class numbers; each class is compared with the others.
     seed : int
-        Of the draw of at most `MOST` galaxies.
+        Draws at most `MOST` galaxies.
     """
     if len(spaces) == 1:
         return next(iter(spaces))
@@ -49,3 +50,31 @@ def choose_space(spaces: Mapping[str, np.ndarray], y: np.ndarray, seed: int = 0)
         features = Scaler.of(vectors[rows])(vectors[rows])
         errors[name] = sum(ridge(features, t).loss for t in targets)
     return min(errors, key=lambda name: errors[name])
+
+
+def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
+    """(N, d) vectors of the named spaces (``joint`` or modalities), concatenated in the given order.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a modality, or no name is given.
+    """
+    parts = []
+    for name in use:
+        if name != "joint" and name not in emb.by_modality:
+            have = ", ".join(["joint", *emb.by_modality])
+            msg = f"the embedding table has no vectors {name!r}; it has {have}"
+            raise InputError(msg)
+        parts.append(emb.vectors if name == "joint" else emb.by_modality[name])
+    if not parts:
+        msg = "name at least one kind of vectors to use: joint, or a modality"
+        raise InputError(msg)
+    return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def inputs_of(emb: EmbeddingTable, use: Sequence[str]) -> str:
+    """Modalities from which the vectors were made, such as ``VIS+NISP+SED``."""
+    if tuple(use) in (("joint",), ("auto",)):
+        return "+".join(emb.info.get("modalities") or emb.by_modality) or "embedding"
+    return "+".join(use)

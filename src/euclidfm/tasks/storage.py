@@ -1,4 +1,4 @@
-"""Fitted things on disk: the arrays as safetensors, everything else as JSON; never pickle."""
+"""Files of fitted probes: the arrays as safetensors, the rest as JSON, never pickle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, versions, write_json, written_aside
 
-__all__ = ["belonging", "load_fitted", "save_fitted"]
+__all__ = ["checked_load", "load_fitted", "save_fitted"]
 
 FORMAT = 1
 
@@ -27,7 +27,7 @@ def save_fitted(
     folder : path
     name : str
     card : mapping
-        What JSON knows; the format and the versions of programs are added.
+        Values that JSON can hold; the format and the versions of packages are added.
     arrays : mapping of str to mapping of str to array
         Arrays by part and name.
     """
@@ -78,8 +78,8 @@ def load_fitted(
 
 
 @contextmanager
-def belonging(folder: str | Path) -> Iterator[None]:
-    """Inside the block, what does not fit together is the fault of the folder's files.
+def checked_load(folder: str | Path) -> Iterator[None]:
+    """Errors raised in the block become an `InputError` that names the folder's files as damaged.
 
     Raises
     ------

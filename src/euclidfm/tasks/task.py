@@ -1,22 +1,16 @@
-"""What a task is: which label, what kind, on which scale it is learnt, how it is judged."""
+"""Definition of a task: its label, its kind, the scale on which it is learnt, its metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.tables import column_names
-from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import BINARY, MASS, MULTICLASS, PHOTOZ, REGRESSION
 from euclidfm.metrics.points import Metric
-
-if TYPE_CHECKING:
-    from euclidfm.tasks.density.probe import DensityProbe
-    from euclidfm.tasks.probe import Probe
 
 __all__ = ["LabelSource", "Task"]
 
@@ -28,16 +22,16 @@ class LabelSource:
     """One way to obtain a task's label from a table of labels."""
 
     columns: tuple[str, ...]
-    """Columns that it needs, besides ``object_id``."""
+    """Columns that it reads, besides ``object_id``."""
     derive: Callable[[Mapping[str, np.ndarray]], np.ndarray] | None = None
-    """Makes the (N,) label (NaN or "" = unknown) from the columns; None takes the one column as it is."""
+    """Function from the columns to the (N,) label (NaN or "" = unknown); None uses the single column."""
     rule: str = ""
-    """What `derive` does, in words."""
+    """Description of `derive`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A question about galaxies that a probe learns to answer from their embeddings."""
+    """A quantity or class of galaxies to be predicted: label columns, scale and metrics, without a model."""
 
     name: str
     kind: Literal["regression", "classification"] = "regression"
@@ -48,7 +42,7 @@ class Task:
     transform: Literal["identity", "log1p"] = "identity"
     """Scale of the regression: ``log1p`` learns ln(1 + y), in which redshift errors have one width."""
     valid: tuple[float, float] = (-np.inf, np.inf)
-    """Range of labels that can be true; others are refused, as undeclared missing values."""
+    """Range of possible labels. A label outside it raises an error: it is probably a missing value."""
     family: Literal["photoz", "mass", "regression", "classes"] = "regression"
     """Which table of metrics applies."""
     classes: tuple[str, ...] = ()
@@ -62,12 +56,25 @@ class Task:
         return {"photoz": PHOTOZ, "mass": MASS}.get(self.family, REGRESSION)
 
     def forward(self, y: np.ndarray) -> np.ndarray:
-        """Label to the scale on which it is learnt."""
+        """Labels on the scale on which they are learnt; class numbers are returned unchanged."""
         return np.log1p(y) if self.transform == "log1p" else y
 
     def inverse(self, t: np.ndarray) -> np.ndarray:
         """Inverse of `forward`."""
         return np.expm1(t) if self.transform == "log1p" else t
+
+    def bounded_inverse(self, t: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+        """Predictions in the label's unit, clipped to the range of the training labels.
+
+        Parameters
+        ----------
+        t : (n,) predictions on the learnt scale; or (n, C) probabilities, which are returned unchanged
+        limits : tuple of float
+            Smallest and largest training label, in the label's unit.
+        """
+        if self.kind == "classification":
+            return t
+        return self.inverse(np.clip(t, *self.forward(np.array(limits))))
 
     def source(self, names: Sequence[str], against: str = "") -> LabelSource:
         """The first source whose columns are all among the names (and hold `against`, if given).
@@ -75,7 +82,7 @@ class Task:
         Raises
         ------
         InputError
-            If there is none; the message lists what would do.
+            If there is none. The message lists the columns that would do.
         """
         for s in self.sources:
             if all(c in names for c in s.columns) and (not against or against in s.columns):
@@ -85,24 +92,26 @@ class Task:
         msg = f"task {self.name!r} needs the label column(s) {wanted}; the table has {have}"
         raise InputError(msg)
 
-    def raw_labels(self, emb: EmbeddingTable, labels: Any, against: str = "") -> np.ndarray:
-        """(N,) label of each galaxy of `emb`, as numbers (NaN = unknown) or strings ("" = unknown).
+    def labels_from(self, source: LabelSource, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Labels of N galaxies from the columns of a source.
 
         Parameters
         ----------
-        emb : EmbeddingTable
-        labels : table
-        against : str
-            Use the source of labels that reads this column, in place of the first possible one.
+        source : LabelSource
+        columns : mapping of str to (N,) array
+            Numbers (NaN = unknown) or strings ("" = unknown).
+
+        Returns
+        -------
+        (N,) array
+            Numbers (NaN = unknown) or strings ("" = unknown).
 
         Raises
         ------
         InputError
-            If columns are missing, nothing matches, or a label is out of its range.
+            If a regression's column holds text, or a label is outside the valid range.
         """
-        source = self.source(column_names(labels), against)
-        values = {c: _tidy(emb.column_of(labels, c)) for c in source.columns}
-        y = source.derive(values) if source.derive else values[source.columns[0]]
+        y = source.derive(columns) if source.derive else columns[source.columns[0]]
         if y.dtype.kind == "O":
             if self.kind == "regression":
                 msg = f"column {source.columns[0]!r} holds text; task {self.name!r} needs numbers"
@@ -147,63 +156,6 @@ class Task:
             )
             raise InputError(msg)
         return tuple(found)
-
-    def fit(
-        self,
-        emb: EmbeddingTable,
-        labels: Any,
-        *,
-        head: str = "linear",
-        seed: int = 0,
-        use: Sequence[str] = ("auto",),
-    ) -> Probe:
-        """Learn from the galaxies of split ``train`` that have a label.
-
-        Parameters
-        ----------
-        emb : EmbeddingTable
-        labels : pyarrow or astropy table, pandas frame or mapping
-            With `object_id` and the task's label column(s).
-        head : {"linear", "auto", "mlp", "knn"}
-            ``auto`` is the strongest: it chooses a curved map if that cross-validates better.
-        seed : int
-        use : sequence of str
-            ``auto``: the joint vectors or those of one modality, by cross-validation; ``joint``; or names
-            of modalities whose vectors are joined.
-
-        Returns
-        -------
-        Probe
-
-        Raises
-        ------
-        InputError
-            If there is nothing to learn from: no label, one class only, a constant.
-        """
-        from euclidfm.tasks.probe import fit_probe
-
-        return fit_probe(self, emb, labels, head=head, seed=seed, use=tuple(use))
-
-    def fit_density(
-        self, emb: EmbeddingTable, labels: Any, *, seed: int = 0, use: Sequence[str] = ("joint",)
-    ) -> DensityProbe:
-        """Learn a probability density of the label; see `euclidfm.tasks.density.probe.fit_density`."""
-        from euclidfm.tasks.density.probe import fit_density
-
-        return fit_density(emb, labels, task=self, seed=seed, use=tuple(use))
-
-
-def _tidy(values: np.ndarray) -> np.ndarray:
-    """Objects that are all numbers, booleans or None become floats; text stays, None becomes ""."""
-    if values.dtype.kind != "O":
-        return values.astype(np.float64)
-    missing = np.array([v is None or (isinstance(v, str) and v.strip() in ("", "--")) for v in values])
-    known = values[~missing]
-    if all(isinstance(v, bool | int | float | np.generic) and not isinstance(v, np.str_) for v in known):
-        out = np.full(len(values), np.nan)
-        out[~missing] = known.astype(np.float64)
-        return out
-    return np.array(["" if m else str(v) for v, m in zip(values, missing, strict=True)], dtype=object)
 
 
 def _class_names(y: np.ndarray) -> np.ndarray:

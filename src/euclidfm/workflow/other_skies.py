@@ -16,7 +16,7 @@ from euclidfm.model import FoundationModel
 from euclidfm.simulate.config import PRESETS
 from euclidfm.store import Galaxies, GalaxyStore
 from euclidfm.store.alter import dimmer, noisier
-from euclidfm.studies.transfer import Sample, transfer
+from euclidfm.studies.transfer import LabelledVectors, transfer
 from euclidfm.tasks import Record, Task, evaluate, get
 from euclidfm.tasks.baselines.photometric import booster
 from euclidfm.tasks.spaces import choose_space, spaces_of
@@ -170,13 +170,13 @@ class _World:
             values = y[match_ids(table.object_id, self.store.column("object_id"))]
             values = values + shift[0] if shift else values
             known = np.isfinite(values)
-            more[name] = Sample(spaces_of(table)[space][known], values[known])
+            more[name] = LabelledVectors(spaces_of(table)[space][known], values[known])
         theirs, vectors = _labels(task, store), spaces_of(emb)[space]
         return transfer(
             task,
-            Sample(spaces_of(self.emb)[space][source], y[source]),
-            Sample(vectors[target], theirs[target]),
-            local=None if local is None else Sample(vectors[local], theirs[local]),
+            LabelledVectors(spaces_of(self.emb)[space][source], y[source]),
+            LabelledVectors(vectors[target], theirs[target]),
+            local=None if local is None else LabelledVectors(vectors[local], theirs[local]),
             altered=more,
             seed=self.config.seed,
             inputs="VIS+NISP+SED",

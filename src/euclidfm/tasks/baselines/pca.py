@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.tasks.heads import Scaler, make_head
 from euclidfm.tasks.heads.base import one_thread
+from euclidfm.tasks.heads.make import fit_head
 
 __all__ = ["pixels_pca"]
 
@@ -34,9 +34,7 @@ def pixels_pca(
         keep = np.argsort(values)[::-1][: min(COMPONENTS, max(1, len(rows) // 2))]
         basis = (sample - centre).T @ (vectors[:, keep] / np.sqrt(np.maximum(values[keep], 1e-12)))
         a, b = (_project(x, centre, basis) for x in (images, test))
-    scaler, head = Scaler.of(a), make_head("linear", classes, seed)
-    head.fit(scaler(a), y)
-    return head.predict(scaler(b))
+    return fit_head("linear", a, y, classes, seed).predict(b)
 
 
 def _project(images: np.ndarray, centre: np.ndarray, basis: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ from euclidfm.tasks.baselines.photometry import (
     quadratic_features,
     tree_features,
 )
-from euclidfm.tasks.heads import Scaler, make_head
 from euclidfm.tasks.heads.logistic import stratified_folds
+from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.heads.stack import stack
 from euclidfm.tasks.heads.trees import tree_parameters
 
@@ -42,7 +42,7 @@ def colours_ridge(
     (n,) values or (n, C) probabilities
     """
     a, b = _magnitudes(train, test)
-    return _fit_predict("linear", quadratic_features(a), y, quadratic_features(b), classes, seed)
+    return fit_head("linear", quadratic_features(a), y, classes, seed).predict(quadratic_features(b))
 
 
 def knn_photometry(
@@ -51,7 +51,7 @@ def knn_photometry(
     """Nearest neighbours (k chosen) in standardised asinh magnitudes and adjacent colours."""
     a, b = _magnitudes(train, test)
     a, b = (np.concatenate([m.mean(axis=1, keepdims=True), m[:, :-1] - m[:, 1:]], axis=1) for m in (a, b))
-    return _fit_predict("knn", a, y, b, classes, seed)
+    return fit_head("knn", a, y, classes, seed).predict(b)
 
 
 def photometry_probe(
@@ -81,7 +81,7 @@ def _head_on_photometry(
 ) -> np.ndarray:
     """Magnitudes and colours, each with its flag of what was missing."""
     a, b = photometry_features(train, test)
-    return _fit_predict(name, a, y, b, classes, seed)
+    return fit_head(name, a, y, classes, seed).predict(b)
 
 
 def photometry_features(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.ndarray]:
@@ -99,15 +99,6 @@ def _magnitudes(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.nda
     m = scale.magnitudes(train[0])
     mean, covariance = gaussian_of(m)
     return fill_missing(m, mean, covariance), fill_missing(scale.magnitudes(test[0]), mean, covariance)
-
-
-def _fit_predict(
-    name: str, a: np.ndarray, y: np.ndarray, b: np.ndarray, classes: int, seed: int
-) -> np.ndarray:
-    scaler = Scaler.of(a)
-    head = make_head(name, classes, seed)
-    head.fit(scaler(a), y)
-    return head.predict(scaler(b))
 
 
 def booster(

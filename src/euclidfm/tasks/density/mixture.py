@@ -1,4 +1,4 @@
-"""A mixture-density network: the spread of the truth around a point prediction.
+"""A mixture-density network: the distribution of the truth around a point prediction.
 
 Shapes: n galaxies, d features, K components.
 """
@@ -15,7 +15,7 @@ from torch import nn
 from euclidfm.tasks.heads.base import one_torch_thread
 from euclidfm.tasks.heads.network import Training, arrays_of, networks_of, train
 
-__all__ = ["Mixture", "MixtureConfig"]
+__all__ = ["MixtureConfig", "MixtureDensityNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,20 +27,20 @@ class MixtureConfig:
     hidden: int = 64
     """Width of the two hidden layers."""
     ensemble: int = 3
-    """Networks, each early-stopped on a different fifth of the galaxies; densities are averaged."""
+    """Networks; each is stopped early on a different fifth of the galaxies, and densities are averaged."""
     epochs: int = 40
-    """Passes at most."""
+    """Largest number of passes over the galaxies."""
     steps: int = 400
-    """Gradient steps at least."""
+    """Smallest number of gradient steps."""
     floor: float = 0.002
-    """Weight of a broad Gaussian that is always there: no truth is ever impossible."""
+    """Weight of a broad Gaussian that is always added, so that no value has zero density."""
 
 
-class Mixture:
+class MixtureDensityNetwork:
     """p(t | x) = (1 - floor) sum_k w_k N(t; m_k, s_k) + floor N(t; 0, broad), t scaled.
 
-    Bishop 1994. Targets are scaled to zero median and unit robust width; components start spread
-    in position and width and may not be narrower than 0.02 of that width.
+    See Bishop 1994. Targets are scaled to zero median and unit robust width. The components start with
+    different positions and widths; none may be narrower than 0.02 of the robust width.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Mixture:
         return torch.logaddexp(torch.logsumexp(parts, dim=1) + np.log1p(-self.config.floor), floor)
 
     def density(self, X: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """p(t | x) of each galaxy at its own points.
+        """p(t | x) of each galaxy, at a grid of its own.
 
         Parameters
         ----------

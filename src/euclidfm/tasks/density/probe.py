@@ -1,10 +1,9 @@
-"""Redshifts as probability densities: p(z) from embeddings, calibrated, with honest intervals.
+"""Calibrated probability densities of redshifts and other labels, p(z), from embeddings.
 
-A point regressor (the ``auto`` head) says where; a mixture-density network learns how its
-leave-one-out residuals spread, galaxy by galaxy, so that p(z) is wide where the regressor
-errs. The outcome is recalibrated on galaxies of split ``validation``, which neither has seen, and on the
-training galaxies as fits that have not seen them foresee them; the conformal intervals, whose coverage
-is guaranteed, on the former alone.
+The ``auto`` head predicts a point. A mixture-density network learns the distribution of its leave-one-out
+residuals for each galaxy, so that p(z) is wide where the regressor is uncertain. The densities are
+recalibrated on galaxies of split ``validation`` and on cross-validated predictions of the training galaxies.
+The conformal intervals, whose coverage is guaranteed, use split ``validation`` alone.
 
 Shapes: N galaxies, G grid points.
 """
@@ -12,7 +11,6 @@ Shapes: N galaxies, G grid points.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,58 +21,48 @@ import pyarrow as pa
 from euclidfm.core.errors import InputError
 from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.metrics import DENSITY, bootstrap_all, finite_pairs
-from euclidfm.metrics.densities import cdf_on_grid, quantiles, scores
-from euclidfm.tasks.density.calibrate import (
-    KNOTS,
-    LEVELS,
-    conformal_half_width,
-    recalibrate,
-    recalibration_map,
-)
-from euclidfm.tasks.density.mixture import Mixture, MixtureConfig
-from euclidfm.tasks.evaluation import evaluate
-from euclidfm.tasks.heads import Scaler
-from euclidfm.tasks.heads.maps import principal_components
+from euclidfm.metrics.densities import cdf_on_grid, quantiles
+from euclidfm.tasks.density.calibrate import LEVELS, recalibrate
+from euclidfm.tasks.density.evaluation import density_records
+from euclidfm.tasks.density.mixture import MixtureDensityNetwork
+from euclidfm.tasks.density.model import ResidualDensity
+from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.ridge import RidgeHead
-from euclidfm.tasks.probe import check_labels, chosen_space, features_of, inputs_of
-from euclidfm.tasks.reference import Reference, distances, provenance
+from euclidfm.tasks.labels import true_labels
+from euclidfm.tasks.reference import Reference, distances
 from euclidfm.tasks.registry import get
-from euclidfm.tasks.storage import belonging, load_fitted, save_fitted
+from euclidfm.tasks.spaces import features_of
+from euclidfm.tasks.storage import checked_load, load_fitted, save_fitted
 from euclidfm.tasks.task import Task
 
-__all__ = ["DensityProbe", "fit_density", "load_density"]
-
-GRID = 400
-COMPONENTS = 24
-"""Principal components of the features that the network sees, besides the point prediction."""
-FOLDS = 5
-"""Parts of the training galaxies that are left out in turn."""
+__all__ = ["DensityProbe", "jacobian", "load_density"]
 
 
 @dataclass
 class DensityProbe:
-    """A fitted density estimator; make one with `fit_density` or `load_density`.
+    """A fitted density estimator; made by `euclidfm.tasks.density.fit.fit_density` or `load_density`.
 
     Attributes
     ----------
     task : Task
         Any regression.
+    model : ResidualDensity
+        Densities before recalibration, on the learnt scale.
+    scaler : Scaler
+        Scaling of the features.
     grid : (G,) array
-        Where densities are given, in the label's unit (evenly spaced in the learnt scale).
+        Points at which densities are given, in the label's unit (evenly spaced on the learnt scale).
     mapped : (17,) array
         Recalibration, see `euclidfm.tasks.density.calibrate`.
     conformal : dict of float to float
         Half width in probability of the conformal interval of each level.
     reference : Reference, optional
-        The training galaxies, to tell how far others are from them.
+        The training galaxies, for the distance of others from them.
     """
 
     task: Task
-    point: RidgeHead
-    mixture: Mixture
+    model: ResidualDensity
     scaler: Scaler
-    rotation: np.ndarray
     grid: np.ndarray
     mapped: np.ndarray
     conformal: dict[float, float]
@@ -88,15 +76,7 @@ class DensityProbe:
 
     def raw(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(N, G) density and distribution function before recalibration, of (N, d) features."""
-        t_grid = self.task.forward(self.grid)
-        S = self.scaler(X)
-        centre = self.point.predict(S)
-        pdf = np.empty((len(X), len(self.grid)))
-        for start in range(0, len(X), 1024):
-            rows = slice(start, start + 1024)
-            F = _network_features(S[rows], self.rotation, centre[rows], self.info["scale"])
-            pdf[rows] = self.mixture.density(F, t_grid[None] - centre[rows, None])
-        pdf *= _jacobian(self.task, self.grid)
+        pdf = self.model(self.scaler(X), self.task.forward(self.grid)) * jacobian(self.task, self.grid)
         pdf[~np.isfinite(X).any(axis=1)] = np.nan
         return cdf_on_grid(self.grid, pdf)
 
@@ -133,8 +113,8 @@ class DensityProbe:
         name = self.task.column
         half = np.array([-1.0, 1.0])
         central = np.concatenate([[0.5], *(0.5 + half * level / 2 for level in LEVELS)])
-        sure = np.concatenate([0.5 + half * self.conformal[level] for level in LEVELS])
-        ends, conformal = quantiles(self.grid, cdf, central), quantiles(self.grid, raw_cdf, sure)
+        covering = np.concatenate([0.5 + half * self.conformal[level] for level in LEVELS])
+        ends, conformal = quantiles(self.grid, cdf, central), quantiles(self.grid, raw_cdf, covering)
         known = np.isfinite(pdf).all(axis=1)
         data = {name: ends[:, 0]}
         data[f"{name}_mode"] = np.where(known, self.grid[np.nan_to_num(pdf).argmax(axis=1)], np.nan)
@@ -159,7 +139,7 @@ class DensityProbe:
     def evaluate(
         self, emb: EmbeddingTable, labels: Any, *, split: str = "test", resamples: int = 500
     ) -> list[Record]:
-        """Density metrics, the point metrics of the median, and the conformal coverage on a split.
+        """Density metrics, point metrics of the median, and coverage of the conformal intervals on a split.
 
         Raises
         ------
@@ -167,40 +147,30 @@ class DensityProbe:
             If no galaxy of the split has a label.
         """
         here = emb.take(np.flatnonzero(emb.split == split))
-        truth = self.task.raw_labels(here, labels).astype(float)
+        truth = true_labels(self.task, (), here.object_id, labels)
         if not np.isfinite(truth).any():
             msg = f"no galaxy of split {split!r} has a label of task {self.task.name!r}; nothing to evaluate"
             raise InputError(msg)
-        pdf, cdf, raw_cdf = self._calibrated(features_of(here, self.use))
-        who = {
-            "method": "density",
-            "inputs": self.info["inputs"],
-            "fraction": 1.0,
-            "n_train": self.info["n_train"],
-            "seed": self.info["seed"],
-        }
-        median = quantiles(self.grid, cdf, np.array([0.5]))[:, 0]
-        records = evaluate(self.task, median, truth, resamples=resamples, **who)
-        calibrated = finite_pairs(*scores(self.grid, pdf, truth).arrays())
-        plain = finite_pairs(*scores(self.grid, self.raw(features_of(here, self.use))[0], truth).arrays())
-        found = bootstrap_all(DENSITY, *calibrated, resamples=resamples)
-        found |= {
-            f"{k}_uncalibrated": v for k, v in bootstrap_all(DENSITY, *plain, resamples=resamples).items()
-        }
-        for level in LEVELS:
-            low, high = self.conformal_interval(raw_cdf, level)
-            low, high, t = finite_pairs(low, high, truth)
-            inside, width = ((t >= low) & (t <= high)).astype(float), high - low
-            tag = f"{100 * level:.0f}"
-            mean = {f"conformal_coverage_{tag}": _mean_of_first, f"conformal_width_{tag}": _mean_of_second}
-            found |= bootstrap_all(mean, inside, width, resamples=resamples)
-        head = {**records[0], "n_test": len(calibrated[0])}
-        return records + [{**head, "metric": k, **v.__dict__} for k, v in found.items()]
+        X = features_of(here, self.use)
+        pdf, cdf, raw_cdf = self._calibrated(X)
+        return density_records(
+            self.task,
+            self.grid,
+            {"pdf": pdf, "cdf": cdf, "raw": self.raw(X)[0]},
+            {level: self.conformal_interval(raw_cdf, level) for level in LEVELS},
+            truth,
+            resamples=resamples,
+            method="density",
+            inputs=self.info["inputs"],
+            fraction=1.0,
+            n_train=self.info["n_train"],
+            seed=self.info["seed"],
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write ``density.safetensors`` and ``density.json`` to a folder."""
-        point, point_settings = self.point.state()
-        mixture, mixture_settings = self.mixture.state()
+        point, point_settings = self.model.point.state()
+        mixture, mixture_settings = self.model.mixture.state()
         card = {
             "task": self.task.name,
             "point": point_settings,
@@ -213,155 +183,15 @@ class DensityProbe:
             "point": point,
             "mixture": mixture,
             "scaler": self.scaler.__dict__,
-            "own": {"rotation": self.rotation, "grid": self.grid, "mapped": self.mapped},
+            "own": {"rotation": self.model.rotation, "grid": self.grid, "mapped": self.mapped},
             "reference": {} if self.reference is None else self.reference.__dict__,
         }
         save_fitted(folder, "density", card, groups)
 
 
-def _mean_of_first(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(a.mean(axis=-1))
-
-
-def _mean_of_second(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.asarray(b.mean(axis=-1))
-
-
-def _jacobian(task: Task, grid: np.ndarray) -> np.ndarray:
-    """d(learnt scale) / d(label)."""
+def jacobian(task: Task, grid: np.ndarray) -> np.ndarray:
+    """(G,) derivative of the learnt scale with respect to the label."""
     return 1.0 / (1.0 + grid) if task.transform == "log1p" else np.ones_like(grid)
-
-
-def _network_features(
-    S: np.ndarray, rotation: np.ndarray, centre: np.ndarray, scale: Sequence[float]
-) -> np.ndarray:
-    """Leading components and the point prediction, scaled; clipped so that oddities do not run away."""
-    F = np.concatenate([S @ rotation, ((centre - scale[0]) / scale[1])[:, None]], axis=1)
-    return np.clip(F, -6.0, 6.0)
-
-
-def fit_density(
-    emb: EmbeddingTable,
-    labels: Any,
-    *,
-    task: Task | str = "photoz",
-    seed: int = 0,
-    use: Sequence[str] = ("joint",),
-    config: MixtureConfig | None = None,
-) -> DensityProbe:
-    """Fit a density estimator to the labelled galaxies of split ``train``.
-
-    Galaxies of split ``validation`` calibrate it; if fewer than 50 of them have a label, a fifth
-    of the training galaxies is set apart for that instead. The others join for the map of the densities
-    (not for the conformal intervals), each foreseen by a fit that has not seen it.
-
-    Parameters
-    ----------
-    emb : EmbeddingTable
-    labels : pyarrow or astropy table, pandas frame or mapping
-    task : Task or str
-        A regression.
-    seed : int
-    use : sequence of str
-        As for `Task.fit`: ``joint``, names of modalities, or ``auto`` for whichever cross-validates best.
-    config : MixtureConfig, optional
-
-    Raises
-    ------
-    InputError
-        As `Task.fit`; or if the task is a classification.
-    """
-    task = get(task) if isinstance(task, str) else task
-    if task.kind != "regression":
-        msg = f"task {task.name!r} has classes; densities are for numbers"
-        raise InputError(msg)
-    y, inputs = task.raw_labels(emb, labels).astype(float), inputs_of(emb, use)
-    if tuple(use) == ("auto",):
-        learnt = np.flatnonzero(emb.split == "train")
-        use = chosen_space(task, emb.take(learnt), y[learnt], (), seed)
-    X = features_of(emb, tuple(use))
-    good = np.isfinite(y) & np.isfinite(X).any(axis=1)
-    train, held = (
-        np.flatnonzero(good & (emb.split == "train")),
-        np.flatnonzero(good & (emb.split == "validation")),
-    )
-    check_labels(task, y[train])
-    if len(held) < 50:
-        order = np.random.default_rng([seed, 13]).permutation(train)
-        held, train = np.sort(order[: len(order) // 5]), np.sort(order[len(order) // 5 :])
-    scaler = Scaler.of(X[train])
-    S, t = scaler(X[train]), task.forward(y[train])
-    axes, spread = principal_components(S, COMPONENTS)
-    rotation = axes / spread
-    point, mixture, scale = _learn(S, t, rotation, config, seed)
-    probe = DensityProbe(
-        task=task,
-        point=point,
-        mixture=mixture,
-        scaler=scaler,
-        rotation=rotation,
-        grid=_grid(task, y[train]),
-        mapped=KNOTS,
-        conformal=dict.fromkeys(LEVELS, 0.5),
-        use=tuple(use),
-        info={
-            "n_train": len(train),
-            "n_calibration": len(held),
-            "seed": seed,
-            "inputs": inputs,
-            "scale": scale,
-            **provenance(emb.take(train)),
-        },
-        reference=Reference.of(S, seed),
-    )
-    pit = scores(probe.grid, probe.raw(X[held])[0], y[held]).pit
-    own = _left_out_pit(probe, S, y[train])
-    probe.mapped = recalibration_map(np.concatenate([pit, own]))
-    probe.conformal = {level: conformal_half_width(pit, level) for level in LEVELS}
-    return probe
-
-
-def _learn(
-    S: np.ndarray, t: np.ndarray, rotation: np.ndarray, config: MixtureConfig | None, seed: int
-) -> tuple[RidgeHead, Mixture, list[float]]:
-    """Point regressor, the network of its leave-one-out residuals, and the scale of its predictions."""
-    point, mixture = RidgeHead("auto", seed), Mixture(config, seed)
-    point.fit(S, t)
-    left_out = t - point.residuals
-    scale = [float(left_out.mean()), float(left_out.std()) or 1.0]
-    mixture.fit(_network_features(S, rotation, left_out, scale), point.residuals)
-    return point, mixture, scale
-
-
-def _left_out_pit(probe: DensityProbe, S: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) PIT values of the training galaxies, each by a fit to four fifths without it.
-
-    The regressor is fitted anew too: its own leave-one-out residuals are a little too good, since they
-    chose its feature map.
-    """
-    pit, seed = np.full(len(S), np.nan), probe.info["seed"]
-    if len(S) < 10 * FOLDS:
-        return pit
-    t, t_grid = probe.task.forward(y), probe.task.forward(probe.grid)
-    fold = np.random.default_rng([seed, 29]).permutation(len(S)) % FOLDS
-    for k in range(FOLDS):
-        rest, out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        point, mixture, scale = _learn(S[rest], t[rest], probe.rotation, probe.mixture.config, seed)
-        for start in range(0, len(out), 1024):
-            rows = out[start : start + 1024]
-            centre = point.predict(S[rows])
-            F = _network_features(S[rows], probe.rotation, centre, scale)
-            pdf = mixture.density(F, t_grid - centre[:, None]) * _jacobian(probe.task, probe.grid)
-            pit[rows] = scores(probe.grid, pdf, y[rows]).pit
-    return pit
-
-
-def _grid(task: Task, y: np.ndarray) -> np.ndarray:
-    """Grid that holds the training labels and a tenth of their range on either side."""
-    low, high = task.forward(np.array([y.min(), y.max()]))
-    edge = 0.1 * (high - low)
-    low = max(low - edge, 0.0) if task.transform == "log1p" and y.min() >= 0 else low - edge
-    return task.inverse(np.linspace(low, high + edge, GRID))
 
 
 def load_density(folder: str | Path) -> DensityProbe:
@@ -373,16 +203,17 @@ def load_density(folder: str | Path) -> DensityProbe:
         If the folder holds none, or a damaged one.
     """
     d, part = load_fitted(folder, "density")
-    with belonging(folder):
-        point, mixture = RidgeHead("auto", d["info"]["seed"]), Mixture(seed=d["info"]["seed"])
+    with checked_load(folder):
+        seed, own = d["info"]["seed"], part("own")
+        point, mixture = RidgeHead("auto", seed), MixtureDensityNetwork(seed=seed)
         point.restore(part("point"), d["point"])
         mixture.restore(part("mixture"), d["mixture"])
         return DensityProbe(
             task=get(d["task"]),
-            point=point,
-            mixture=mixture,
+            model=ResidualDensity(point, mixture, own["rotation"], d["info"]["scale"]),
             scaler=Scaler(**part("scaler")),
-            **part("own"),
+            grid=own["grid"],
+            mapped=own["mapped"],
             conformal={float(k): float(v) for k, v in d["conformal"]},
             use=tuple(d["use"]),
             info=d["info"],

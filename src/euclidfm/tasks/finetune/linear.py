@@ -1,4 +1,4 @@
-"""Linear heads of fine-tuning: the probe, and a gentler one for blocks to learn under.
+"""Linear heads of fine-tuning: the probe, and a more strongly regularised head used while blocks train.
 
 Shapes: n galaxies, d = M D numbers of the joint embedding, C outputs (classes, or one value).
 """
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from euclidfm.tasks.heads import Head, Scaler
+from euclidfm.tasks.heads.base import Head, Scaler
 from euclidfm.tasks.heads.logistic import LogisticHead, fit_softmax
 from euclidfm.tasks.heads.ridge import RidgeHead, ridge
 from euclidfm.tasks.spaces import choose_space
 
 __all__ = ["LinearStart", "as_probe_head"]
 
-_GENTLE = np.logspace(-1.0, 1.0, 5)
-"""Penalties of the gentle head, in units of the number of galaxies: directions in which standardised features
-have less variance than this say little."""
+_STRONG = np.logspace(-1.0, 1.0, 5)
+"""Penalties of the strongly regularised head, in units of the number of galaxies. They suppress directions in
+which standardised features have a smaller variance than this."""
 
 
 @dataclass
 class LinearStart:
-    """A linear head on the joint embedding, and how its target is scaled: ``scaled(x) @ weights + bias``."""
+    """A linear head on the joint embedding: ``scaler(x) @ weights + bias``."""
 
     scaler: Scaler
     weights: np.ndarray
@@ -37,9 +37,9 @@ class LinearStart:
 
     @classmethod
     def fit(
-        cls, X: np.ndarray, y: np.ndarray, classes: int, seed: int, parts: int, gentle: bool = False
+        cls, X: np.ndarray, y: np.ndarray, classes: int, seed: int, parts: int, strong: bool = False
     ) -> LinearStart:
-        """The linear probe of the joint vectors, or of the one modality that says most.
+        """Fit a linear head to the joint vectors or to those of the best single modality.
 
         Parameters
         ----------
@@ -48,43 +48,59 @@ class LinearStart:
         classes : int
         seed : int
         parts : int
-            Modalities M that stand side by side in X.
-        gentle : bool
-            Penalise so strongly that small changes of X matter little.
+            Number M of modalities whose vectors are concatenated in X.
+        strong : bool
+            Regularise so strongly that small changes of X change the output little.
         """
-        width = X.shape[1] // parts
-        spans = {"joint": slice(0, X.shape[1])}
-        if parts > 1:
-            spans |= {str(i): slice(i * width, (i + 1) * width) for i in range(parts)}
-        spans = {k: s for k, s in spans.items() if np.ptp(X[:, s], axis=0).any()} or spans
-        span = spans[choose_space({k: X[:, s] for k, s in spans.items()}, y, seed)]
         scaler = Scaler.of(X)
+        span = _chosen_span(X, y, seed, parts)
         features = scaler(X)[:, span]
+        fit = _strong_weights if strong else _probe_weights
+        own, bias = fit(features, y, classes, seed)
         weights = np.zeros((X.shape[1], classes or 1))
-        if gentle and classes:
-            found = fit_softmax(features, y, classes, float(_GENTLE[0]) * len(y))
-            weights[span] = found[:-1]
-            return cls(scaler, weights, found[-1].copy())
-        if gentle:
-            fit = ridge(features, y, _GENTLE * len(y))
-            weights[span, 0] = fit.weights
-            return cls(scaler, weights, np.array([fit.intercept]))
-        if not classes:
-            head = RidgeHead("linear", seed)
-            head.fit(features, y)
-            weights[span, 0] = head.weights
-            return cls(scaler, weights, np.array([head.intercept]))
-        logistic = LogisticHead("linear", classes, seed)
-        logistic.fit(features, y)
-        if classes == 2:  # one score; the first class has none
-            weights[span, 1] = logistic.weights[:-1]
-            return cls(scaler, weights, np.array([0.0, logistic.weights[-1]]))
-        weights[span] = logistic.weights[:-1]
-        return cls(scaler, weights, logistic.weights[-1].copy())
+        weights[span] = own
+        return cls(scaler, weights, bias)
+
+
+def _chosen_span(X: np.ndarray, y: np.ndarray, seed: int, parts: int) -> slice:
+    """Columns of the joint vectors, or of the one modality, with the smallest leave-one-out error."""
+    width = X.shape[1] // parts
+    spans = {"joint": slice(0, X.shape[1])}
+    if parts > 1:
+        spans |= {str(i): slice(i * width, (i + 1) * width) for i in range(parts)}
+    spans = {k: s for k, s in spans.items() if np.ptp(X[:, s], axis=0).any()} or spans
+    return spans[choose_space({k: X[:, s] for k, s in spans.items()}, y, seed)]
+
+
+def _strong_weights(
+    features: np.ndarray, y: np.ndarray, classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(m, C) weights and (C,) bias of the strongly regularised head."""
+    if classes:
+        found = fit_softmax(features, y, classes, float(_STRONG[0]) * len(y))
+        return found[:-1], found[-1].copy()
+    fit = ridge(features, y, _STRONG * len(y))
+    return fit.weights[:, None], np.array([fit.intercept])
+
+
+def _probe_weights(
+    features: np.ndarray, y: np.ndarray, classes: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(m, C) weights and (C,) bias of the linear probe."""
+    if not classes:
+        head = RidgeHead("linear", seed)
+        head.fit(features, y)
+        return head.weights[:, None], np.array([head.intercept])
+    logistic = LogisticHead("linear", classes, seed)
+    logistic.fit(features, y)
+    if classes > 2:
+        return logistic.weights[:-1], logistic.weights[-1].copy()
+    score = logistic.weights[:-1]  # one score; the first class has none
+    return np.stack([np.zeros_like(score), score], axis=1), np.array([0.0, logistic.weights[-1]])
 
 
 def as_probe_head(head: LinearStart, classes: int) -> Head:
-    """The same head as a probe knows it."""
+    """The same head in the form that probes use."""
     if not classes:
         ridge = RidgeHead("linear")
         ridge.weights, ridge.intercept = head.weights[:, 0], float(head.bias[0])

@@ -1,10 +1,9 @@
-"""A fine-tuned model on disk: an ordinary checkpoint, its head as a probe, predictions, metrics."""
+"""Files of a fine-tuned model: an ordinary checkpoint, its head as a probe, predictions, metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,10 +16,14 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.config import FineTuneConfig, first_block
 from euclidfm.tasks.finetune.linear import as_probe_head
-from euclidfm.tasks.finetune.train import FineTuneConfig, Tuned, fine_tune, first_block
+from euclidfm.tasks.finetune.train import Tuned, fine_tune
+from euclidfm.tasks.fit import fit_probe
 from euclidfm.tasks.heads.base import one_torch_thread
-from euclidfm.tasks.probe import Probe, check_labels, fit_probe
+from euclidfm.tasks.heads.make import FittedHead
+from euclidfm.tasks.labels import check_labels, encoded_labels
+from euclidfm.tasks.probe import Probe
 from euclidfm.tasks.task import Task
 
 __all__ = ["put_back", "tune_and_write"]
@@ -36,20 +39,20 @@ def tune_and_write(
     seed: int = 0,
     progress: Progress = silent,
 ) -> list[Record]:
-    """Fine-tune a model on the training labels of a store and write what came of it.
+    """Fine-tune a model on the training labels of a store and write the results.
 
     Parameters
     ----------
     task : Task
     model : FoundationModel
-        Changed: afterwards it is the tuned one.
+        Changed in place: its upper blocks become the tuned ones.
     store : GalaxyStore
         With the task's labels.
     out : Path
-        Gets the model, the probe, ``predictions.parquet``, ``metrics.json`` and ``finetune.json``.
+        Folder for the model, the probe, ``predictions.parquet``, ``metrics.json`` and ``finetune.json``.
     config : FineTuneConfig, optional
     modalities : sequence of str
-        What the model may see; default all.
+        Modalities that the model is given; default all.
     seed : int
     progress : callable, optional
         Counts galaxies read and steps.
@@ -67,53 +70,95 @@ def tune_and_write(
     config = config or FineTuneConfig()
     before = model.identity()
     start = first_block(model.config.layer, config.layers)
-    hidden = Hidden(model, store, modalities, start)
-    blank = _table(store, np.zeros((len(store), 1), np.float32), hidden)
-    y = task.raw_labels(blank, store.index)
-    classes = task.classes_of(y[blank.split == "train"]) if task.kind == "classification" else ()
-    y = (task.encode(y, classes) if classes else y).astype(float)
-    labelled = np.flatnonzero((blank.split == "train") & np.isfinite(y))
+    cache = Hidden(model, store, modalities, start)
+    y, classes, labelled = _labelled(task, store)
+    total = len(store.rows()) + config.max_steps
+    _fill(cache, store.rows(), total, progress)
+    labelled = labelled[cache.exists(labelled)]
     check_labels(task, y[labelled], classes)
-    if not (np.isfinite(y) & (blank.split == "test")).any():
-        msg = f"no galaxy of split 'test' has a label of task {task.name!r}; nothing to evaluate"
-        raise InputError(msg)
-    rows = store.rows()
-    total = len(rows) + config.max_steps
-    while hidden.missing(rows):
-        with one_torch_thread():
-            hidden.prepare(rows, limit=4 * hidden.batch_size)
-        progress(len(rows) - hidden.missing(rows), total, "reading")
-    labelled = labelled[hidden.exists(labelled)]
-    check_labels(task, y[labelled], classes)
-    target = y[labelled] if classes else task.forward(y[labelled])
     tuned = fine_tune(
         config,
-        hidden,
+        cache,
         labelled,
-        target,
+        task.forward(y[labelled]),
         len(classes),
         seed,
-        lambda done, _, what="": progress(len(rows) + done, total, what),
+        lambda done, _, what="": progress(len(store.rows()) + done, total, what),
     )
-    frozen = _table(store, _vectors(hidden, rows, None), hidden)
-    after = _table(store, _vectors(hidden, rows, tuned), hidden)
+    frozen, after = _table(cache, None), _table(cache, tuned)
     put_back(model, tuned, start)
     after.info["model"] = model.identity()
-    limits = (float(y[labelled].min()), float(y[labelled].max()))
-    inputs = "+".join(hidden.keep)
-    info: dict[str, Any] = {
-        "n_train": len(labelled),
-        "seed": seed,
-        "inputs": inputs,
-        "embeddings": after.info,
-    }
-    head = as_probe_head(tuned.head, len(classes))
-    probe = Probe(task, "linear", head, tuned.head.scaler, ("joint",), classes, limits, info)
+    probe = _probe(task, tuned, y[labelled], classes, seed, after)
+    records = _evaluate(task, config, store, probe, after, frozen)
+    model.save(out, {"tuned": {"from": before, "task": task.name, "modalities": list(cache.keep)}})
+    _write(out, config, before, tuned, probe, after, records)
+    return records
+
+
+def _labelled(task: Task, store: GalaxyStore) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
+    """Labels of the store's galaxies, the classes, and the rows of the labelled training galaxies."""
+    split = store.column("split")
+    y, classes = encoded_labels(task, store.column("object_id"), store.index, split == "train")
+    labelled = np.flatnonzero((split == "train") & np.isfinite(y))
+    check_labels(task, y[labelled], classes)
+    if not (np.isfinite(y) & (split == "test")).any():
+        msg = f"no galaxy of split 'test' has a label of task {task.name!r}; nothing to evaluate"
+        raise InputError(msg)
+    return y, classes, labelled
+
+
+def _fill(cache: Hidden, rows: np.ndarray, total: int, progress: Progress) -> None:
+    """Compute the activations of all galaxies, some batches at a time to show progress."""
+    while cache.missing(rows):
+        with one_torch_thread():
+            cache.prepare(rows, limit=4 * cache.batch_size)
+        progress(len(rows) - cache.missing(rows), total, "reading")
+
+
+def _probe(
+    task: Task, tuned: Tuned, y: np.ndarray, classes: tuple[str, ...], seed: int, after: EmbeddingTable
+) -> Probe:
+    """The head of the tuned model as a probe of its joint vectors."""
+    return Probe(
+        task=task,
+        head_name="linear",
+        fitted=FittedHead(tuned.head.scaler, as_probe_head(tuned.head, len(classes))),
+        use=("joint",),
+        classes=classes,
+        limits=(float(y.min()), float(y.max())),
+        info={
+            "n_train": len(y),
+            "seed": seed,
+            "inputs": "+".join(after.info["modalities"]),
+            "embeddings": after.info,
+        },
+    )
+
+
+def _evaluate(
+    task: Task,
+    config: FineTuneConfig,
+    store: GalaxyStore,
+    probe: Probe,
+    after: EmbeddingTable,
+    frozen: EmbeddingTable,
+) -> list[Record]:
+    """Records of the fine-tuned model, then of a linear probe of the original one."""
     name = "finetune" if config.adapt == "full" else "finetune-lora"
     records = [{**r, "method": name} for r in probe.evaluate(after, store.index)]
-    plain = fit_probe(task, frozen, store.index, head="linear", seed=seed)
-    records += [{**r, "inputs": inputs} for r in plain.evaluate(frozen, store.index)]
-    model.save(out, {"tuned": {"from": before, "task": task.name, "modalities": list(hidden.keep)}})
+    plain = fit_probe(task, frozen, store.index, head="linear", seed=probe.info["seed"])
+    return records + [{**r, "inputs": probe.info["inputs"]} for r in plain.evaluate(frozen, store.index)]
+
+
+def _write(
+    out: Path,
+    config: FineTuneConfig,
+    before: str,
+    tuned: Tuned,
+    probe: Probe,
+    after: EmbeddingTable,
+    records: list[Record],
+) -> None:
     probe.save(out)
     pq.write_table(probe.predict(after), out / "predictions.parquet")
     write_json(out / "metrics.json", records)
@@ -124,33 +169,28 @@ def tune_and_write(
         "config": config,
     }
     write_json(out / "finetune.json", summary)
-    return records
 
 
 def put_back(model: FoundationModel, tuned: Tuned, start: int) -> None:
-    """Put the trained blocks in their places in the model."""
+    """Copy the weights of the trained blocks into the model."""
     for i, block in enumerate(tuned.blocks):
         model.transformer.blocks[start + i].load_state_dict(block.state_dict())
 
 
-def _vectors(hidden: Hidden, rows: np.ndarray, tuned: Tuned | None) -> np.ndarray:
-    """(n, d) joint embeddings of the model as it is or tuned; NaN for a galaxy without tokens."""
+def _table(cache: Hidden, tuned: Tuned | None) -> EmbeddingTable:
+    """Embeddings of all galaxies by the model before or after tuning; NaN for a galaxy without tokens."""
+    store, config = cache.store, cache.model.config
     with one_torch_thread():
-        out = hidden.vectors(rows, None if tuned is None else tuned.blocks)
-    out[~hidden.exists(rows)] = np.nan
-    return out.astype(np.float32)
-
-
-def _table(store: GalaxyStore, vectors: np.ndarray, hidden: Hidden) -> EmbeddingTable:
-    width = hidden.model.config.width
-    names = hidden.model.config.modalities
-    by = {m: vectors[:, i * width : (i + 1) * width] for i, m in enumerate(names) if m in hidden.keep}
+        vectors = cache.vectors(store.rows(), None if tuned is None else tuned.blocks)
+    vectors[~cache.exists(store.rows())] = np.nan
+    vectors, width = vectors.astype(np.float32), config.width
+    spans = {m: slice(i * width, (i + 1) * width) for i, m in enumerate(config.modalities)}
     return EmbeddingTable(
         object_id=store.column("object_id"),
         ra=store.column("ra"),
         dec=store.column("dec"),
         split=store.column("split"),
         vectors=vectors,
-        by_modality=by if vectors.shape[1] > 1 else {},
-        info={"model": hidden.model.identity(), "modalities": list(hidden.keep)},
+        by_modality={m: vectors[:, span] for m, span in spans.items() if m in cache.keep},
+        info={"model": cache.model.identity(), "modalities": list(cache.keep)},
     )

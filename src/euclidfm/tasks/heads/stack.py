@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import minimize
 
-from euclidfm.tasks.heads import Scaler, make_head
+from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.logistic import stratified_folds
+from euclidfm.tasks.heads.make import make_head
 from euclidfm.tasks.heads.ridge import RidgeHead
 from euclidfm.tasks.heads.trees import tree_parameters
 
