@@ -1,7 +1,7 @@
-"""The command line: a table of verbs, each a typed function of `euclidfm.commands.parsing`.
+"""The command line: a table of verbs, each a typed function of `euclidfm.commands`.
 
-Nothing heavy is imported until a verb is known, so that ``euclidfm --help`` answers at once.
-Exit codes: 0 done, 2 bad usage or bad input (one sentence on stderr), 1 an internal error.
+Nothing heavy is imported until a verb is known, so ``euclidfm --help`` prints at once. Exit codes: 0 done,
+1 internal error, 2 bad usage or bad input (one sentence on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -9,28 +9,71 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-__all__ = ["VERBS", "main"]
+__all__ = ["COMMANDS", "main"]
 
-VERBS = {
-    "simulate": "make a mock Euclid sky: mosaics and catalogues in the Q1 formats",
-    "validate": "draw a mock sky's validation figures and measure its distance from real data",
-    "ingest": "read mosaics and catalogues, cutouts, or a photometric table into a store",
-    "pretrain": "pre-train a foundation model on a store",
-    "import-astropt": "read a checkpoint of AstroPT into a model of ours",
-    "embed": "turn the galaxies of a store into vectors",
-    "generate": "predict modalities of galaxies from others: images from images, photometry from images",
-    "probe": "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
-    "finetune": "train the upper blocks of a model on a task's labels, with a linear head",
-    "predict": "write a catalogue of what fitted probes say of any store, with intervals and flags",
-    "search": "find the galaxies most like given ones",
-    "index": "build an index of embeddings, for searches in millions of galaxies",
-    "outliers": "rank galaxies by how unusual they are, and show where",
-    "report": "write a page with every table and figure of a run",
-    "explore": "look at a run in the browser: map, galaxies, neighbours, outliers, selections",
-    "demo": "do all of the above on a small mock sky, in minutes",
-    "reproduce": "test the reference work's claims: every study and baseline, with verdicts",
-    "info": "describe any file or folder that this program made",
+COMMANDS = {
+    "simulate": (
+        "make a mock Euclid sky: mosaics and catalogues in the Q1 formats",
+        "euclidfm.commands.data:simulate",
+    ),
+    "validate": (
+        "draw a mock sky's validation figures and measure its distance from real data",
+        "euclidfm.commands.data:validate",
+    ),
+    "ingest": (
+        "read mosaics and catalogues, cutouts, or a photometric table into a store",
+        "euclidfm.commands.data:ingest",
+    ),
+    "pretrain": ("pre-train a foundation model on a store", "euclidfm.commands.model:pretrain"),
+    "import-astropt": (
+        "read a checkpoint of AstroPT into a model folder",
+        "euclidfm.commands.model:import_astropt",
+    ),
+    "embed": ("turn the galaxies of a store into vectors", "euclidfm.commands.model:embed"),
+    "generate": (
+        "predict modalities of galaxies from others: images from images, photometry from images",
+        "euclidfm.commands.model:generate",
+    ),
+    "probe": (
+        "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
+        "euclidfm.commands.science:probe",
+    ),
+    "finetune": (
+        "train the upper blocks of a model on a task's labels, with a linear head",
+        "euclidfm.commands.science:finetune",
+    ),
+    "predict": (
+        "write a catalogue of the estimates of fitted probes for any store, with intervals and flags",
+        "euclidfm.commands.science:predict",
+    ),
+    "search": ("find the galaxies most similar to given ones", "euclidfm.commands.discovery:search"),
+    "index": (
+        "build an index of embeddings, for searches in millions of galaxies",
+        "euclidfm.commands.discovery:index",
+    ),
+    "outliers": (
+        "rank galaxies by how unusual they are, and show where",
+        "euclidfm.commands.discovery:outliers",
+    ),
+    "report": (
+        "write a page with every table and figure of a run",
+        "euclidfm.commands.workflow:report",
+    ),
+    "explore": (
+        "look at a run in the browser: map, galaxies, neighbours, outliers, selections",
+        "euclidfm.commands.discovery:explore",
+    ),
+    "demo": ("do all of the above on a small mock sky, in minutes", "euclidfm.commands.workflow:demo"),
+    "reproduce": (
+        "test the reference work's claims: every study and baseline, with verdicts",
+        "euclidfm.commands.workflow:reproduce",
+    ),
+    "info": (
+        "describe any file or folder that this program made",
+        "euclidfm.commands.data:info",
+    ),
 }
+"""Verb -> its one-line help, and the function to call as ``"module:function"``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"euclidfm {__version__}")
         return 0
     verb, rest = argv[0], argv[1:]
-    if verb not in VERBS:
-        print(f"euclidfm: no verb {verb!r}; the verbs are {', '.join(VERBS)}", file=sys.stderr)
+    if verb not in COMMANDS:
+        print(f"euclidfm: no verb {verb!r}; the verbs are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     return _run(verb, rest)
 
@@ -58,7 +101,7 @@ def _help() -> str:
         "Foundation models of galaxies, from telescope files to science tables.",
         "",
     ]
-    lines += [f"  {verb:<16}{what}" for verb, what in VERBS.items()]
+    lines += [f"  {verb:<16}{what}" for verb, (what, _) in COMMANDS.items()]
     lines += [
         "",
         "`euclidfm VERB --help` explains a verb, with an example. `euclidfm demo` is a good first one.",
@@ -67,13 +110,15 @@ def _help() -> str:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    from euclidfm.commands.parsing import parse
+    from importlib import import_module
+
+    from euclidfm.commands.parsing import call
     from euclidfm.core.errors import InputError
 
+    module, _, name = COMMANDS[verb][1].partition(":")
     try:
-        call = parse(verb, argv)
-        call()
-    except SystemExit as e:  # the argument parser has said what is wrong
+        call(verb, getattr(import_module(module), name), argv)
+    except SystemExit as e:  # `--help` and `--print_config` end here
         return int(e.code or 0)
     except InputError as e:
         print(f"euclidfm {verb}: {e}", file=sys.stderr)

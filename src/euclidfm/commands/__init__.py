@@ -1,1 +1,1 @@
-"""The verbs of the command line: each parses its arguments, calls the library, and prints what was made."""
+"""The commands: thin typed functions that call the library, print what was made, and return it."""

@@ -12,11 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.progress import Progress, silent
 from euclidfm.discover.outliers import rank_fraction
+from euclidfm.discover.quality import store_quality
 from euclidfm.discover.space import finite_rows, principal_components
 from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.store.reader import GalaxyStore
 
-__all__ = ["artefact_score", "screened"]
+__all__ = ["artefact_score", "artefacts_last", "screened"]
 
 _COMPONENTS = 32
 _FOLDS = 5
@@ -98,6 +101,43 @@ def screened(scores: pa.Table, artefact: np.ndarray, limit: float = 0.5) -> pa.T
     ranks = pa.array(rank, pa.int64(), mask=~np.isfinite(score))
     table = table.set_column(scores.column_names.index("rank"), "rank", ranks)
     return table.append_column("artefact", pa.array(np.asarray(artefact, float)))
+
+
+def artefacts_last(
+    scores: pa.Table, emb: EmbeddingTable, store: GalaxyStore, seed: int = 0, progress: Progress = silent
+) -> pa.Table:
+    """Outlier scores with likely artefacts last, learned from the artefacts that a store knows.
+
+    Parameters
+    ----------
+    scores : pyarrow.Table
+        Of `outlier_scores`, in the order of `emb`.
+    emb : EmbeddingTable
+    store : GalaxyStore
+        Of the same galaxies. Its column ``kind`` says which are artefacts (``artefact``) and which are not;
+        an empty string is unknown.
+    seed : int
+        Of the folds.
+    progress : callable, optional
+        Of measuring the quality of the cutouts.
+
+    Returns
+    -------
+    pyarrow.Table
+        Of `screened`; `scores` as they are if the store does not know two artefacts and two other objects.
+    """
+    if "kind" not in store.index.column_names:
+        return scores
+    kind = emb.column_of(store.index, "kind").astype(str)
+    known = np.where(kind == "", np.nan, kind == "artefact")
+    if not 2 <= np.nansum(known) <= len(kind) - 2:
+        return scores
+    quality = None
+    if store.info.image_bands:
+        numbers, ids = store_quality(store, progress=progress), store.column("object_id")
+        columns = [emb.column_of({"object_id": ids, "quality": column}, "quality") for column in numbers.T]
+        quality = np.stack(columns, axis=1)
+    return screened(scores, artefact_score(emb, known, quality=quality, seed=seed))
 
 
 def _features(emb: EmbeddingTable, quality: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
     @app.get("/api/run")
     def _run() -> dict[str, Any]:
         return {
-            "name": run.folder.name,
+            "name": run.folder.path.name,
             "galaxies": len(run),
             "map": run.map_kind,
             "sky": run.sky_centre,
@@ -183,7 +183,7 @@ def _selection_routes(app: FastAPI, run: RunData) -> None:
         if receiver not in export.RECEIVERS:
             raise HTTPException(404, f"a selection is sent to {', '.join(export.RECEIVERS)}")
         rows = _rows(await request.body())
-        folder = run.folder / "explore"
+        folder = run.folder.explore
         return {
             "sent": await run_in_threadpool(lambda: export.send(export.selected(run, rows), receiver, folder))
         }

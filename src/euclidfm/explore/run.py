@@ -20,6 +20,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
 from euclidfm.core.ids import match_ids
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.run_folder import RunFolder
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.explore.maps import MapKind, map_of, sky_plane
@@ -51,11 +52,11 @@ class RunData:
     """
 
     def __init__(self, folder: Path, kind: MapKind = "auto", progress: Progress = silent) -> None:
-        self.folder = folder.resolve()
-        if not self.folder.is_dir():
+        self.folder = RunFolder(folder.resolve())
+        if not self.folder.path.is_dir():
             msg = f"{folder} is not a folder; give the folder of a run, as `euclidfm demo` makes one"
             raise InputError(msg)
-        emb, store = self.folder / "embeddings.parquet", self.folder / "store"
+        emb, store = self.folder.embeddings, self.folder.store
         self.emb = EmbeddingTable.read(emb) if emb.is_file() else None
         self.store = GalaxyStore.open(store) if (store / "store.json").is_file() else None
         if self.emb is None and self.store is None:
@@ -79,10 +80,9 @@ class RunData:
         self.map: np.ndarray | None = None
         self.map_kind = ""
         if self.emb is not None:
-            cache = self.folder / "explore" / "map.parquet"
-            self.map, self.map_kind = map_of(self.emb, cache, kind, progress)
+            self.map, self.map_kind = map_of(self.emb, self.folder.map, kind, progress)
         self.sky, self.sky_centre = sky_plane(self.ra, self.dec)
-        self.outliers = self._table("outliers.parquet")
+        self.outliers = self._table(self.folder.outliers)
         self.density = self._density_file()
         self.columns = ColumnSet(self._sources())
 
@@ -92,26 +92,29 @@ class RunData:
     @property
     def ratings_file(self) -> Path:
         """CSV file of `discover.active` with what a person finds interesting."""
-        return self.folder / "ratings.csv"
+        return self.folder.ratings
 
     def missing(self) -> list[dict[str, str]]:
         """What this run lacks and the command that makes it."""
         f = self.folder
-        emb, store = f / "embeddings.parquet", f / "store"
-        photoz = f"euclidfm probe {emb} --store {store} --task photoz --density true --out {f}/science/photoz"
-        pretrain = f"euclidfm pretrain {store} --out {f}/run --model.objective likelihood"
+        probe = f"euclidfm probe {f.embeddings} --store {f.store} --task photoz --density true"
+        pretrain = f"euclidfm pretrain {f.store} --out {f.model.path} --model.objective likelihood"
         there = [
-            ("cutouts and SEDs", self.store, f"euclidfm ingest SKY --out {store}"),
-            ("the map and neighbours", self.emb, f"euclidfm embed {f}/run {store} --out {emb}"),
-            ("outliers", self.outliers, f"euclidfm outliers {emb} --out {f}/outliers.parquet"),
-            ("p(z)", self.density, photoz),
+            ("cutouts and SEDs", self.store, f"euclidfm ingest SKY --out {f.store}"),
+            (
+                "the map and neighbours",
+                self.emb,
+                f"euclidfm embed {f.model.path} {f.store} --out {f.embeddings}",
+            ),
+            ("outliers", self.outliers, f"euclidfm outliers {f.embeddings} --out {f.outliers}"),
+            ("p(z)", self.density, f"{probe} --out {f.probe('photoz').path}"),
             ("surprise maps", self.likelihood_model(), pretrain),
         ]
         return [{"what": what, "command": command} for what, have, command in there if have is None]
 
     def likelihood_model(self) -> dict[str, Any] | None:
         """Config of the run's model if it can say what surprises it and there are galaxies to show it."""
-        card = self.folder / "run" / "model.json"
+        card = self.folder.model.card
         config = read_json(card).get("config", {}) if card.is_file() and self.store is not None else {}
         return dict(config) if config.get("objective") == "likelihood" else None
 
@@ -154,7 +157,7 @@ class RunData:
             If there are no embeddings, or none in this space.
         """
         if self.emb is None:
-            msg = f"{self.folder} has no embeddings.parquet; make it with `euclidfm embed`"
+            msg = f"{self.folder.path} has no embeddings.parquet; make it with `euclidfm embed`"
             raise InputError(msg)
         if space not in self.spaces:
             msg = f"no space {space!r}; the spaces are {', '.join(self.spaces)}"
@@ -171,8 +174,7 @@ class RunData:
 
     _index: SimilarityIndex | None = None
 
-    def _table(self, name: str) -> pa.Table | None:
-        path = self.folder / name
+    def _table(self, path: Path) -> pa.Table | None:
         if not path.is_file():
             return None
         try:
@@ -183,7 +185,7 @@ class RunData:
         return table if "object_id" in table.column_names else None
 
     def _density_file(self) -> pq.ParquetFile | None:
-        path = self.folder / "science" / "photoz" / "pz.parquet"
+        path = self.folder.probe("photoz").densities
         if not path.is_file():
             return None
         file = pq.ParquetFile(path, memory_map=True)
@@ -222,10 +224,10 @@ class RunData:
         if self.emb is not None:
             place["split"] = np.asarray(self.emb.split).astype(str)
         out = [Source("identity", pa.table(place), everyone, {"ra": "deg", "dec": "deg"})]
-        for path in sorted(self.folder.glob("science/*/predictions.parquet")):
-            out += self._joined(f"predicted: {path.parent.name}", str(path.relative_to(self.folder)))
+        for probe in self.folder.probes():
+            out += self._joined(f"predicted: {probe.path.name}", probe.predictions)
         if self.outliers is not None:
-            out += self._joined("outliers", "outliers.parquet")
+            out += self._joined("outliers", self.folder.outliers)
         if self.store is not None:
             about = {
                 c.name: " ".join(filter(None, (c.description, f"[{c.unit}]" if c.unit else "")))
@@ -238,8 +240,8 @@ class RunData:
             out.append(Source("map", table, everyone, {}))
         return out
 
-    def _joined(self, title: str, name: str) -> list[Source]:
-        table = self._table(name)
+    def _joined(self, title: str, path: Path) -> list[Source]:
+        table = self._table(path)
         if table is None:
             return []
         prefix = "outlier_" if title == "outliers" else ""

@@ -44,7 +44,7 @@ class Surprise:
         return heat_map(shown, excess.ravel())
 
     def _excess(self, row: int, modality: str) -> tuple[np.ndarray, int, tuple[str, ...]]:
-        galaxy, folder = self.run.galaxy(row), self.run.folder / "run"
+        galaxy, folder = self.run.galaxy(row), self.run.folder.model.path
         if self.run.likelihood_model() is None:
             msg = f"{folder} holds no model with a likelihood; pre-train with --model.objective likelihood"
             raise InputError(msg)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, versions
 from euclidfm.core.ids import match_ids
+from euclidfm.core.run_folder import ModelFolder, RunFolder
 from euclidfm.discover import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.store import GalaxyStore
@@ -71,7 +72,7 @@ class ReportInputs:
 
     @classmethod
     def of_folder(cls, folder: str | Path, **more: Any) -> ReportInputs:
-        """Whatever a folder laid out like the demo's holds.
+        """Inputs from a folder of `euclidfm demo` or `euclidfm reproduce`; what is missing there stays None.
 
         Parameters
         ----------
@@ -79,31 +80,28 @@ class ReportInputs:
         **more
             Fields to set besides or instead (title, timings, seed, ...).
         """
-        folder = Path(folder)
-        places = {
-            "store": ("store",),
-            "embeddings": ("embeddings.parquet",),
-            "run": ("run",),
-            "efficiency": ("science/efficiency.json",),
-            "predictions": ("science/photoz/predictions.parquet",),
-            "star": ("science/star.json", "science/star/metrics.json"),
-            "search": ("science/search.json",),
-            "rarities": ("science/outliers.json", "science/rarities.json"),
-            "active": ("science/active.json",),
-            "claims": ("claims.json",),
-            "modality": ("science/modality.json",),
-            "densities": ("science/photoz/pz_metrics.json",),
-            "transfer": ("science/transfer.json",),
-            "real_seds": ("science/real.json",),
-            "outliers": ("outliers.parquet", "science/outliers.parquet"),
-            "real_store": ("real/store", "real-store"),
-            "real_embeddings": ("real/embeddings.parquet", "real-embeddings.parquet"),
+        run = RunFolder(Path(folder))
+        paths = {
+            "store": run.store,
+            "embeddings": run.embeddings,
+            "run": run.model.path,
+            "efficiency": run.records("efficiency"),
+            "predictions": run.probe("photoz").predictions,
+            "star": run.records("star"),
+            "search": run.records("search"),
+            "rarities": run.records("outliers"),
+            "active": run.records("active"),
+            "claims": run.claims,
+            "modality": run.records("modality"),
+            "densities": run.probe("photoz").density_metrics,
+            "transfer": run.records("transfer"),
+            "real_seds": run.records("real"),
+            "outliers": run.outliers,
+            "real_store": run.real.store,
+            "real_embeddings": run.real.embeddings,
         }
-        found: dict[str, Any] = {
-            name: next((folder / p for p in options if (folder / p).exists()), None)
-            for name, options in places.items()
-        }
-        maps = folder / "science" / "surprise.json"
+        found: dict[str, Any] = {name: path if path.exists() else None for name, path in paths.items()}
+        maps = run.records("surprise")
         if maps.exists():
             found["surprise"] = {int(i): np.array(v, float) for i, v in read_json(maps).items()}
         return cls(**(found | more))
@@ -201,7 +199,7 @@ class ReportData:
     @cached_property
     def log(self) -> dict[str, np.ndarray]:
         """Columns of the training log; NaN where a cell is empty."""
-        path = None if self.inputs.run is None else Path(self.inputs.run) / "log.csv"
+        path = None if self.inputs.run is None else ModelFolder(Path(self.inputs.run)).log
         if path is None or not path.exists():
             return {}
         with path.open(newline="", encoding="utf-8") as f:
@@ -215,5 +213,5 @@ class ReportData:
     @cached_property
     def run(self) -> dict[str, Any]:
         """Facts of the pre-training run (``run.json``)."""
-        path = None if self.inputs.run is None else Path(self.inputs.run) / "run.json"
+        path = None if self.inputs.run is None else ModelFolder(Path(self.inputs.run)).summary
         return dict(read_json(path)) if path is not None and path.exists() else {}

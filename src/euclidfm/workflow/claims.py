@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from euclidfm.core.files import read_json
+from euclidfm.core.run_folder import RunFolder
 
 __all__ = ["Claim", "difference", "judge", "ratio", "verdict"]
 
@@ -80,20 +81,19 @@ def verdict(claim: Claim) -> str:
     return "reproduced" if right else "not reproduced" if wrong else "inconclusive"
 
 
-def judge(out: Path) -> list[dict[str, Any]]:
-    """All claims that the records in ``<out>/science`` can speak to, as dicts of `Claim`."""
-    science = out / "science"
+def judge(run: RunFolder) -> list[dict[str, Any]]:
+    """All claims that the records of a run can decide, as dicts of `Claim`."""
 
-    def read(name: str) -> list[dict[str, Any]]:
-        return list(read_json(science / name)) if (science / name).exists() else []
+    def read(path: Path) -> list[dict[str, Any]]:
+        return list(read_json(path)) if path.exists() else []
 
-    efficiency = read("probes.json") + read("baselines.json")
+    efficiency = read(run.records("probes")) + read(run.records("baselines"))
     claims = [
         *_morphology(efficiency),
-        *_infrared(read("modality.json")),
+        *_infrared(read(run.records("modality"))),
         *_labels(efficiency),
-        *_sed(efficiency, read("outliers.json")),
-        *_beyond(efficiency, read("photoz/pz_metrics.json")),
+        *_sed(efficiency, read(run.records("outliers"))),
+        *_beyond(efficiency, read(run.probe("photoz").density_metrics)),
     ]
     return [{**asdict(c), "verdict": verdict(c)} for c in claims]
 

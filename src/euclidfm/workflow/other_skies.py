@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from euclidfm.core.files import read_json, write_json
 from euclidfm.core.ids import match_ids
 from euclidfm.core.progress import bar
+from euclidfm.core.run_folder import RunFolder
 from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.model import FoundationModel
-from euclidfm.simulate.config import PRESETS
+from euclidfm.simulate.config import PRESETS, SkyConfig
 from euclidfm.store import Galaxies, GalaxyStore
 from euclidfm.store.alter import dimmer, noisier
 from euclidfm.studies.transfer import LabelledVectors, transfer
@@ -21,9 +21,9 @@ from euclidfm.tasks import Record, Task, evaluate, get
 from euclidfm.tasks.baselines.photometric import booster
 from euclidfm.tasks.spaces import choose_space, spaces_of
 from euclidfm.workflow.scales import ReproduceConfig
-from euclidfm.workflow.steps import make_sky, make_store
+from euclidfm.workflow.steps import SETS, ingest_settings, make_sky, make_store
 
-__all__ = ["OTHER_SKIES", "generalise", "other_sky"]
+__all__ = ["OTHER_SKIES", "generalise", "make_other_sky"]
 
 OTHER_SKIES = ("deeper", "shallower", "other-survey")
 TASKS = ("photoz", "mass")
@@ -33,12 +33,9 @@ ALTERED = 3000
 """Galaxies at most that are altered and embedded again."""
 
 
-def other_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
+def make_other_sky(config: ReproduceConfig, run: RunFolder, preset: str) -> None:
     """Simulate and ingest one of the other skies."""
-    from euclidfm.ingest import IngestConfig
-    from euclidfm.simulate import SkyConfig
-
-    folder = out / "skies" / preset
+    other = run.other_sky(preset)
     sky = SkyConfig(
         galaxies=config.other_galaxies,
         seed=config.seed + 100 + OTHER_SKIES.index(preset),
@@ -46,24 +43,16 @@ def other_sky(config: ReproduceConfig, out: Path, preset: str) -> None:
         rarity_boost=config.rarity_boost,
         processes=config.processes,
     )
-    make_sky(sky, folder / "sky", f"simulate {preset}")
-    settings = IngestConfig(
-        source=str(folder / "sky"),
-        size=config.size,
-        selection="everything-detected",
-        sed_bands=PRESETS[preset].sed_bands,
-        split_order=12,
-        split_fractions=(0.4, 0.1, 0.5),
-        release="mock",
-    )
-    make_store(settings, folder / "store", f"ingest {preset}")
+    make_sky(sky, other.sky, f"simulate {preset}")
+    bands = PRESETS[preset].sed_bands
+    settings = ingest_settings(other.sky, config.size, sed_bands=bands, split_fractions=(0.4, 0.1, 0.5))
+    make_store(settings, other.store, f"ingest {preset}")
 
 
-def generalise(config: ReproduceConfig, out: Path) -> list[Record]:
-    """Judge probes that learned on the first sky on the others, and on its own faint galaxies.
+def generalise(config: ReproduceConfig, run: RunFolder) -> list[Record]:
+    """Judge probes of the first sky on the other skies, and on its own faint galaxies.
 
-    Reads ``store``, ``run``, ``embeddings`` and ``skies`` in `out`; each target's records are kept in
-    ``science/transfer-<target>.json`` and not made again.
+    Each target's records are kept in ``science/transfer-<target>.json`` and not made again.
 
     Returns
     -------
@@ -71,25 +60,25 @@ def generalise(config: ReproduceConfig, out: Path) -> list[Record]:
         With ``target`` besides the usual fields; see `euclidfm.studies.transfer.transfer` for ``method``.
         ``booster`` is trees on photometry, bands taken by their order where their filters differ.
     """
-    world = _World(config, out)
+    first = _FirstSky(config, run)
     records: list[Record] = []
     for target in ("q1-like", *OTHER_SKIES, "faint"):
-        file = out / "science" / f"transfer-{target}.json"
+        file = run.records(f"transfer-{target}")
         if not file.exists():
-            found = world.faint() if target == "faint" else world.sky(target)
+            found = first.faint() if target == "faint" else first.sky(target)
             write_json(file, [{**r, "target": target} for r in found])
         records += read_json(file)
     return records
 
 
-class _World:
+class _FirstSky:
     """The first sky, its model and its embeddings."""
 
-    def __init__(self, config: ReproduceConfig, out: Path) -> None:
-        self.config, self.out = config, out
-        self.store = GalaxyStore.open(out / "store")
-        self.model = FoundationModel.load(out / "run")
-        self.emb = EmbeddingTable.read(out / "embeddings" / "VIS+NISP+SED.parquet")
+    def __init__(self, config: ReproduceConfig, run: RunFolder) -> None:
+        self.config, self.run = config, run
+        self.store = GalaxyStore.open(run.store)
+        self.model = FoundationModel.load(run.model.path)
+        self.emb = EmbeddingTable.read(run.study_embeddings(SETS[0]))
 
     def sky(self, preset: str) -> list[Record]:
         """Records of one sky; ``q1-like`` is the first sky's own test set."""
@@ -97,8 +86,7 @@ class _World:
         if preset == "q1-like":
             store, emb, altered = self.store, self.emb, None
         else:
-            folder = self.out / "skies" / preset
-            store = GalaxyStore.open(folder / "store")
+            store = GalaxyStore.open(self.run.other_sky(preset).store)
             with bar(f"embed {preset}") as progress:
                 emb = embed(self.model, store, progress=progress)
             noise, rng = PRESETS[preset].noise, np.random.default_rng([self.config.seed, 41])
@@ -179,7 +167,7 @@ class _World:
             local=None if local is None else LabelledVectors(vectors[local], theirs[local]),
             altered=more,
             seed=self.config.seed,
-            inputs="VIS+NISP+SED",
+            inputs=SETS[0],
         )
 
     def _trees(self, task: Task, source: np.ndarray, store: GalaxyStore, target: np.ndarray) -> list[Record]:

@@ -1,4 +1,4 @@
-"""The reference work's claims, one command: a mock sky, a model, every study, a verdict on each.
+"""The reference work's claims: a mock sky, a model, every study, and a verdict on each.
 
 Every stage reads the files of the ones before and writes its own; one that is done is not done again.
 """
@@ -10,18 +10,25 @@ from functools import partial
 from pathlib import Path
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import read_json, record_run, write_json, write_table
+from euclidfm.core.files import record_run, write_json
 from euclidfm.core.progress import bar
-from euclidfm.workflow.claims import judge
-from euclidfm.workflow.other_skies import OTHER_SKIES, generalise, other_sky
+from euclidfm.core.run_folder import RunFolder
+from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.simulate.config import SkyConfig
+from euclidfm.store.reader import GalaxyStore
+from euclidfm.studies.label_efficiency import EfficiencyConfig
+from euclidfm.studies.modality import modality_study
+from euclidfm.studies.real_seds import RealSEDConfig, real_sed_study
+from euclidfm.tasks.baselines.cnn import CNNConfig
+from euclidfm.workflow import steps
+from euclidfm.workflow.other_skies import OTHER_SKIES, generalise, make_other_sky
+from euclidfm.workflow.report import write_report
 from euclidfm.workflow.scales import ReproduceConfig
 from euclidfm.workflow.stages import Stages
-from euclidfm.workflow.steps import make_sky, make_store, train
 
-__all__ = ["SETS", "reproduce"]
+__all__ = ["reproduce"]
 
-SETS = ("VIS+NISP+SED", "VIS+NISP", "VIS")
-"""What the model is shown, the fullest first."""
+ALL, *FEWER = steps.SETS
 PROBES = ("probe", "probe-stack@VIS+NISP+SED", "probe-mlp", "probe-knn@VIS+NISP+SED")
 BASELINES = (
     "cnn",
@@ -54,76 +61,52 @@ def reproduce(config: ReproduceConfig, out: Path) -> Path:
     InputError
         If `out` holds something else, or a reproduction of another config.
     """
+    run = RunFolder(out)
     stage = Stages("reproduce", config, out, additions=("real", "processes"))
     with record_run(out, "reproduce", config):
-        stage("simulate", lambda: _simulate(config, out))
-        stage("ingest", lambda: _ingest(config, out))
-        stage("pretrain", lambda: _pretrain(config, out))
-        stage("embed", lambda: _embed(out))
-        stage("baselines", lambda: _efficiency(config, out, "baselines", BASELINES))
-        stage("probes", lambda: _efficiency(config, out, "probes", PROBES))
-        stage("densities", lambda: _densities(config, out))
-        stage("discovery", lambda: _discovery(config, out))
+        stage("simulate", lambda: steps.make_sky(_sky(config), run.sky))
+        stage("ingest", lambda: steps.make_store(steps.ingest_settings(run.sky, config.size), run.store))
+        stage("pretrain", lambda: _train(config, run, ALL))
+        stage("embed", lambda: steps.embed_sets(run, _embeddings(run)))
+        stage("baselines", lambda: _efficiency(config, run, "baselines", BASELINES))
+        stage("probes", lambda: _efficiency(config, run, "probes", PROBES))
+        stage("densities", lambda: steps.fit_probes(run, _tables(run)[ALL], config.seed, ["photoz"]))
+        stage("discovery", lambda: steps.discovery(run, _tables(run), config.seed))
         for preset in OTHER_SKIES:
-            stage(f"sky {preset}", partial(other_sky, config, out, preset))
-        stage("generalise", lambda: write_json(out / "science" / "transfer.json", generalise(config, out)))
-        for inputs in SETS[1:]:
-            stage(f"separate {inputs}", partial(_separate, config, out, inputs))
-        stage("modality", lambda: _modality(config, out))
+            stage(f"sky {preset}", partial(make_other_sky, config, run, preset))
+        stage("generalise", lambda: write_json(run.records("transfer"), generalise(config, run)))
+        for inputs in FEWER:
+            stage(f"separate {inputs}", partial(_separate, config, run, inputs))
+        stage("modality", lambda: _modality(config, run))
         if config.real is not None:
-            stage("real", lambda: _real(config, out))
+            stage("real", lambda: _real(config, run))
         begun = time.monotonic()
-        report = write_report(out)
+        page = write_report(out)
         stage.note("report", time.monotonic() - begun)
-    return report
+    return page
 
 
-def _simulate(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.simulate import SkyConfig
-
-    sky = SkyConfig(
+def _sky(config: ReproduceConfig) -> SkyConfig:
+    return SkyConfig(
         galaxies=config.galaxies,
         seed=config.seed,
         rarity_boost=config.rarity_boost,
         processes=config.processes,
     )
-    make_sky(sky, out / "sky")
 
 
-def _ingest(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.ingest import IngestConfig
-
-    settings = IngestConfig(
-        source=str(out / "sky"),
-        size=config.size,
-        selection="everything-detected",
-        split_order=12,  # the mock sky is small: pixels of 52 arcsec
-        split_fractions=(0.65, 0.1, 0.25),
-        release="mock",
-    )
-    make_store(settings, out / "store")
-
-
-def _pretrain(config: ReproduceConfig, out: Path, inputs: str = SETS[0], folder: str = "run") -> None:
-    from euclidfm.model import ImageModality, ModelConfig
-    from euclidfm.pretrain import PretrainConfig
-
-    images = (
-        ImageModality(name="VIS", bands=("VIS",), patch=config.vis_patch),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=config.nisp_patch),
-    )
-    model = ModelConfig(
-        images=tuple(i for i in images if i.name in inputs.split("+")),
-        sed="SED" in inputs.split("+"),
-        width=config.width,
-        depth=config.depth,
-        heads=config.width // 32,
-        crop=config.size,
-        objective="likelihood",
-    )
+def _train(config: ReproduceConfig, run: RunFolder, inputs: str) -> None:
+    """Pre-train on some modalities; a model of fewer than all lies in a folder of its own."""
     settings = PretrainConfig(
-        model=model,
-        steps=config.steps if inputs == SETS[0] else config.separate_steps,
+        model=steps.model_settings(
+            inputs,
+            vis_patch=config.vis_patch,
+            nisp_patch=config.nisp_patch,
+            width=config.width,
+            depth=config.depth,
+            crop=config.size,
+        ),
+        steps=config.steps if inputs == ALL else config.separate_steps,
         batch=config.batch,
         lr=config.learning_rate,
         random_order="patches",
@@ -131,34 +114,19 @@ def _pretrain(config: ReproduceConfig, out: Path, inputs: str = SETS[0], folder:
         checkpoint_every=250,
         seed=config.seed,
     )
-    train(settings, out / "store", out / folder, f"pretrain {inputs}")
+    out = run.model if inputs == ALL else run.separate(inputs).model
+    steps.train(settings, run.store, out.path, f"pretrain {inputs}")
 
 
-def _embed(out: Path) -> None:
-    from euclidfm.embeddings import embed
-    from euclidfm.model import FoundationModel
-    from euclidfm.store import GalaxyStore
-
-    model, store = FoundationModel.load(out / "run"), GalaxyStore.open(out / "store")
-    (out / "embeddings").mkdir(exist_ok=True)
-    for inputs in SETS:  # one checkpoint, modalities withheld
-        file = out / "embeddings" / f"{inputs}.parquet"
-        if not file.exists():
-            with bar(f"embed {inputs}") as progress:
-                embed(model, store, modalities=inputs.split("+"), progress=progress).write(file)
+def _embeddings(run: RunFolder) -> dict[str, Path]:
+    return {inputs: run.study_embeddings(inputs) for inputs in steps.SETS}
 
 
-def _tables(out: Path) -> dict:
-    from euclidfm.embeddings import EmbeddingTable
-
-    return {name: EmbeddingTable.read(out / "embeddings" / f"{name}.parquet") for name in SETS}
+def _tables(run: RunFolder) -> steps.Tables:
+    return steps.read_tables(_embeddings(run))
 
 
-def _efficiency(config: ReproduceConfig, out: Path, name: str, methods: tuple[str, ...]) -> None:
-    from euclidfm.store import GalaxyStore
-    from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
-    from euclidfm.tasks.baselines.cnn import CNNConfig
-
+def _efficiency(config: ReproduceConfig, run: RunFolder, name: str, methods: tuple[str, ...]) -> None:
     study = EfficiencyConfig(
         fractions=config.fractions,
         repeats=config.repeats,
@@ -169,98 +137,36 @@ def _efficiency(config: ReproduceConfig, out: Path, name: str, methods: tuple[st
         workers=config.processes,
         seed=config.seed,
     )
-    with bar(name, "fits") as progress:
-        label_efficiency(
-            study, GalaxyStore.open(out / "store"), _tables(out), out / "science" / f"{name}.json", progress
-        )
+    steps.label_efficiency_study(study, run, _tables(run), name)
 
 
-def _densities(config: ReproduceConfig, out: Path) -> None:
-    """Probes and densities of the fullest embeddings, as the catalogue's user would fit them."""
-    from euclidfm import tasks
-    from euclidfm.store import GalaxyStore
-    from euclidfm.tasks.products import density_and_write, fit_and_write
-
-    store, full = GalaxyStore.open(out / "store"), _tables(out)[SETS[0]]
-    for name in ("photoz", "mass", "morphology"):
-        fit_and_write(tasks.get(name), full, store.index, out / "science" / name, seed=config.seed)
-    density_and_write(tasks.photoz, full, store.index, out / "science" / "photoz", seed=config.seed)
+def _separate(config: ReproduceConfig, run: RunFolder, inputs: str) -> None:
+    """Train and embed without the other modalities."""
+    _train(config, run, inputs)
+    folder = run.separate(inputs)
+    steps.embed_all(folder.model.path, run.store, folder.embeddings, f"embed {inputs}")
 
 
-def _discovery(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.discover import StudyConfig, discovery_study, store_quality
-    from euclidfm.store import GalaxyStore
-
-    store = GalaxyStore.open(out / "store")
-    study = discovery_study(
-        _tables(out), store.index, StudyConfig(seed=config.seed), quality=store_quality(store)
-    )
-    write_table(study.pop("scores"), out / "outliers.parquet")
-    for name in ("search", "outliers", "active"):
-        write_json(out / "science" / f"{name}.json", study[name])
-
-
-def _separate(config: ReproduceConfig, out: Path, inputs: str) -> None:
-    from euclidfm.embeddings import embed
-    from euclidfm.model import FoundationModel
-    from euclidfm.store import GalaxyStore
-
-    folder = out / "separate" / inputs
-    folder.mkdir(parents=True, exist_ok=True)
-    _pretrain(config, out, inputs, f"separate/{inputs}/run")
-    with bar(f"embed {inputs}") as progress:
-        emb = embed(FoundationModel.load(folder / "run"), GalaxyStore.open(out / "store"), progress=progress)
-    emb.write(folder / "embeddings.parquet")
-
-
-def _modality(config: ReproduceConfig, out: Path) -> None:
+def _modality(config: ReproduceConfig, run: RunFolder) -> None:
     """Stars (by the truth, among all objects) and edge-ons, from one checkpoint and from separate ones."""
-    from euclidfm.embeddings import EmbeddingTable
-    from euclidfm.store import GalaxyStore
-    from euclidfm.studies.modality import modality_study
-
-    index = GalaxyStore.open(out / "store").index
+    index = GalaxyStore.open(run.store).index
     labels = index.drop_columns([c for c in ("is_star",) if c in index.column_names])
-    together = {k: _tables(out)[k] for k in reversed(SETS)}
-    alone = {k: EmbeddingTable.read(out / "separate" / k / "embeddings.parquet") for k in reversed(SETS[1:])}
+    together = steps.read_tables({k: run.study_embeddings(k) for k in reversed(steps.SETS)})
+    alone = steps.read_tables({k: run.separate(k).embeddings for k in reversed(FEWER)})
     records = []
     for model, tables in (("one checkpoint", together), ("separate models", alone)):
         found = modality_study(tables, labels, tasks=("star", "edge_on"), seed=config.seed)
         records += [{**r, "model": model} for r in found]
-    write_json(out / "science" / "modality.json", records)
+    write_json(run.records("modality"), records)
 
 
-def _real(config: ReproduceConfig, out: Path) -> None:
-    from euclidfm.studies import RealSEDConfig, real_sed_study
-
+def _real(config: ReproduceConfig, run: RunFolder) -> None:
     folder = Path(config.real or "")
     if not folder.is_dir():
         msg = f"--real {folder} is not a folder; name the one that holds the real catalogues"
         raise InputError(msg)
-    # its own seed: the split on whose training galaxies the study's choices were made
+    # its own seed: the study's choices were made on the training galaxies of this split
     study = RealSEDConfig(data=str(folder), workers=config.processes)
     with bar("real catalogues", "stages") as progress:
-        records = real_sed_study(study, out / "real", progress)
-    write_json(out / "science" / "real.json", records)
-
-
-def write_report(out: Path, html: Path | None = None) -> Path:
-    """Write ``claims.json``, the page (default ``report.html``) and its JSON from what is in the folder."""
-    from euclidfm.report import ReportInputs, build_report
-    from euclidfm.report.build import REPRODUCTION
-
-    card, science = read_json(out / "reproduce.json"), out / "science"
-    write_json(out / "claims.json", judge(out))
-    parts = [science / f"{name}.json" for name in ("probes", "baselines")]
-    write_json(science / "efficiency.json", [r for p in parts if p.exists() for r in read_json(p)])
-    inputs = ReportInputs.of_folder(
-        out,
-        title=f"euclidfm: the reference work's claims, {card['config']['scale']} scale",
-        embeddings=out / "embeddings" / f"{SETS[0]}.parquet",
-        timings=card["timings"],
-        seed=card["config"]["seed"],
-    )
-    page = html or out / "report.html"
-    with bar("report", "sections") as progress:
-        build_report(inputs, page, page.with_suffix(".json"), progress, REPRODUCTION)
-    return page
+        records = real_sed_study(study, run.real.path, progress)
+    write_json(run.records("real"), records)

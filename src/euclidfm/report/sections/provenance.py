@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.files import plain, read_json, read_yaml
+from euclidfm.core.run_folder import ModelFolder
 from euclidfm.report.html import Section, fixed, number, seconds, table
 from euclidfm.report.inputs import ReportData
 from euclidfm.report.records import Task, tasks_of
@@ -66,7 +67,7 @@ def provenance(data: ReportData) -> Section:
     info = {} if data.mock.emb is None else data.mock.emb.info
     if info:
         parts.append(f"<h3>Embeddings</h3><pre>{escape(json.dumps(plain(info), indent=1))}</pre>")
-    config = None if inputs.run is None else Path(inputs.run) / "config.yaml"
+    config = None if inputs.run is None else ModelFolder(Path(inputs.run)).config
     resolved = read_yaml(config) if config is not None and config.exists() else None
     if config is not None and resolved is not None:
         text = config.read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def provenance(data: ReportData) -> Section:
         parts.append(
             f"<details><summary>Where the store comes from</summary><pre>{escape(text)}</pre></details>"
         )
-    model = None if inputs.run is None else Path(inputs.run) / "model.json"
+    model = None if inputs.run is None else ModelFolder(Path(inputs.run)).card
     return Section(
         key="provenance",
         title="Provenance",
