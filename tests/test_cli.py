@@ -3,12 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from euclidfm.cli import COMMANDS, main
 from euclidfm.commands.renamed import RENAMED_OPTIONS
 from euclidfm.embeddings import EmbeddingTable
+from euclidfm.model import FoundationModel, ModelConfig
+from euclidfm.pretrain import PretrainConfig
 from samples import blobs, write_store
 
 TINY = [
@@ -86,6 +90,50 @@ def test_a_run_from_the_command_line(tmp_path, monkeypatch, capsys):
     for path in ("store", "run", "emb.parquet", "probe", "o.parquet"):
         assert main(["info", path]) == 0
         assert path in capsys.readouterr().out
+
+
+def test_commands_are_functions_that_return_what_they_made(tmp_path):
+    from euclidfm.commands import data, discovery, model, science
+
+    folder = tmp_path / "store"
+    write_store(folder, blobs(120, bands=()))
+    config = PretrainConfig(model=ModelConfig(images=(), width=16, depth=1, heads=2), steps=2, batch=16)
+    made = model.pretrain(folder, config, out=tmp_path / "run")
+    assert isinstance(made, FoundationModel) and made.config.width == 16
+    file = tmp_path / "emb.parquet"
+    emb = model.embed(tmp_path / "run", folder, out=file)
+    np.testing.assert_array_equal(emb.vectors, EmbeddingTable.read(file).vectors)
+    records = science.probe(file, store=folder, head="linear", out=tmp_path / "photoz")
+    assert {"nmad", "outlier_fraction"} & {r["metric"] for r in records}
+    out = tmp_path / "catalogue.parquet"
+    assert science.predict(tmp_path / "run", folder, [str(tmp_path / "photoz")], out=[str(out)]) == 120
+    assert discovery.search(file, like=(int(emb.object_id[0]),), k=3).num_rows == 3
+    assert len(discovery.outliers(file, out=tmp_path / "odd.parquet")) == 120
+    assert "120 galaxies" in data.info(folder)
+
+
+def test_a_preset_gives_the_defaults_and_other_settings_win(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("preset: astropt-5m\nsteps: 7\nmodel: {crop: 32}\n")
+    assert main(["pretrain", "store", "--out", "run", "--config", "c.yaml", "--lr=0.5", "--print_config"]) == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    model = shown["model"]
+    assert (shown["preset"], shown["steps"], shown["lr"], model["crop"]) == ("astropt-5m", 7, 0.5, 32)
+    assert model["width"] == 256 and shown["min_lr"] == 0.1  # of the preset
+    (tmp_path / "shown.yaml").write_text(yaml.safe_dump(shown))
+    again = ["pretrain", "store", "--out", "run", "--config", "shown.yaml", "--preset", "3m", "--print_config"]
+    assert main(again) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["model"] == model
+    assert main(["pretrain", "store", "--out", "run", "--preset", "9z"]) == 2
+    assert "there is no preset '9z'" in capsys.readouterr().err
+
+
+def test_help_of_pretrain_shows_the_first_options_first(capsys):
+    assert main(["pretrain", "--help"]) == 0
+    first, _, further = capsys.readouterr().out.partition("further options:")
+    for name in ("store", "--out", "--preset", "--config", "--steps", "--batch", "--lr", "--model.width"):
+        assert f"\n  {name} " in first and f"\n  {name} " not in further, name
+    assert "--clip" in further and "--clip" not in first
 
 
 def test_config_file_and_overrides(tmp_path, monkeypatch):

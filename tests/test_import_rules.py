@@ -41,6 +41,7 @@ NO_TORCH = {
     "report",
 }
 FREE = {"workflow", "commands", "cli", "__init__"}
+KNOWN_CIRCLES: list[list[str]] = []
 
 
 def imports(file: Path) -> set[str]:
@@ -62,6 +63,7 @@ def modules() -> list[tuple[str, Path]]:
 @pytest.mark.parametrize(("package", "file"), modules(), ids=lambda v: v if isinstance(v, str) else v.stem)
 def test_a_module_imports_only_what_is_upstream(package, file):
     if package in FREE:
+        assert package != "workflow" or not any(n.startswith("euclidfm.commands") for n in imports(file))
         return
     assert package in MAY_IMPORT, f"{package} is new: give it a line here and in docs/design.md"
     for name in imports(file):
@@ -70,6 +72,32 @@ def test_a_module_imports_only_what_is_upstream(package, file):
             assert other in MAY_IMPORT[package] | BASE | {package}, f"{file} imports {name}"
         if name.split(".")[0] == "torch":
             assert package not in NO_TORCH, f"{file} imports torch"
+
+
+def files_imported(name: str, file: Path, known: dict[str, Path]) -> set[str]:
+    """Files that a file imports, anywhere in it; a name of a package that is no file counts as the package."""
+    found = {n if n in known else n.rpartition(".")[0] for n in imports(file)}
+    return {n for n in found if n in known and n != name}
+
+
+def circles() -> list[list[str]]:
+    """Groups of files that import one another, directly or not (strongly connected components)."""
+    names = {f: ".".join(("euclidfm", *f.relative_to(SRC).with_suffix("").parts)) for _, f in modules()}
+    known = {n.removesuffix(".__init__"): f for f, n in names.items()}
+    edges = {n: files_imported(n, f, known) for n, f in known.items()}
+    reached: dict[str, set[str]] = {}
+    for start in known:
+        todo, reached[start] = [start], set()
+        while todo:
+            fresh = edges[todo.pop()] - reached[start]
+            reached[start] |= fresh
+            todo += fresh
+    groups = {tuple(sorted(m for m in reached[n] if n in reached[m])) for n in known if n in reached[n]}
+    return [list(g) for g in sorted(groups)]
+
+
+def test_no_circle_of_imports_between_files():
+    assert circles() == KNOWN_CIRCLES
 
 
 def test_the_embedding_table_needs_no_model():

@@ -12,68 +12,26 @@ from collections.abc import Sequence
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
-    "simulate": (
-        "make a mock Euclid sky: mosaics and catalogues in the Q1 formats",
-        "euclidfm.commands.data:simulate",
-    ),
-    "validate": (
-        "draw a mock sky's validation figures and measure its distance from real data",
-        "euclidfm.commands.data:validate",
-    ),
-    "ingest": (
-        "read mosaics and catalogues, cutouts, or a photometric table into a store",
-        "euclidfm.commands.data:ingest",
-    ),
-    "pretrain": ("pre-train a foundation model on a store", "euclidfm.commands.model:pretrain"),
-    "import-astropt": (
-        "read a checkpoint of AstroPT into a model folder",
-        "euclidfm.commands.model:import_astropt",
-    ),
-    "embed": ("turn the galaxies of a store into vectors", "euclidfm.commands.model:embed"),
-    "generate": (
-        "predict modalities of galaxies from others: images from images, photometry from images",
-        "euclidfm.commands.model:generate",
-    ),
-    "probe": (
-        "fit and evaluate a small head on embeddings: photo-z, stellar mass, morphology, ...",
-        "euclidfm.commands.science:probe",
-    ),
-    "finetune": (
-        "train the upper blocks of a model on a task's labels, with a linear head",
-        "euclidfm.commands.science:finetune",
-    ),
-    "predict": (
-        "write a catalogue of the estimates of fitted probes for any store, with intervals and flags",
-        "euclidfm.commands.science:predict",
-    ),
-    "search": ("find the galaxies most similar to given ones", "euclidfm.commands.discovery:search"),
-    "index": (
-        "build an index of embeddings, for searches in millions of galaxies",
-        "euclidfm.commands.discovery:index",
-    ),
-    "outliers": (
-        "rank galaxies by how unusual they are, and show where",
-        "euclidfm.commands.discovery:outliers",
-    ),
-    "report": (
-        "write a page with every table and figure of a run",
-        "euclidfm.commands.workflow:report",
-    ),
-    "explore": (
-        "look at a run in the browser: map, galaxies, neighbours, outliers, selections",
-        "euclidfm.commands.discovery:explore",
-    ),
-    "demo": ("do all of the above on a small mock sky, in minutes", "euclidfm.commands.workflow:demo"),
-    "reproduce": (
-        "test the reference work's claims: every study and baseline, with verdicts",
-        "euclidfm.commands.workflow:reproduce",
-    ),
-    "info": (
-        "describe any file or folder that this program made",
-        "euclidfm.commands.data:info",
-    ),
+    "simulate": ("make a mock Euclid sky: mosaics and catalogues in the Q1 formats", "data:simulate"),
+    "validate": ("draw a mock sky's figures and measure its distance from real data", "data:validate"),
+    "ingest": ("read mosaics and catalogues, cutouts, or a photometric table into a store", "data:ingest"),
+    "pretrain": ("pre-train a foundation model on a store", "model:pretrain"),
+    "import-astropt": ("read a checkpoint of AstroPT into a model of ours", "model:import_astropt"),
+    "embed": ("turn the galaxies of a store into vectors", "model:embed"),
+    "generate": ("predict modalities from others: images, photometry, scalars", "model:generate"),
+    "probe": ("fit and evaluate a small head on embeddings: photo-z, stellar mass, ...", "science:probe"),
+    "finetune": ("train the upper blocks of a model on a task's labels", "science:finetune"),
+    "predict": ("write a catalogue of probes' estimates for any store", "science:predict"),
+    "search": ("find the galaxies most similar to given ones", "discovery:search"),
+    "index": ("build an index of embeddings, for searches in millions of galaxies", "discovery:index"),
+    "outliers": ("rank galaxies by how unusual they are, and show where", "discovery:outliers"),
+    "report": ("write a page with every table and figure of a run", "workflow:report"),
+    "explore": ("look at a run in the browser: map, galaxies, neighbours, outliers", "discovery:explore"),
+    "demo": ("do all of the above on a small mock sky, in minutes", "workflow:demo"),
+    "reproduce": ("test the reference work's claims: every study and baseline", "workflow:reproduce"),
+    "info": ("describe any file or folder that this program made", "data:info"),
 }
-"""Verb -> its one-line help, and the function to call as ``"module:function"``."""
+"""Verb -> its one-line help, and its function as ``"module:function"`` of `euclidfm.commands`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,7 +75,7 @@ def _run(verb: str, argv: list[str]) -> int:
 
     module, _, name = COMMANDS[verb][1].partition(":")
     try:
-        call(verb, getattr(import_module(module), name), argv)
+        call(verb, getattr(import_module(f"euclidfm.commands.{module}"), name), argv)
     except SystemExit as e:  # `--help` and `--print_config` end here
         return int(e.code or 0)
     except InputError as e:

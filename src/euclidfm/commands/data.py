@@ -20,6 +20,9 @@ def simulate(config: SkyConfig, *, out: Path = Path("sky")) -> dict[str, Any]:
     Writes a folder of VIS, NIR-Y, NIR-J and NIR-H mosaics with RMS and flag maps, MER catalogues, a table
     of spectroscopic redshifts, and truth.parquet, in the names and units of the Q1 release.
 
+    example: euclidfm simulate --preset q1-like --galaxies 20000 --seed 1
+    example: euclidfm simulate --objects 3600 --seed 1 --out sky/
+
     Parameters
     ----------
     config : SkyConfig
@@ -30,11 +33,6 @@ def simulate(config: SkyConfig, *, out: Path = Path("sky")) -> dict[str, Any]:
     -------
     dict
         Counts of the objects and names of the files, see `euclidfm.simulate.simulate_sky`.
-
-    Examples
-    --------
-    $ euclidfm simulate --preset q1-like --galaxies 20000 --seed 1
-    $ euclidfm simulate --objects 3600 --seed 1 --out sky/
     """
     summary = make_sky(config, out)
     kinds = ", ".join(f"{n} {kind}" for kind, n in summary["kinds"].items())
@@ -49,6 +47,8 @@ def validate(sky: Path, *, out: Path = Path("validation"), real: Path | None = N
     class, and validation.json. With real tables (--real, EUCLIDFM_REAL_DATA) mock and real are overlaid, and
     two-sample distances and the accuracy of a real-or-mock classifier are printed.
 
+    example: euclidfm validate sky/ --out validation/
+
     Parameters
     ----------
     sky : Path
@@ -62,10 +62,6 @@ def validate(sky: Path, *, out: Path = Path("validation"), real: Path | None = N
     -------
     dict
         What is in validation.json.
-
-    Examples
-    --------
-    $ euclidfm validate sky/ --out validation/
     """
     from euclidfm.simulate.validation.run import summary_lines, validate_sky
 
@@ -85,6 +81,11 @@ def ingest(config: IngestConfig, *, out: Path, overwrite: bool = False) -> Galax
     data set with a recipe. Output: a store, one row a galaxy, with cutouts, masks, noise, SED and labels;
     objects that can't be used go to quarantine.parquet with the reason.
 
+    example: euclidfm ingest sky/ --out store/ --size 64
+    example: euclidfm ingest s3://nasa-irsa-euclid-q1/q1 --tiles '[102018211]' --out store/
+    example: euclidfm ingest irsa --coordinates list.csv --out store/
+    example: euclidfm ingest zcosmos.csv --recipe zcosmos --out store/
+
     Parameters
     ----------
     config : IngestConfig
@@ -92,17 +93,6 @@ def ingest(config: IngestConfig, *, out: Path, overwrite: bool = False) -> Galax
         Folder of the store.
     overwrite : bool
         Replace an existing store.
-
-    Returns
-    -------
-    GalaxyStore
-
-    Examples
-    --------
-    $ euclidfm ingest sky/ --out store/ --size 64
-    $ euclidfm ingest s3://nasa-irsa-euclid-q1/q1 --tiles '[102018211]' --out store/
-    $ euclidfm ingest irsa --coordinates list.csv --out store/
-    $ euclidfm ingest zcosmos.csv --recipe zcosmos --out store/
     """
     summary = make_store(config, out, overwrite=overwrite)
     for step, left in summary["funnel"]:
@@ -117,6 +107,9 @@ def info(path: Path, *, quality: Path | None = None) -> str:
     With --quality the quality report of a store is written: sky map, counts, magnitudes, colours, masked
     pixels, cutouts, cut flow of the selection, quarantine, on one self-contained page.
 
+    example: euclidfm info store/
+    example: euclidfm info store/ --quality quality.html
+
     Parameters
     ----------
     path : Path
@@ -128,13 +121,8 @@ def info(path: Path, *, quality: Path | None = None) -> str:
     -------
     str
         The text that is printed.
-
-    Examples
-    --------
-    $ euclidfm info store/
-    $ euclidfm info store/ --quality quality.html
     """
-    from euclidfm.commands.info import describe
+    from euclidfm.report.describe import describe
 
     text = describe(path)
     print(text, flush=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
@@ -53,6 +54,10 @@ def search(
     cutouts. --where keeps to a selection on the store's columns. Embeddings of `embed --turns 8` have the
     space shape, which is then the default; --space joint finds what is similar in colour too.
 
+    example: euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
+    example: euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png
+    example: euclidfm search embeddings.parquet --image cut.fits --run run/ --store store/ --sheet like.png
+
     Parameters
     ----------
     embeddings : Path
@@ -97,12 +102,6 @@ def search(
     ------
     InputError
         If there is not exactly one kind of example, or an option lacks another that it needs.
-
-    Examples
-    --------
-    $ euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
-    $ euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png
-    $ euclidfm search embeddings.parquet --image cut.fits --run run/ --store store/ --where 'mag_vis<22'
     """
     if bool(like) + (ra is not None and dec is not None) + (image is not None) != 1:
         msg = (
@@ -116,7 +115,7 @@ def search(
         space = default if approximate is None else str(approximate.info["space"])
     query: dict[str, Any] = {"positives": like} if like else {"ra": ra, "dec": dec}
     if image is not None:
-        query = {"vector": _vector_of(image, run, emb, space)}
+        query = {"vector": _embedded(image, run, emb, space)}
     allowed = None if where is None else selected(emb, _open(store, "--where"), where)
     finder = SimilarityIndex(
         emb, space=space, scaling=scaling, components=components, approximate=approximate
@@ -144,6 +143,8 @@ def index(
     Input: embeddings. Output: a folder that `search --index` opens at once; its recall against exact search
     is measured and printed. With --append an existing index is brought up to date.
 
+    example: euclidfm index embeddings.parquet --out index/
+
     Parameters
     ----------
     embeddings : Path
@@ -157,14 +158,6 @@ def index(
         Replace an existing index.
     append : bool
         Bring an existing index up to date.
-
-    Returns
-    -------
-    ApproximateIndex
-
-    Examples
-    --------
-    $ euclidfm index embeddings.parquet --out index/
     """
     emb = EmbeddingTable.read(embeddings)
     if append and (out / "index.json").exists():
@@ -196,6 +189,9 @@ def outliers(
     like the artefacts known there (column kind) go last. With --ratings (CSV: object_id, rating 0 to 5) the
     ranking follows the ratings.
 
+    example: euclidfm outliers embeddings.parquet --out outliers.parquet --top 20
+    example: euclidfm outliers embeddings.parquet --store store/ --run run/ --out odd.parquet --sheet odd.png
+
     Parameters
     ----------
     embeddings : Path
@@ -221,24 +217,18 @@ def outliers(
     -------
     pyarrow.Table
         What is in `out`.
-
-    Examples
-    --------
-    $ euclidfm outliers embeddings.parquet --out outliers.parquet --top 20
-    $ euclidfm outliers embeddings.parquet --store store/ --run run/ --out odd.parquet --sheet odd.png
     """
     from euclidfm.workflow.discovery import draw_outliers, rank_outliers
 
     emb = EmbeddingTable.read(embeddings)
     galaxies = _open(store, "--run") if run is not None or store is not None else None
-    model = None if run is None else _model(run)
-    scores = rank_outliers(emb, store=galaxies, model=model, space=space, ratings=ratings, seed=seed)
+    scores = rank_outliers(emb, store=galaxies, run=run, space=space, ratings=ratings, seed=seed)
     write_table(scores, out)
     first = scores.sort_by("rank").slice(0, top)
     _print_table(first, ("rank", "object_id", "score"))
     print(f"{out}: scores of {scores.num_rows} objects", flush=True)
     if sheet is not None:
-        draw_outliers(first.column("object_id").to_pylist(), _open(store, "--sheet"), sheet, model, seed)
+        draw_outliers(first.column("object_id").to_pylist(), _open(store, "--sheet"), sheet, run, seed)
         print(sheet, flush=True)
     return scores
 
@@ -249,43 +239,33 @@ def explore(run: Path, config: ExploreConfig | None = None) -> None:
     Input: a folder of `euclidfm demo`; parts that are missing are left out and named. Output: a page served
     to this machine alone, until stopped. The map is kept in RUN/explore/, ratings go to RUN/ratings.csv.
 
+    example: euclidfm explore demo/
+    example: euclidfm explore demo/ --port 0 --browser false
+    example: euclidfm explore demo/ --host 0.0.0.0 --token $(openssl rand -hex 16)
+
     Parameters
     ----------
     run : Path
         Folder of a run.
     config : ExploreConfig, optional
-
-    Examples
-    --------
-    $ euclidfm explore demo/
-    $ euclidfm explore demo/ --port 0 --browser false
-    $ euclidfm explore demo/ --host 0.0.0.0 --token $(openssl rand -hex 16)
     """
     serve(run, config or ExploreConfig())
 
 
 def _open(store: Path | None, option: str) -> GalaxyStore:
-    """The store that an option needs."""
     if store is None:
         msg = f"{option} needs --store, the store that the embeddings were made of"
         raise InputError(msg)
     return GalaxyStore.open(store)
 
 
-def _model(run: Path) -> Any:
-    from euclidfm.model.foundation import FoundationModel
-
-    return FoundationModel.load(run)
-
-
-def _vector_of(image: Path, run: Path | None, emb: EmbeddingTable, space: str) -> Any:
-    """Embedding of a cutout file by the model of a run."""
+def _embedded(image: Path, run: Path | None, emb: EmbeddingTable, space: str) -> np.ndarray:
     from euclidfm.workflow.discovery import embed_cutout
 
     if run is None:
         msg = "--image needs --run, the folder of the model that made the embeddings"
         raise InputError(msg)
-    return embed_cutout(image, _model(run), emb, space)
+    return embed_cutout(image, run, emb, space)
 
 
 def _draw_neighbours(store: GalaxyStore, examples: Sequence[int], found: list[int], sheet: Path) -> None:

@@ -32,6 +32,9 @@ def pretrain(
     Input: a store. Output: a folder with model.json + model.safetensors, config.yaml, log.csv and
     checkpoints; the same command continues a training that was stopped. Several processes: torchrun.
 
+    example: euclidfm pretrain store/ --out run/ --steps 2000 --model.width 192
+    example: euclidfm pretrain store/ --out run/ --preset astropt-90m --model.crop 64
+
     Parameters
     ----------
     store : Path
@@ -43,15 +46,6 @@ def pretrain(
     preset : str, optional
         Start from the settings of a named model (1m to 2b, astropt-5m, astropt-90m); other options and
         --config win over it. Called from Python with `config`, only the config counts.
-
-    Returns
-    -------
-    FoundationModel
-
-    Examples
-    --------
-    $ euclidfm pretrain store/ --out run/ --steps 2000 --model.width 192
-    $ euclidfm pretrain store/ --out run/ --preset astropt-90m --model.crop 64
     """
     if config is None:
         settings = {} if preset is None else preset_settings(preset)
@@ -76,6 +70,8 @@ def import_astropt(
     model.safetensors, which `embed` reads like any other. The file does not say which bands its images have,
     how large they were, nor the order of the patches: give them where the defaults are not right.
 
+    example: euclidfm import-astropt ckpt.pt --out run/ --bands '{images: [VIS, Y, J, H]}' --crop 224
+
     Parameters
     ----------
     checkpoint : Path
@@ -88,14 +84,6 @@ def import_astropt(
         Side of the images in pixels.
     spiral : bool
         Patches in spiral order, else row by row.
-
-    Returns
-    -------
-    FoundationModel
-
-    Examples
-    --------
-    $ euclidfm import-astropt ckpt.pt --out run/ --bands '{images: [VIS, Y, J, H]}' --crop 224
     """
     bands = bands or {}
     settings = {"checkpoint": checkpoint, "out": out, "bands": bands, "crop": crop, "spiral": spiral}
@@ -126,6 +114,9 @@ def embed(
     Input: the folder of a model and any store (galaxies may lack any band, image or SED). Output: a Parquet
     table with object_id, ra, dec, split, vector (joint) and vector_<modality>.
 
+    example: euclidfm embed run/ store/ --out embeddings.parquet
+    example: euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'
+
     Parameters
     ----------
     run : Path
@@ -152,16 +143,6 @@ def embed(
         Compile the blocks; worth it for many thousand galaxies.
     append : bool
         Add to the embeddings in --out; galaxies that are already there are replaced.
-
-    Returns
-    -------
-    EmbeddingTable
-        What is in `out`.
-
-    Examples
-    --------
-    $ euclidfm embed run/ store/ --out embeddings.parquet
-    $ euclidfm embed run/ store/ --out vis.parquet --modalities '[VIS]'
     """
     model, galaxies = FoundationModel.load(run), GalaxyStore.open(store)
     if compile:
@@ -185,6 +166,10 @@ def generate(
     fluxes (noise and errors are the model's own uncertainty), and sheet.png with given, measured and
     generated side by side.
 
+    example: euclidfm generate run/ store/ --from vis --to nisp --out generated/
+    example: euclidfm generate run/ store/ --from vis nisp --to sed --temperature 1 --seed 2 --out draws/
+    example: euclidfm generate run/ store/ --from vis --to vis --hide_half true --out completed/
+
     Parameters
     ----------
     run : Path
@@ -198,17 +183,6 @@ def generate(
         Galaxies on the sheet.
     overwrite : bool
         Replace a store of an earlier call.
-
-    Returns
-    -------
-    GalaxyStore
-        The generated modalities.
-
-    Examples
-    --------
-    $ euclidfm generate run/ store/ --from vis --to nisp --out generated/
-    $ euclidfm generate run/ store/ --from vis nisp --to sed --temperature 1 --seed 2 --out draws/
-    $ euclidfm generate run/ store/ --from vis --to vis --hide_half true --out completed/
     """
     model, galaxies = FoundationModel.load(run), GalaxyStore.open(store)
     with bar("generate") as progress, record_run(out, "generate", config):

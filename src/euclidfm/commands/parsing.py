@@ -2,7 +2,7 @@
 
 A command is a typed function with a numpydoc docstring. Its required positional parameters become positional
 arguments, its other parameters options, and the fields of its config (a dataclass) options too. The help
-shows the docstring's text, its parameters and its examples. `jsonargparse` checks the types and reads
+shows the docstring's text and its parameters. `jsonargparse` checks the types and reads
 ``--config``.
 """
 
@@ -127,7 +127,8 @@ def build_parser(verb: str, function: Callable[..., Any]) -> Parser:
     Parser
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = Parser(prog=f"euclidfm {verb}", description=_description(verb, function))
+    text = (inspect.getdoc(function) or "").partition("\n\nParameters\n---")[0]
+    parser = Parser(prog=f"euclidfm {verb}", description=text)
     parser.formatter_class = _HelpFormatter
     parser.add_argument("--config", action="config", help="YAML file with any of the options below.")
     written_out = _WRITTEN_OUT.get(verb, {})
@@ -165,14 +166,6 @@ def _arguments(function: Callable[..., Any], args: Namespace) -> dict[str, Any]:
     if config is not None:
         out[name] = config(**{f.name: getattr(args, f.name) for f in fields(config)})
     return out
-
-
-def _description(verb: str, function: Callable[..., Any]) -> str:
-    """Text of a numpydoc docstring and its examples."""
-    text, _, rest = (inspect.getdoc(function) or "").partition("\n\nParameters\n---")
-    examples = rest.partition("\nExamples\n--------\n")[2].splitlines()
-    shown = [line.strip().removeprefix("$ ") for line in examples if line.strip().startswith("$ ")]
-    return "\n".join([text, "", *(f"example: {line}" for line in shown)])
 
 
 def _usage(parser: Parser) -> str:

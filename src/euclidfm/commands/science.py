@@ -37,6 +37,8 @@ def probe(
     predictions for every object and its metrics with bootstrap intervals. With --density true also p(z),
     recalibrated, with intervals: pz.parquet, and pz.hdf5 for qp and RAIL.
 
+    example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz
+
     Parameters
     ----------
     embeddings : Path
@@ -58,10 +60,6 @@ def probe(
     -------
     list of Record
         Metrics on the test split.
-
-    Examples
-    --------
-    $ euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz
     """
     labels, emb, chosen = GalaxyStore.open(store).index, EmbeddingTable.read(embeddings), tasks.get(task)
     settings = {"embeddings": embeddings, "store": store, "task": task, "head": head, "out": out}
@@ -91,6 +89,9 @@ def finetune(
     model.safetensors, which `embed` reads), its head as a probe, predictions for every object, and metrics on
     the test split beside those of the linear probe of the original model (metrics.json).
 
+    example: euclidfm finetune run/ store/ --task photoz --out tuned/
+    example: euclidfm finetune run/ store/ --task mass --adapt lora --modalities '[VIS, NISP]' --out tuned/
+
     Parameters
     ----------
     run : Path
@@ -116,11 +117,6 @@ def finetune(
     ------
     InputError
         If `out` is the folder of the original model.
-
-    Examples
-    --------
-    $ euclidfm finetune run/ store/ --task photoz --out tuned/
-    $ euclidfm finetune run/ store/ --task mass --adapt lora --modalities '[VIS, NISP]' --out tuned/
     """
     model, galaxies = FoundationModel.load(run), GalaxyStore.open(store)
     if out.resolve() == run.resolve():
@@ -156,6 +152,9 @@ def predict(
     the probe was trained on. Parquet or FITS by the ending of --out, or both; units, UCDs, model and data
     versions are inside. The memory that is needed does not grow with the number of galaxies.
 
+    example: euclidfm predict run/ store/ science/photoz science/mass --out catalogue.parquet
+    example: euclidfm predict run/ store/ science/ --out catalogue.parquet catalogue.fits --pdf true
+
     Parameters
     ----------
     run : Path
@@ -179,11 +178,6 @@ def predict(
     -------
     int
         Rows written.
-
-    Examples
-    --------
-    $ euclidfm predict run/ store/ science/photoz science/mass --out catalogue.parquet
-    $ euclidfm predict run/ store/ science/ --out catalogue.parquet catalogue.fits --pdf true
     """
     model, galaxies = FoundationModel.load(run), GalaxyStore.open(store)
     with bar("predict") as progress:

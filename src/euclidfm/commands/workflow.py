@@ -22,21 +22,14 @@ def report(folder: Path, *, out: Path | None = None) -> Path:
     Input: a folder of `euclidfm demo` or `euclidfm reproduce`, finished or not; parts that are missing
     are left out and named. Output: one self-contained page and the same numbers as JSON.
 
+    example: euclidfm report demo/
+
     Parameters
     ----------
     folder : Path
         Folder of `euclidfm demo`, or one laid out like it.
     out : Path, optional
         HTML file; default report.html in the folder.
-
-    Returns
-    -------
-    Path
-        The page.
-
-    Examples
-    --------
-    $ euclidfm report demo/
     """
     page = write_report(folder, out)
     print(page, flush=True)
@@ -49,20 +42,13 @@ def demo(config: DemoConfig | None = None, *, out: Path = Path("demo")) -> Path:
     Output: a folder with every product, report.html and report.json. Stages that are done are not done again.
     With --real, the Euclid cutouts found in that folder are embedded and shown too.
 
+    example: euclidfm demo --out demo --seed 1
+
     Parameters
     ----------
     config : DemoConfig, optional
     out : Path
         Folder for everything.
-
-    Returns
-    -------
-    Path
-        The report.
-
-    Examples
-    --------
-    $ euclidfm demo --out demo --seed 1
     """
     begun = time.monotonic()
     page = run_demo(config or DemoConfig(), out)
@@ -86,6 +72,8 @@ def reproduce(
     are done are not done again, so a run can be stopped and continued. Scales: quick (minutes), standard
     (hours on two cores), full (100 000 galaxies; a GPU).
 
+    example: euclidfm reproduce --scale quick --out reproduction
+
     Parameters
     ----------
     scale : str
@@ -98,15 +86,6 @@ def reproduce(
         Folder with real spectroscopic catalogues, SED only.
     processes : int
         Processes that share skies and fits.
-
-    Returns
-    -------
-    Path
-        The report.
-
-    Examples
-    --------
-    $ euclidfm reproduce --scale quick --out reproduction
     """
     begun = time.monotonic()
     page = run_reproduction(settings_of(scale, seed=seed, processes=processes, real=real), out)

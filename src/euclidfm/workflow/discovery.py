@@ -28,17 +28,15 @@ from euclidfm.store.reader import GalaxyStore
 __all__ = ["draw_outliers", "embed_cutout", "rank_outliers"]
 
 
-def embed_cutout(
-    image: Path, model: FoundationModel, emb: EmbeddingTable, space: str = "joint"
-) -> np.ndarray:
+def embed_cutout(image: Path, run: Path, emb: EmbeddingTable, space: str = "joint") -> np.ndarray:
     """Embed one cutout file in the same way as the galaxies of a table.
 
     Parameters
     ----------
     image : Path
         FITS file with the extensions VIS, NIR_Y, ... (see ``docs/sky-files.md``).
-    model : FoundationModel
-        The model that made `emb`.
+    run : Path
+        Folder of the model that made `emb`.
     emb : EmbeddingTable
         Its layer, symmetries and modalities are used.
     space : str
@@ -54,8 +52,9 @@ def embed_cutout(
     InputError
         If another model made `emb`, or the file is missing or holds no usable cutout.
     """
+    model = FoundationModel.load(run)
     if emb.info.get("model") not in (None, model.identity()):
-        msg = f"the embeddings were made by model {emb.info['model']}, the run holds model {model.identity()}"
+        msg = f"the embeddings were made by model {emb.info['model']}, {run} holds model {model.identity()}"
         raise InputError(msg)
     if not image.is_file():
         msg = f"--image {image} is not a file"
@@ -78,7 +77,7 @@ def rank_outliers(
     emb: EmbeddingTable,
     *,
     store: GalaxyStore | None = None,
-    model: FoundationModel | None = None,
+    run: Path | None = None,
     space: str = "joint",
     ratings: Path | None = None,
     seed: int = 0,
@@ -90,8 +89,8 @@ def rank_outliers(
     emb : EmbeddingTable
     store : GalaxyStore, optional
         Of the same galaxies. Objects that look like its known artefacts go last.
-    model : FoundationModel, optional
-        With `store`: a model with a likelihood, whose surprisal of each token joins the scores.
+    run : Path, optional
+        With `store`: folder of a model with a likelihood, whose surprisal of each token joins the scores.
     space : str
         ``"joint"``, a modality, or ``"shape"``.
     ratings : Path, optional
@@ -106,13 +105,14 @@ def rank_outliers(
     Raises
     ------
     InputError
-        If `model` is given without `store`, or has no likelihood.
+        If `run` is given without `store`, or its model has no likelihood.
     """
     extra = {}
-    if model is not None:
+    if run is not None:
         if store is None:
             msg = "--run needs --store, the store that the embeddings were made of"
             raise InputError(msg)
+        model = FoundationModel.load(run)
         with bar("surprise") as progress:
             table = surprise_table(
                 model, store, modalities=tuple(emb.by_modality), seed=seed, progress=progress
@@ -129,7 +129,7 @@ def rank_outliers(
 
 
 def draw_outliers(
-    ids: list[int], store: GalaxyStore, sheet: Path, model: FoundationModel | None = None, seed: int = 0
+    ids: list[int], store: GalaxyStore, sheet: Path, run: Path | None = None, seed: int = 0
 ) -> None:
     """Draw galaxies with their SEDs and, with a model, the maps of its surprisal.
 
@@ -140,12 +140,13 @@ def draw_outliers(
     store : GalaxyStore
     sheet : Path
         PNG to write.
-    model : FoundationModel, optional
-        With a likelihood.
+    run : Path, optional
+        Folder of a model with a likelihood.
     seed : int
     """
     galaxies = store.read([store.row_of(i) for i in ids])
     maps: Any = None
-    if model is not None:
+    if run is not None:
+        model = FoundationModel.load(run)
         maps = surprise_of(model, galaxies, seed=seed, wavelengths_nm=store.info.wavelengths_nm)
     oddity_sheet(galaxies, [f"{rank}: {i}" for rank, i in enumerate(ids, 1)], sheet, maps)

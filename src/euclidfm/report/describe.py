@@ -1,4 +1,4 @@
-"""Describe any file or folder that the program made."""
+"""Text that describes any file or folder that this program made."""
 
 from __future__ import annotations
 
@@ -8,40 +8,54 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
+from euclidfm.core.run_folder import ModelFolder, ProbeFolder, RunFolder
+from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.store.reader import GalaxyStore
 
 __all__ = ["describe"]
 
 
 def describe(path: Path) -> str:
-    """Text that says what `path` is and what is in it.
+    """Describe a file or a folder: what it is and what is in it.
+
+    Parameters
+    ----------
+    path : Path
+        A sky, a store, a model, a probe, a run, a Parquet table or a JSON file.
+
+    Returns
+    -------
+    str
+        Several lines.
 
     Raises
     ------
     InputError
-        If it does not exist or is nothing that this program makes.
+        If it does not exist or is not a product of this program.
     """
     if not path.exists():
         msg = f"{path} does not exist"
         raise InputError(msg)
     kinds = (
         (path / "store.json", _store),
-        (path / "demo.json", _demo),
-        (path / "model.json", _run),
-        (path / "checkpoints", _unfinished_run),
-        (path / "probe.json", _probe),
+        (RunFolder(path).demo_state, _demo),
+        (ModelFolder(path).card, _model),
+        (ModelFolder(path).checkpoints, _unfinished_training),
+        (ProbeFolder(path).card, _probe),
         (path / "MER", _sky),
     )
-    for marker, tell in kinds:
+    for marker, text_of in kinds:
         if marker.exists():
-            return tell(path)
+            return text_of(path)
     if path.suffix == ".parquet":
         return _parquet(path)
     if path.suffix == ".json":
         return f"{path}: JSON with {', '.join(_keys(read_json(path)))}"
-    msg = f"{path} is nothing that euclidfm made: not a sky, store, run, probe, table or report"
+    msg = f"{path} is not a product of euclidfm: not a sky, store, run, probe, table or report"
     raise InputError(msg)
 
 
@@ -50,8 +64,6 @@ def _keys(value: Any) -> list[str]:
 
 
 def _store(path: Path) -> str:
-    from euclidfm.store import GalaxyStore
-
     store = GalaxyStore.open(path)
     info = store.info
     splits = Counter(store.column("split").tolist())
@@ -79,7 +91,7 @@ def _store(path: Path) -> str:
 
 
 def _origin(path: Path, provenance: Mapping[str, Any]) -> list[str]:
-    """Where a store comes from, the survivors of each step, and what was left out."""
+    """Source of a store, galaxies left after each step of the selection, and reasons of the quarantine."""
     lines = []
     if provenance.get("source"):
         what = provenance.get("selection") or provenance.get("recipe") or provenance.get("kind", "")
@@ -87,16 +99,14 @@ def _origin(path: Path, provenance: Mapping[str, Any]) -> list[str]:
     summary = provenance.get("summary", {})
     lines += [f"    {int(left):>9}  {step}" for step, left in summary.get("funnel", [])]
     if (path / "quarantine.parquet").is_file():
-        import pyarrow.parquet as pq
-
         reasons = Counter(pq.read_table(path / "quarantine.parquet").column("reason").to_pylist())
         lines.append(f"  quarantine: {sum(reasons.values())}")
         lines += [f"    {count:>9}  {reason}" for reason, count in reasons.most_common(5)]
     return lines
 
 
-def _run(path: Path) -> str:
-    card = read_json(path / "model.json")
+def _model(path: Path) -> str:
+    card = read_json(ModelFolder(path).card)
     config = card["config"]
     lines = [
         f"{path}: model {card['identity']}, trained {card.get('steps', '?')} steps on {card.get('store')}"
@@ -106,21 +116,21 @@ def _run(path: Path) -> str:
     if config["sed"]:
         lines.append(f"  SED: {', '.join(config['sed_softening_ujy'])}")
     lines.append(f"  width {config['width']}, {config['depth']} blocks, {config['heads']} heads")
-    if (path / "run.json").exists():
-        run = read_json(path / "run.json")
+    if ModelFolder(path).summary.exists():
+        run = read_json(ModelFolder(path).summary)
         size = f"{run['parameters'] / 1e6:.2f} M parameters"
         lines.append(f"  {size}, {run['galaxies']} galaxies in {run['seconds']:.0f} s")
     return "\n".join(lines)
 
 
-def _unfinished_run(path: Path) -> str:
-    steps = sorted(p.name for p in (path / "checkpoints").glob("step-*"))
+def _unfinished_training(path: Path) -> str:
+    steps = sorted(p.name for p in ModelFolder(path).checkpoints.glob("step-*"))
     last = steps[-1] if steps else "no checkpoint yet"
-    return f"{path}: unfinished run, {last}; the same `euclidfm pretrain` command continues it"
+    return f"{path}: unfinished training, {last}; the same `euclidfm pretrain` command continues it"
 
 
 def _probe(path: Path) -> str:
-    card = read_json(path / "probe.json")
+    card = read_json(ProbeFolder(path).card)
     return f"{path}: probe\n" + "\n".join(
         f"  {k}: {v}" for k, v in card.items() if not isinstance(v, dict | list)
     )
@@ -135,22 +145,19 @@ def _sky(path: Path) -> str:
 
 
 def _demo(path: Path) -> str:
-    card = read_json(path / "demo.json")
+    run = RunFolder(path)
+    card = read_json(run.demo_state)
     lines = [f"{path}: demo, seed {card['config']['seed']}"]
     lines += [f"  {stage:<12}{seconds:8.1f} s" for stage, seconds in card["timings"].items()]
-    lines += [describe(path / part) for part in ("store", "run") if (path / part).exists()]
+    lines += [describe(part) for part in (run.store, run.model.path) if part.exists()]
     return "\n".join(lines)
 
 
 def _parquet(path: Path) -> str:
-    import pyarrow.parquet as pq
-
     schema = pq.read_schema(path)
     rows = pq.read_metadata(path).num_rows
     if "vector" in schema.names:
-        from euclidfm.embeddings import EmbeddingTable
-
         emb = EmbeddingTable.read(path)
-        told = "\n".join(f"  {k}: {v}" for k, v in emb.info.items())
-        return f"{path}: embeddings of {len(emb)} galaxies, {emb.vectors.shape[1]} numbers each\n{told}"
+        facts = "\n".join(f"  {k}: {v}" for k, v in emb.info.items())
+        return f"{path}: embeddings of {len(emb)} galaxies, {emb.vectors.shape[1]} numbers each\n{facts}"
     return f"{path}: table of {rows} rows\n" + "\n".join(f"  {f.name}: {f.type}" for f in schema)
