@@ -115,13 +115,25 @@ def test_commands_are_functions_that_return_what_they_made(tmp_path):
 def test_a_preset_gives_the_defaults_and_other_settings_win(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "c.yaml").write_text("preset: astropt-5m\nsteps: 7\nmodel: {crop: 32}\n")
-    assert main(["pretrain", "store", "--out", "run", "--config", "c.yaml", "--lr=0.5", "--print_config"]) == 0
+    assert (
+        main(["pretrain", "store", "--out", "run", "--config", "c.yaml", "--lr=0.5", "--print_config"]) == 0
+    )
     shown = yaml.safe_load(capsys.readouterr().out)
     model = shown["model"]
     assert (shown["preset"], shown["steps"], shown["lr"], model["crop"]) == ("astropt-5m", 7, 0.5, 32)
     assert model["width"] == 256 and shown["min_lr"] == 0.1  # of the preset
     (tmp_path / "shown.yaml").write_text(yaml.safe_dump(shown))
-    again = ["pretrain", "store", "--out", "run", "--config", "shown.yaml", "--preset", "3m", "--print_config"]
+    again = [
+        "pretrain",
+        "store",
+        "--out",
+        "run",
+        "--config",
+        "shown.yaml",
+        "--preset",
+        "3m",
+        "--print_config",
+    ]
     assert main(again) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"] == model
     assert main(["pretrain", "store", "--out", "run", "--preset", "9z"]) == 2
@@ -133,7 +145,7 @@ def test_help_of_pretrain_shows_the_first_options_first(capsys):
     first, _, further = capsys.readouterr().out.partition("further options:")
     for name in ("store", "--out", "--preset", "--config", "--steps", "--batch", "--lr", "--model.width"):
         assert f"\n  {name} " in first and f"\n  {name} " not in further, name
-    assert "--clip" in further and "--clip" not in first
+    assert "--warmup" in further and "--warmup" not in first
 
 
 def test_config_file_and_overrides(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ _FIRST = {
     "pretrain": (
         *("store", "help", "config", "print_config", "out", "preset", "steps", "batch", "lr", "seed"),
         *("precision", "model.width", "model.depth", "model.heads", "model.crop", "model.images"),
-        *("model.objective", "validate_every", "sample_every"),
+        "model.objective",
     ),
 }
 """What most users need of a command with many options; its help shows the others under a heading."""

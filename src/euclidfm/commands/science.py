@@ -9,6 +9,7 @@ from euclidfm import tasks
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import record_run
 from euclidfm.core.progress import bar
+from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.predict.run import predict as write_catalogue
@@ -16,7 +17,6 @@ from euclidfm.store.reader import GalaxyStore
 from euclidfm.tasks.finetune.run import tune_and_write
 from euclidfm.tasks.finetune.train import FineTuneConfig
 from euclidfm.tasks.products import density_and_write, fit_and_write
-from euclidfm.tasks.records import Record
 
 __all__ = ["finetune", "predict", "probe"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, write_json
 from euclidfm.core.progress import bar
+from euclidfm.core.records import summarise
 from euclidfm.core.run_folder import RunFolder
 from euclidfm.report.build import REPRODUCTION, build_report
 from euclidfm.report.inputs import ReportInputs
-from euclidfm.core.records import summarise
 from euclidfm.workflow.claims import judge
 from euclidfm.workflow.steps import SETS
 
