@@ -17,8 +17,9 @@ import time
 import numpy as np
 
 from euclidfm.simulate import SkyConfig, simulate_sky
+from euclidfm.simulate.images.components import Component, Psf
+from euclidfm.simulate.images.render import render
 from euclidfm.simulate.population.galaxies import draw_galaxies
-from euclidfm.simulate.render import Component, Psf, render
 from euclidfm.simulate.tile import make_tile
 
 

@@ -12,11 +12,17 @@ from euclidfm.core.bands import SED_BANDS
 from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate import SkyConfig
 from euclidfm.simulate.cosmology import age_gyr, kpc_per_arcsec, volume_per_arcmin2
+from euclidfm.simulate.images.shapes import components
 from euclidfm.simulate.population.galaxies import draw_galaxies
 from euclidfm.simulate.population.mass_function import mass_function, parent_density
 from euclidfm.simulate.population.parent import draw_parent
-from euclidfm.simulate.seds import FORMING, PASSIVE, TEMPLATES, template_weights, ultraviolet_colours
-from euclidfm.simulate.shapes import components
+from euclidfm.simulate.seds.templates import (
+    FORMING,
+    PASSIVE,
+    TEMPLATES,
+    template_weights,
+    ultraviolet_colours,
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from euclidfm.simulate.render import Component, Knots, Psf, render, stamp_size
+from euclidfm.simulate.images.components import Component, Knots, Psf
+from euclidfm.simulate.images.render import render, stamp_size
 
 galsim = pytest.importorskip("galsim")
 SIZE = 96

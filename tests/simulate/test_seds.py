@@ -7,14 +7,10 @@ pytest.importorskip("speclite")
 
 from euclidfm.core.bands import SED_BANDS, band
 from euclidfm.simulate.cosmology import kpc_per_arcsec, luminosity_distance_mpc
-from euclidfm.simulate.seds import (
-    WAVE,
-    BandIntegrator,
-    calzetti,
-    galaxy_table,
-    igm_transmission,
-    template_weights,
-)
+from euclidfm.simulate.seds.attenuation import calzetti, igm_transmission
+from euclidfm.simulate.seds.filters import WAVE, BandIntegrator
+from euclidfm.simulate.seds.flux_table import galaxy_table
+from euclidfm.simulate.seds.templates import template_weights
 
 
 def test_flat_spectrum_has_the_same_ab_flux_in_every_band():
@@ -40,9 +36,9 @@ def test_speclite_gives_the_same_colour_of_a_redshifted_template():
     import astropy.units as u
     import speclite.filters
 
-    from euclidfm.simulate.seds import _rest_templates
+    from euclidfm.simulate.seds.templates import rest_templates
 
-    wave, spectra = _rest_templates()
+    wave, spectra = rest_templates()
     z = 0.5
     flux = spectra[0] / (1 + z) * 1e-17 * u.erg / (u.s * u.cm**2 * u.Angstrom)
     names = ("decam2014-r", "Euclid-VIS", "Euclid-H")

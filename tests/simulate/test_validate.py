@@ -10,8 +10,9 @@ pytest.importorskip("rail.utils")
 
 from euclidfm.core.errors import InputError
 from euclidfm.simulate import SkyConfig, simulate_sky, validate_sky
+from euclidfm.simulate.images.components import Psf
+from euclidfm.simulate.images.transforms import moffat_transform
 from euclidfm.simulate.population.mass_function import parent_density
-from euclidfm.simulate.render import Psf, moffat_transform
 from euclidfm.simulate.validation import compare
 
 

@@ -1,9 +1,9 @@
 """A mock Euclid sky, written as the files of ``docs/sky-files.md``.
 
-`SkyConfig` says how large, how deep and how dense; `simulate_sky` writes it. The reading
-path: `population` (who is there), `seds` (their colours), `morphology` (their shapes),
-`render` (through the PSF), `artefacts`, `tile` (mosaics and noise), `measure` and
-`catalogue` (what a pipeline would list), `sky` (tiles in parallel), `validate`
+`SkyConfig` sets the size, the depth and the density of the sky; `simulate_sky` writes it. Read
+in this order: `population` (the objects and their properties), `seds` (their colours), `images`
+(their shapes through the PSF, artefacts, noise), `catalogue` (what a pipeline would measure and
+list), `tile` (all of this for one tile), `sky` (tiles in parallel, and files), `validation`
 (figures, and distances from real data).
 """
 

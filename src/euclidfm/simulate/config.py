@@ -143,7 +143,7 @@ class SkyConfig:
         _require(self.tile_pixels <= 20000, "a tile must not exceed 20000 pixels; use more tiles", self.tiles)
 
     @property
-    def look(self) -> Preset:
+    def conditions(self) -> Preset:
         """The preset's numbers."""
         return PRESETS[self.preset]
 
@@ -156,13 +156,13 @@ class SkyConfig:
     def natural_density(self) -> float:
         """Catalogued objects per square arcminute of a sky as dense as the real one."""
         others = self.star_fraction + self.quasar_fraction + self.artefact_fraction
-        galaxies = galaxy_density(self.curves, self.look.vis_limit, self.faint_thinning)
+        galaxies = galaxy_density(self.curves, self.conditions.vis_limit, self.faint_thinning)
         return galaxies / max(1 - others, 1e-3)
 
     @property
     def sed_bands(self) -> tuple[str, ...]:
         """Bands of the catalogue."""
-        return self.look.sed_bands
+        return self.conditions.sed_bands
 
     @property
     def curves(self) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ class SkyConfig:
 
     def psf_fwhm(self) -> Mapping[str, float]:
         """PSF width of each imaged band in arcsec."""
-        return {b: BANDS[b].psf_fwhm_arcsec * self.look.psf for b in EUCLID_BANDS}
+        return {b: BANDS[b].psf_fwhm_arcsec * self.conditions.psf for b in EUCLID_BANDS}
 
 
 def _require(condition: bool, rule: str, value: object) -> None:

@@ -61,11 +61,11 @@ def simulate_sky(
     workers = min(cfg.processes or os.cpu_count() or 1, len(todo))
     if workers <= 1:
         for i in todo:
-            done += _one(cfg, i, str(out))
+            done += _simulate_tile(cfg, i, str(out))
             report(done, cfg.objects, f"tile {tile_id(cfg, i)}")
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            futures = {pool.submit(_one, cfg, i, str(out)): i for i in todo}
+            futures = {pool.submit(_simulate_tile, cfg, i, str(out)): i for i in todo}
             for future in as_completed(futures):
                 done += future.result()
                 report(done, cfg.objects, f"tile {tile_id(cfg, futures[future])}")
@@ -117,21 +117,21 @@ def tile_wcs(cfg: SkyConfig, index: int) -> Any:
     return wcs
 
 
-def _one(cfg: SkyConfig, index: int, out_dir: str) -> int:
-    """Simulate and write one tile; returns its number of objects."""
+def _simulate_tile(cfg: SkyConfig, index: int, out_dir: str) -> int:
+    """Simulate and write one tile; return its number of objects."""
     import pyarrow as pa
     from threadpoolctl import threadpool_limits
 
-    from euclidfm.simulate.catalogue import rows
+    from euclidfm.simulate.catalogue.rows import catalogue_rows
     from euclidfm.simulate.tile import make_tile
 
     out, name = Path(out_dir), tile_id(cfg, index)
     wcs = tile_wcs(cfg, index)
-    with threadpool_limits(1):  # each core has a tile of its own: more threads would only wait for each other
+    with threadpool_limits(1):  # each core has its own tile, so more threads would compete
         tile = make_tile(cfg, index)
     digest = f"{zlib.crc32(f'{cfg.seed}/{index}'.encode()):08X}"
-    place = wcs.pixel_to_world_values([s.x for s in tile.sources], [s.y for s in tile.sources])
-    tables = rows(cfg, tile, name, np.asarray(place[0]), np.asarray(place[1]))
+    position = wcs.pixel_to_world_values([s.x for s in tile.sources], [s.y for s in tile.sources])
+    tables = catalogue_rows(cfg, tile, name, np.asarray(position[0]), np.asarray(position[1]))
     for band in EUCLID_BANDS:
         mosaic, magzero = BANDS[band].mosaic, BANDS[band].magzero
         folder = out / "MER" / name / ("VIS" if band == "VIS" else "NISP")

@@ -130,7 +130,7 @@ def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray,
     """(N, K) fluxes in µJy without noise, and redshifts, of a flux-limited mock."""
     from euclidfm.core.units import abmag_from_ujy
     from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
-    from euclidfm.simulate.seds import galaxy_table
+    from euclidfm.simulate.seds.flux_table import galaxy_table
 
     table = galaxy_table(tuple(c for _, c in config.curves))
     column = [n for n, _ in config.curves].index(config.limit_band)

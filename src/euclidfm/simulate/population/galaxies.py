@@ -9,7 +9,7 @@ from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
 from euclidfm.simulate.population.selection import selection_probability
-from euclidfm.simulate.seds import Table, galaxy_table
+from euclidfm.simulate.seds.flux_table import Table, galaxy_table
 
 __all__ = ["draw_galaxies"]
 
@@ -37,7 +37,7 @@ def draw_galaxies(cfg: SkyConfig, n: int, rng: np.random.Generator) -> Table:
         part = draw_parent(8 * n + 200, rng)
         part["bulge_flux"], part["disc_flux"] = galaxy_fluxes(part, galaxy_table(cfg.curves))
         mag = abmag_from_ujy(part["bulge_flux"][:, VIS] + part["disc_flux"][:, VIS])
-        keep = rng.random(mag.size) < selection_probability(mag, cfg.look.vis_limit, cfg.faint_thinning)
+        keep = rng.random(mag.size) < selection_probability(mag, cfg.conditions.vis_limit, cfg.faint_thinning)
         part = {k: v[keep] for k, v in part.items()}
         parts.append(part)
         have += part["z"].size

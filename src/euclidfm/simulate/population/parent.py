@@ -17,7 +17,7 @@ import numpy as np
 from euclidfm.simulate.cosmology import kpc_per_arcsec
 from euclidfm.simulate.population.mass_function import mass_redshift_grid
 from euclidfm.simulate.population.star_formation import draw_spectra
-from euclidfm.simulate.seds import FluxTable, Table
+from euclidfm.simulate.seds.flux_table import FluxTable, Table
 
 __all__ = ["draw_parent", "galaxy_fluxes"]
 

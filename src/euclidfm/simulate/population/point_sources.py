@@ -8,7 +8,10 @@ from euclidfm.core.bands import SED_BANDS
 from euclidfm.core.units import ujy_from_abmag
 from euclidfm.simulate.config import SkyConfig
 from euclidfm.simulate.cosmology import kpc_per_arcsec
-from euclidfm.simulate.seds import Table, galaxy_table, quasar_table, star_colours, template_weights
+from euclidfm.simulate.seds.flux_table import Table, galaxy_table
+from euclidfm.simulate.seds.quasars import quasar_table
+from euclidfm.simulate.seds.stars import star_colours
+from euclidfm.simulate.seds.templates import template_weights
 
 __all__ = ["draw_quasars", "draw_stars"]
 
@@ -28,7 +31,7 @@ def draw_stars(cfg: SkyConfig, n: int, rng: np.random.Generator) -> Table:
     Table
         `flux` in µJy ``(n, bands)`` and `teff` in K.
     """
-    span = 10 ** (0.15 * (cfg.look.vis_limit - 16.0)) - 1
+    span = 10 ** (0.15 * (cfg.conditions.vis_limit - 16.0)) - 1
     mag = 16.0 + np.log10(1 + rng.random(n) * span) / 0.15
     dwarf = rng.random(n) < np.clip(0.35 + 0.07 * (mag - 17), 0, 0.8)
     teff = np.where(dwarf, rng.normal(3500, 320, n), rng.normal(5500, 600, n))
@@ -53,7 +56,7 @@ def draw_quasars(cfg: SkyConfig, n: int, rng: np.random.Generator) -> Table:
         `re_arcsec`, `axis_ratio`, `position_angle`.
     """
     z = np.clip(rng.gamma(5.0, 0.34, n) + 0.1, 0.3, 4.5)
-    grid = np.arange(18.0, min(cfg.look.vis_limit, 23.5), 0.05)
+    grid = np.arange(18.0, min(cfg.conditions.vis_limit, 23.5), 0.05)
     rate = np.where(grid < 20, 10 ** (0.45 * (grid - 20)), 10 ** (0.2 * (grid - 20)))
     mag = rng.choice(grid, n, p=rate / rate.sum()) + 0.05 * rng.random(n)
     share = rng.random(n)

@@ -8,7 +8,7 @@ from euclidfm.core.bands import SED_BANDS
 from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.population.mass_function import parent_density
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
-from euclidfm.simulate.seds import galaxy_table
+from euclidfm.simulate.seds.flux_table import galaxy_table
 
 __all__ = ["galaxy_density", "selection_probability"]
 

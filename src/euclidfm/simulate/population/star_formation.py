@@ -16,7 +16,8 @@ import numpy as np
 
 from euclidfm.core.units import ujy_from_abmag
 from euclidfm.simulate.cosmology import age_gyr, luminosity_distance_mpc
-from euclidfm.simulate.seds import Table, rest_table, template_weights
+from euclidfm.simulate.seds.flux_table import Table, rest_table
+from euclidfm.simulate.seds.templates import template_weights
 
 __all__ = ["draw_spectra"]
 

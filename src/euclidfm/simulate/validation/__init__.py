@@ -1,1 +1,1 @@
-"""How real a mock sky is: figures, and distances from real data."""
+"""Validation of a mock sky: figures, and distances from real data."""

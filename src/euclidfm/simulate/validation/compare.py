@@ -1,8 +1,8 @@
-"""Mock against real: the real tables and cutouts, distances between samples, and a classifier.
+"""Comparison of mock and real samples: distances between them, and a classifier.
 
-The mock is drawn from the same population as the sky, through the real catalogue's filters
-and flux limit, with the real catalogue's errors. What the comparison then says is how far
-apart the spectra are, not how the two surveys were selected.
+The mock sample is drawn from the same population as the sky, through the filters and the flux
+limit of the real catalogue, with its errors. So the comparison measures the difference of the
+spectra, not of the selections.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from euclidfm.core.bands import EUCLID_BANDS, band
 from euclidfm.core.errors import InputError
 from euclidfm.core.units import abmag_from_ujy, ujy_per_count
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
-from euclidfm.simulate.seds import galaxy_table
+from euclidfm.simulate.seds.flux_table import galaxy_table
 
 __all__ = [
     "Sample", "aligned", "classifier_accuracy", "desi_pair", "distances", "q1_noise", "real_data_folder",
@@ -37,7 +37,7 @@ COSMOS_CURVES = (
 
 @dataclass(frozen=True)
 class Sample:
-    """Galaxies as columns of numbers.
+    """A table of numbers, one row per galaxy.
 
     Attributes
     ----------
@@ -87,10 +87,10 @@ def _draw_flux_limited(
     return np.concatenate(mags), np.concatenate(zs), np.concatenate(masses)
 
 
-def _like(
+def _matched(
     real: np.ndarray, mock: np.ndarray, rng: np.random.Generator, steps: tuple[float, ...]
 ) -> np.ndarray:
-    """Indices of mock rows that follow the real ones' distribution, cell by cell, none twice."""
+    """Indices of mock rows with the distribution of the real ones, cell by cell, without repetition."""
     keys_real = np.floor(real / np.asarray(steps)).astype(int)
     keys_mock = np.floor(mock / np.asarray(steps)).astype(int)
     cells: dict[tuple[int, ...], list[int]] = {}
@@ -112,13 +112,13 @@ def zcosmos_pair(folder: Path, rng: np.random.Generator) -> tuple[Sample, Sample
     bands = ("u", "v", "r", "i", "z", "k")
     mag = np.column_stack([data[f"{b}_photzi25"] for b in bands])
     err = np.column_stack([data[f"e{b}_photzi25"] for b in bands])
-    sure = np.mod(data["cc"], 10)
-    secure = ((sure >= 3) & (sure < 5)) | (sure == 2.5)
+    confidence = np.mod(data["cc"], 10)
+    secure = ((confidence >= 3) & (confidence < 5)) | (confidence == 2.5)
     z = data["zpec"]
     ok = secure & (z > 0.03) & (z < 1.4) & (mag > 10).all(1) & (mag[:, 3] < 22.5) & (mag[:, 3] > 17)
     z, mag, err = z[ok], mag[ok], np.clip(err[ok], 0.005, 0.5)
     mock, mock_z, _ = _draw_flux_limited(COSMOS_CURVES, COSMOS_CURVES[3], 22.5, 40_000, rng)
-    pick = _like(np.column_stack([z, mag[:, 3]]), np.column_stack([mock_z, mock[:, 3]]), rng, (0.05, 0.5))
+    pick = _matched(np.column_stack([z, mag[:, 3]]), np.column_stack([mock_z, mock[:, 3]]), rng, (0.05, 0.5))
     noisy = (
         mock[pick]
         + rng.standard_normal((pick.size, len(bands))) * err[rng.integers(len(err), size=pick.size)]
@@ -145,7 +145,7 @@ def desi_pair(folder: Path, rng: np.random.Generator) -> tuple[Sample, Sample]:
     z, mag, mass = z[keep], mag[keep], mass[keep]
     curves = ("decam2014-g", "decam2014-r", "decam2014-z")
     mock, mock_z, mock_mass = _draw_flux_limited(curves, "decam2014-r", 19.5, 20_000, rng)
-    pick = _like(np.column_stack([z, mag[:, 1]]), np.column_stack([mock_z, mock[:, 1]]), rng, (0.04, 0.75))
+    pick = _matched(np.column_stack([z, mag[:, 1]]), np.column_stack([mock_z, mock[:, 1]]), rng, (0.04, 0.75))
     noisy = mock[pick] + 0.02 * rng.standard_normal((pick.size, 3))
     names = ("z", "r", "g-r", "r-z", "log_mass")
     real = Sample(names, np.column_stack([z, mag[:, 1], mag[:, 0] - mag[:, 1], mag[:, 1] - mag[:, 2], mass]))
@@ -191,7 +191,7 @@ def classifier_accuracy(real: np.ndarray, mock: np.ndarray, seed: int = 0, large
 
 
 def aligned(real: Sample, mock: Sample) -> Sample:
-    """The mock with the median offset of each colour removed: what zero points alone could explain."""
+    """The mock with the median offset of each colour removed, as errors of zero points would cause."""
     shift = np.median(real.values, axis=0) - np.median(mock.values, axis=0)
     shift[:2] = 0.0
     return Sample(mock.names, mock.values + shift)

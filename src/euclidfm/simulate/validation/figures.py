@@ -1,4 +1,4 @@
-"""The validation figures, one function each; every function returns the path it wrote."""
+"""The validation figures, one function each; each returns the path that it wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS
 from euclidfm.core.units import abmag_from_ujy
 from euclidfm.simulate.population.mass_function import parent_density
 from euclidfm.simulate.population.parent import draw_parent, galaxy_fluxes
-from euclidfm.simulate.seds import Table, galaxy_table
+from euclidfm.simulate.seds.flux_table import Table, galaxy_table
 from euclidfm.simulate.validation.compare import Sample
 
 __all__ = [
@@ -99,44 +99,12 @@ def plot_redshifts(
     """n(z) of the sky and of a flux-limited mock against zCOSMOS, and colours with redshift."""
     figure, axes = _new(1, 3, 11, 3.4)
     galaxy = truth["kind"] == "galaxy"
-    ax = axes[0, 0]
-    ax.hist(
-        truth["z"][galaxy],
-        np.arange(0, 2.3, 0.05),
-        density=True,
-        color="#c9d6ea",
-        label="this sky's catalogue",
-    )
-    t = draw_parent(120_000, rng)
-    bulge, disc = galaxy_fluxes(t, galaxy_table())
-    i = abmag_from_ujy(bulge + disc)[:, SED_BANDS.index("i")]
-    ax.hist(
-        t["z"][i < 22.5],
-        np.arange(0, 1.5, 0.05),
-        density=True,
-        histtype="step",
-        color="#c44e52",
-        label="mock, i < 22.5",
-    )
-    if zcosmos is not None:
-        ax.hist(
-            zcosmos[0]["z"],
-            np.arange(0, 1.5, 0.05),
-            density=True,
-            histtype="step",
-            color="k",
-            label="zCOSMOS, i < 22.5",
-        )
-    z = np.linspace(0, 1.5, 100)
-    z0 = 0.0417 * 22.5 - 0.744
-    ax.plot(z, z**2 * np.exp(-z / z0) / (2 * z0**3), "k:", lw=1, label="LSST Science Book, i < 22.5")
-    ax.set(xlabel="z", ylabel="n(z)", title="redshifts", xlim=(0, 2))
-    ax.legend(frameon=False, fontsize=7)
-    flux = np.column_stack([truth[f"flux_{b}"][galaxy] for b in ("r", "z", "H")])
+    z = truth["z"][galaxy]
+    _redshift_panel(axes[0, 0], z, None if zcosmos is None else zcosmos[0]["z"], rng)
     if zcosmos is None:
-        mag = abmag_from_ujy(flux)
+        mag = abmag_from_ujy(np.column_stack([truth[f"flux_{b}"][galaxy] for b in ("r", "z", "H")]))
         for k, name in enumerate(("r - z", "z - H")):
-            axes[0, 1 + k].plot(truth["z"][galaxy], mag[:, k] - mag[:, k + 1], ".", ms=2)
+            axes[0, 1 + k].plot(z, mag[:, k] - mag[:, k + 1], ".", ms=2)
             axes[0, 1 + k].set(xlabel="z", ylabel=name)
         return _save(figure, path)
     for ax, name in ((axes[0, 1], "r-i"), (axes[0, 2], "u-V")):
@@ -148,6 +116,24 @@ def plot_redshifts(
         ax.set(xlabel="z", ylabel=name, title=f"{name} with redshift (16, 50, 84%)")
         ax.legend(frameon=False)
     return _save(figure, path)
+
+
+def _redshift_panel(ax: Any, z: np.ndarray, zcosmos: np.ndarray | None, rng: np.random.Generator) -> None:
+    """n(z) of the catalogue, of a mock with i < 22.5, of zCOSMOS, and of the LSST Science Book."""
+    ax.hist(z, np.arange(0, 2.3, 0.05), density=True, color="#c9d6ea", label="this sky's catalogue")
+    t = draw_parent(120_000, rng)
+    bulge, disc = galaxy_fluxes(t, galaxy_table())
+    i = abmag_from_ujy(bulge + disc)[:, SED_BANDS.index("i")]
+    step: dict[str, Any] = {"bins": np.arange(0, 1.5, 0.05), "density": True, "histtype": "step"}
+    ax.hist(t["z"][i < 22.5], color="#c44e52", label="mock, i < 22.5", **step)
+    if zcosmos is not None:
+        ax.hist(zcosmos, color="k", label="zCOSMOS, i < 22.5", **step)
+    grid = np.linspace(0, 1.5, 100)
+    z0 = 0.0417 * 22.5 - 0.744
+    book = grid**2 * np.exp(-grid / z0) / (2 * z0**3)
+    ax.plot(grid, book, "k:", lw=1, label="LSST Science Book, i < 22.5")
+    ax.set(xlabel="z", ylabel="n(z)", title="redshifts", xlim=(0, 2))
+    ax.legend(frameon=False, fontsize=7)
 
 
 def plot_planes(path: Path, truth: Table, photometry: Table, bands: tuple[str, ...]) -> Path:
@@ -207,7 +193,7 @@ def colour_composite(cut: dict[str, np.ndarray], soft: float = 0.006) -> np.ndar
     Parameters
     ----------
     cut : dict
-        Stamps in µJy per pixel; Y and H are divided by what makes a typical galaxy neutral.
+        Stamps in µJy per pixel; Y and H are divided by factors that make a galaxy of mean colour grey.
     soft : float
         Surface brightness, µJy per pixel, at which the scale turns from linear to logarithmic.
     """
@@ -220,19 +206,19 @@ def contact_sheet(
     path: Path,
     images: dict[str, dict[str, np.ndarray]],
     truth: Table,
-    places: np.ndarray,
+    positions: np.ndarray,
     noise: dict[str, float],
     columns: int = 8,
     half: int = 32,
 ) -> Path:
-    """Every class of object, the brighter ones, in VIS and in colour.
+    """Cutouts of bright objects of every subtype, in VIS and in colour.
 
     Parameters
     ----------
     images : dict
         Band images in µJy per pixel by tile.
     truth : Table
-    places : array of shape ``(objects, 2)``
+    positions : array of shape ``(objects, 2)``
         x, y in the tile's mosaic.
     noise : dict
         Scatter of sky pixels by band.
@@ -249,7 +235,7 @@ def contact_sheet(
         bright = members[np.argsort(-truth["flux_VIS"][members])][: max(columns, len(members) // 3)]
         row[0].set_title(name.replace("_", " "), fontsize=7, loc="left", pad=1.5)
         for k, i in enumerate(rng.permutation(bright)[:columns]):
-            x, y = np.round(places[i]).astype(int)
+            x, y = np.round(positions[i]).astype(int)
             cut = {
                 b: np.pad(images[truth["tile"][i]][b], half)[y : y + 2 * half, x : x + 2 * half]
                 for b in EUCLID_BANDS

@@ -1,7 +1,8 @@
-"""Real galaxies seen as the mock's are: HST images re-drawn at Euclid's resolution, and measured."""
+"""Structure of real galaxies: HST images re-drawn at the resolution of VIS, and measured like the mock."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,22 @@ from scipy import ndimage
 
 from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, SED_BANDS
 from euclidfm.core.units import abmag_from_ujy, ujy_from_abmag
+from euclidfm.simulate.catalogue.measure import measure
 from euclidfm.simulate.config import SkyConfig
-from euclidfm.simulate.field import smoothing_sigma
-from euclidfm.simulate.measure import measure
+from euclidfm.simulate.images.components import Psf
+from euclidfm.simulate.images.noise import smoothing_sigma
+from euclidfm.simulate.images.render import render
+from euclidfm.simulate.images.shapes import components
 from euclidfm.simulate.population.galaxies import draw_galaxies
-from euclidfm.simulate.render import Component, Psf, render
-from euclidfm.simulate.shapes import components
 from euclidfm.simulate.validation.compare import Sample
 
 __all__ = ["FEATURES", "measure_hst_galaxies", "measure_mock_galaxies"]
 
 FEATURES = ("mag", "R50", "ELLIPTICITY", "CONCENTRATION", "ASYMMETRY", "GINI", "MOMENT_20", "SMOOTHNESS")
-"""What real and mock stamps are compared in."""
+"""Measurements in which real and mock stamps are compared."""
 
 HST_PIXEL, HST_FWHM = 0.03, 0.095
+"""Pixel and PSF width of the HST stamps, arcsec."""
 
 
 def redraw(image: np.ndarray, fwhm: float, rng: np.random.Generator, size: int = 64) -> np.ndarray:
@@ -73,13 +76,13 @@ def measure_mock_galaxies(mags: np.ndarray, copies: int, rng: np.random.Generato
     cfg = SkyConfig(preset="deeper", faint_thinning=0.0, rarity_boost=0.0)
     t = draw_galaxies(cfg, 6000, rng)
     mag = abmag_from_ujy((t["bulge_flux"] + t["disc_flux"])[:, SED_BANDS.index("i")])
-    psf = Psf(fwhm=BANDS["VIS"].psf_fwhm_arcsec, beta=cfg.look.psf_beta)
+    psf = Psf(fwhm=BANDS["VIS"].psf_fwhm_arcsec, beta=cfg.conditions.psf_beta)
     rows = []
     for target in np.repeat(mags, copies):
         i = int(rng.choice(np.argsort(np.abs(mag - target))[:20]))
         row = {k: v[i] for k, v in t.items()}
         parts = components(str(row["subtype"]), row, row["bulge_flux"], row["disc_flux"], rng)
-        vis = [Component(**{**vars(c), "flux": c.flux[[SED_BANDS.index("VIS")]]}) for c in parts]
+        vis = [replace(c, flux=c.flux[[SED_BANDS.index("VIS")]]) for c in parts]
         image = render(vis, [psf], size, *rng.uniform(-0.5, 0.5, 2))[0]
         image = image * float(ujy_from_abmag(target)) / image.sum()
         rows.append(_features(float(target), image, rng))

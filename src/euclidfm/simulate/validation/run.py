@@ -12,7 +12,7 @@ from euclidfm.core.bands import BANDS, EUCLID_BANDS
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_json
 from euclidfm.core.units import ujy_per_count
-from euclidfm.simulate.seds import Table
+from euclidfm.simulate.seds.flux_table import Table
 from euclidfm.simulate.validation import compare, figures, realism
 
 __all__ = ["summary_lines", "validate_sky"]
@@ -29,20 +29,20 @@ def validate_sky(
     Parameters
     ----------
     sky_dir : str or Path
-        What `simulate_sky` wrote.
+        A folder that `simulate_sky` wrote.
     out_dir : str or Path
-        Gets ``counts.png``, ``redshifts.png``, ``planes.png``, ``contact.png``, with real
+        Folder for ``counts.png``, ``redshifts.png``, ``planes.png``, ``contact.png``, with real
         data also ``zcosmos.png``, ``desi.png`` and ``hst.png``, and ``validation.json``.
     real_dir : str or Path, optional
         Folder of real tables; default ``EUCLIDFM_REAL_DATA`` or ``../shared/data``. Without
-        it the comparisons are left out and the JSON says so.
+        it the comparisons are left out and ``real_data`` is False.
     progress : callable, optional
         ``progress(done, total, what)``.
 
     Returns
     -------
     dict
-        What ``validation.json`` holds.
+        The contents of ``validation.json``.
     """
     sky, out = Path(sky_dir), Path(out_dir)
     if not (sky / "truth.parquet").is_file():
@@ -50,45 +50,50 @@ def validate_sky(
         raise InputError(msg)
     out.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    tell = progress or (lambda done, total, what: None)
+    report = progress or (lambda done, total, what: None)
     truth, photometry = _read_tables(sky)
     bands = tuple(k.removeprefix("flux_") for k in truth if k.startswith("flux_"))
 
-    tell(0, 5, "real tables")
+    report(0, 5, "real tables")
     real = compare.real_data_folder(real_dir)
     result: dict[str, Any] = {"sky": sky.name, "objects": len(truth["z"]), "real_data": real is not None}
-    zcosmos = None
-    if real is not None:
-        zcosmos = compare.zcosmos_pair(real, rng)
-        result["zcosmos"] = _compare(
-            out / "zcosmos.png", "zCOSMOS-bright, i < 22.5, matched in (z, i)", *zcosmos
-        )
-        desi = compare.desi_pair(real, rng)
-        result["desi"] = _compare(
-            out / "desi.png", "DESI bright galaxies, r < 19.5, matched in (z, r)", *desi
-        )
-        hst = realism.measure_hst_galaxies(real, 25.2, rng)
-        mock = realism.measure_mock_galaxies(hst["mag"], 1, rng)
-        title = "HST galaxies re-drawn as VIS, matched in magnitude"
-        result["hst_structure"] = _compare(out / "hst.png", title, hst, mock, with_alignment=False)
-        result["q1_sky_pixels"] = compare.q1_noise(real)
-    tell(1, 5, "counts")
+    zcosmos = None if real is None else compare.zcosmos_pair(real, rng)
+    if real is not None and zcosmos is not None:
+        result |= _against_real(real, zcosmos, out, rng)
+    report(1, 5, "counts")
     _, counts = figures.plot_counts(out / "counts.png", 25.0, rng)
     result |= counts
-    tell(2, 5, "redshifts")
+    report(2, 5, "redshifts")
     figures.plot_redshifts(out / "redshifts.png", truth, zcosmos, rng)
     figures.plot_planes(out / "planes.png", truth, photometry, bands)
-    tell(3, 5, "contact sheet")
-    images, places, result["mock_sky_pixels"] = _read_images(sky, truth)
+    report(3, 5, "contact sheet")
+    images, positions, result["mock_sky_pixels"] = _read_images(sky, truth)
     noise = {b: BANDS[b].pixel_rms_ujy * BANDS[b].noise_correlation for b in EUCLID_BANDS}
-    figures.contact_sheet(out / "contact.png", images, truth, places, noise)
+    figures.contact_sheet(out / "contact.png", images, truth, positions, noise)
     write_json(out / "validation.json", result)
-    tell(5, 5, "done")
+    report(5, 5, "done")
+    return result
+
+
+def _against_real(
+    real: Path, zcosmos: tuple[compare.Sample, compare.Sample], out: Path, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Comparisons with zCOSMOS, DESI, HST galaxies and the noise of Q1."""
+    result = {
+        "zcosmos": _compare(out / "zcosmos.png", "zCOSMOS-bright, i < 22.5, matched in (z, i)", *zcosmos)
+    }
+    desi = compare.desi_pair(real, rng)
+    result["desi"] = _compare(out / "desi.png", "DESI bright galaxies, r < 19.5, matched in (z, r)", *desi)
+    hst = realism.measure_hst_galaxies(real, 25.2, rng)
+    mock = realism.measure_mock_galaxies(hst["mag"], 1, rng)
+    title = "HST galaxies re-drawn as VIS, matched in magnitude"
+    result["hst_structure"] = _compare(out / "hst.png", title, hst, mock, with_alignment=False)
+    result["q1_sky_pixels"] = compare.q1_noise(real)
     return result
 
 
 def summary_lines(result: dict[str, Any]) -> list[str]:
-    """What a reader wants to know of `validate_sky`'s result, a line each."""
+    """The result of `validate_sky` for the screen, a line per comparison."""
     lines = []
     for key, name in (("zcosmos", "zCOSMOS"), ("desi", "DESI"), ("hst_structure", "HST structure")):
         if key in result:
@@ -155,7 +160,7 @@ def _read_images(
         truth[k] = truth[k][keep]
     images: dict[str, dict[str, np.ndarray]] = {}
     statistics: dict[str, Any] = {}
-    places = np.zeros((len(truth["tile"]), 2))
+    positions = np.zeros((len(truth["tile"]), 2))
     for tile in tiles:
         images[tile] = {}
         for b in EUCLID_BANDS:
@@ -169,7 +174,7 @@ def _read_images(
                 scaled = np.where(rms < 1e15, rms * ujy_per_count(header["MAGZERO"]), 1e16)
                 statistics[b] = compare.sky_statistics(images[tile][b][:1500, :1500], scaled[:1500, :1500])
         here = truth["tile"] == tile
-        places[here] = np.column_stack(
+        positions[here] = np.column_stack(
             WCS(header).world_to_pixel_values(truth["ra"][here], truth["dec"][here])
         )
-    return images, places, statistics
+    return images, positions, statistics

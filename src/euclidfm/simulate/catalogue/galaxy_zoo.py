@@ -1,14 +1,14 @@
-"""Galaxy Zoo-style answers as Dirichlet concentrations.
+"""Galaxy Zoo-style votes as Dirichlet concentrations.
 
-What volunteers say depends on what is there and on what can be seen: the share of the
-right answer falls to that of an unresolved blob with size and magnitude.
+Votes depend on the true shape and on how well it is resolved: for small and faint galaxies they
+approach those of an unresolved blob.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["QUESTIONS", "answers"]
+__all__ = ["QUESTIONS", "draw_votes"]
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "SMOOTH_OR_FEATURED": ("SMOOTH", "FEATURED_OR_DISK", "ARTIFACT_STAR_ZOOM"),
@@ -26,10 +26,10 @@ _FEATURED = {
 }  # fmt: skip
 
 
-def answers(
+def draw_votes(
     kind: str, subtype: str, axis_ratio: float, visibility: float, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Concentrations of every answer.
+    """Draw the Dirichlet concentration of every answer.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def answers(
         Truth.
     axis_ratio : float
     visibility : float
-        0 (a blob) to 1 (every detail seen).
+        0 (unresolved) to 1 (every detail resolved).
     """
     v = visibility
     if kind != "galaxy":

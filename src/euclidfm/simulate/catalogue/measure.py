@@ -1,7 +1,7 @@
 """What a detection pipeline measures on a source's VIS stamp.
 
 Sizes, shapes, point-likeness and the non-parametric morphology, from the rendered source
-plus the noise of its place in the mosaic, neighbours left out.
+plus the noise at its position in the mosaic, without its neighbours.
 """
 
 from __future__ import annotations
@@ -42,34 +42,21 @@ def measure(image: np.ndarray, sigma: float, fwhm_arcsec: float) -> dict[str, fl
     c = size // 2
     y, x = np.mgrid[:size, :size].astype(np.float32) - c
     smooth = ndimage.gaussian_filter(image, 1.0)
-    labels, _ = ndimage.label(smooth > 1.5 * sigma * 0.5)
-    inner = labels[c - 2 : c + 3, c - 2 : c + 3]
-    mine = int(inner.max())
-    seg = labels == mine if mine else np.hypot(x, y) < 3.0
+    seg = _segment(smooth, sigma, x, y)
     w = np.where(seg, np.maximum(image, 0.0), 0.0)
     total = max(float(w.sum()), 1e-9)
     xm, ym = float((w * x).sum()) / total, float((w * y).sum()) / total
     dx, dy = x - xm, y - ym
-    xx, yy, xy = (float((w * a).sum()) / total for a in (dx * dx, dy * dy, dx * dy))
-    root = np.hypot((xx - yy) / 2, xy)
-    a, b = np.sqrt(max((xx + yy) / 2 + root, 0.25)), np.sqrt(max((xx + yy) / 2 - root, 0.1))
     r = np.hypot(dx, dy)
-    order = np.argsort(r[seg])
-    light = np.cumsum(image[seg][order])
-    reach = r[seg][order]
-    grown = np.maximum.accumulate(light)
-    at = [int(np.clip(np.searchsorted(grown, f * light[-1]), 0, reach.size - 1)) for f in (0.2, 0.5, 0.8)]
-    r20, r50, r80 = (float(reach[i]) for i in at)
+    r20, r50, r80 = _light_radii(image[seg], r[seg])
     fwhm = fwhm_arcsec / PIXEL_ARCSEC
     peak = max(float(image[c - 3 : c + 4, c - 3 : c + 4].max()), 1e-6)
     mu_max = abmag_from_ujy(peak / PIXEL_ARCSEC**2)
     out = {
         "SEGMENTATION_AREA": float(seg.sum()),
-        "SEMIMAJOR_AXIS": float(a),
+        **_ellipse(w, dx, dy, total),
         "KRON_RADIUS": float(np.clip(2.5 * (w * r).sum() / total, 3.5, size / 2)),
         "FWHM": float(2 * max(r50, 0.6 * fwhm / 1.2) * PIXEL_ARCSEC),
-        "POSITION_ANGLE": float(np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))),
-        "ELLIPTICITY": float(1 - b / a),
         "MU_MAX": float(mu_max),
         "MUMAX_MINUS_MAG": float(mu_max - abmag_from_ujy(total)),
         "CONCENTRATION": float(5 * np.log10(max(r80, 0.5) / max(r20, 0.3))),
@@ -81,21 +68,51 @@ def measure(image: np.ndarray, sigma: float, fwhm_arcsec: float) -> dict[str, fl
         disc = np.clip(k * fwhm / 2 + 0.5 - distance, 0, 1)
         out[f"FLUX_VIS_{k}FWHM_APER"] = float((image * disc).sum())
         out[f"FLUXERR_VIS_{k}FWHM_APER"] = float(sigma * np.sqrt((disc**2).sum()))
-    out.update(_structure(image, smooth, seg, sigma, dx, dy))
-    return out
+    return out | _structure(image, smooth, seg, sigma, dx, dy)
+
+
+def _segment(smooth: np.ndarray, sigma: float, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pixels of the source: above the threshold and connected to the centre, else a disc of 3 pixels."""
+    c = smooth.shape[0] // 2
+    labels, _ = ndimage.label(smooth > 1.5 * sigma * 0.5)
+    central = int(labels[c - 2 : c + 3, c - 2 : c + 3].max())
+    return np.asarray(labels == central if central else np.hypot(x, y) < 3.0)
+
+
+def _light_radii(light: np.ndarray, r: np.ndarray) -> tuple[float, float, float]:
+    """Radii, pixels, that hold 20, 50 and 80% of the light of the segment."""
+    order = np.argsort(r)
+    cumulative = np.cumsum(light[order])
+    grown = np.maximum.accumulate(cumulative)
+    at = [int(np.clip(np.searchsorted(grown, f * cumulative[-1]), 0, r.size - 1)) for f in (0.2, 0.5, 0.8)]
+    r20, r50, r80 = (float(r[order][i]) for i in at)
+    return r20, r50, r80
+
+
+def _ellipse(w: np.ndarray, dx: np.ndarray, dy: np.ndarray, total: float) -> dict[str, float]:
+    """Semi-major axis (pixels), position angle (degrees) and ellipticity from the second moments."""
+    xx, yy, xy = (float((w * a).sum()) / total for a in (dx * dx, dy * dy, dx * dy))
+    root = np.hypot((xx - yy) / 2, xy)
+    a, b = np.sqrt(max((xx + yy) / 2 + root, 0.25)), np.sqrt(max((xx + yy) / 2 - root, 0.1))
+    return {
+        "SEMIMAJOR_AXIS": float(a),
+        "POSITION_ANGLE": float(np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))),
+        "ELLIPTICITY": float(1 - b / a),
+    }
 
 
 def _structure(
     image: np.ndarray, smooth: np.ndarray, seg: np.ndarray, sigma: float, dx: np.ndarray, dy: np.ndarray
 ) -> dict[str, float]:
+    """Asymmetry, smoothness, Gini coefficient and M20."""
     n = float(seg.sum())
     f = np.abs(image[seg])
     total = max(float(f.sum()), 1e-9)
     sky = 0.6 * n * sigma
-    turned = image[::-1, ::-1]
+    rotated = image[::-1, ::-1]
     if image.shape[0] % 2 == 0:
-        turned = np.roll(turned, (1, 1), (0, 1))
-    asymmetry = float(np.abs(image - turned)[seg].sum() - 1.41 * 1.33 * sky) / (2 * total)
+        rotated = np.roll(rotated, (1, 1), (0, 1))
+    asymmetry = float(np.abs(image - rotated)[seg].sum() - 1.41 * 1.33 * sky) / (2 * total)
     clumpy = float(np.abs(image - smooth)[seg].sum() - 1.2 * sky) / total
     ordered = np.sort(f)
     k = np.arange(1, ordered.size + 1)

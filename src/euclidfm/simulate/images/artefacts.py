@@ -1,37 +1,19 @@
-"""What is not astrophysical but ends up in catalogues: cosmic rays, trails, ghosts.
+"""Sources that are not astrophysical but appear in catalogues: cosmic rays, trails, ghosts.
 
-Every artefact is a set of additive pictures (µJy per pixel) and flag bits on a small
-stamp, in one or several bands; mosaics and measurements then treat it like any source.
+Every artefact is a set of additive images (µJy per pixel) and flag bits on a small stamp, in one or
+several bands. Mosaics and measurements then treat it like any source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from euclidfm.core.bands import EUCLID_BANDS
+from euclidfm.simulate.images.stamp import FLAG_BITS, Stamp
 
-__all__ = ["ARTEFACTS", "FLAG_BITS", "Stamp", "draw_artefact", "long_trail", "spikes", "star_ghost"]
-
-FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
-"""Bits of the flag maps."""
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """Pictures and flags of one object.
-
-    Attributes
-    ----------
-    image : array of shape ``(bands, size, size)``
-        µJy per pixel.
-    flag : array of shape ``(bands, size, size)``, int32
-    """
-
-    image: np.ndarray
-    flag: np.ndarray
+__all__ = ["ARTEFACTS", "draw_artefact", "long_trail", "spikes", "star_ghost"]
 
 
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,10 +99,10 @@ def spikes(rng: np.random.Generator, flux: np.ndarray, size: int, arms: int = 6)
     """Diffraction spikes of a star with `flux` in µJy per band: six arms, falling as 1/r^1.5."""
     x, y = _grid(size)
     r = np.sqrt(x * x + y * y) + 2.0
-    turn = 0.35 + 0.02 * rng.standard_normal()
+    first = 0.35 + 0.02 * rng.standard_normal()
     out = np.zeros((len(flux), size, size), np.float32)
     for k in range(arms // 2):
-        a = turn + np.pi * k / (arms // 2)
+        a = first + np.pi * k / (arms // 2)
         across = y * np.cos(a) - x * np.sin(a)
         for b in range(len(flux)):
             out[b] += flux[b] * 4e-3 * np.exp(-0.5 * (across / (0.8 if b == 0 else 2.0)) ** 2) * r**-1.5

@@ -1,4 +1,4 @@
-"""What a tile brings along, whatever lies on it: noise, depth, PSF and lost pixels."""
+"""Noise, depth, PSF and lost pixels of a tile, whatever sources lie on it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from scipy import ndimage, optimize
 
 from euclidfm.core.bands import BANDS, EUCLID_BANDS, PIXEL_ARCSEC
 from euclidfm.core.units import ujy_from_abmag
-from euclidfm.simulate.artefacts import FLAG_BITS
 from euclidfm.simulate.config import SkyConfig
-from euclidfm.simulate.render import Psf
+from euclidfm.simulate.images.components import Psf
+from euclidfm.simulate.images.stamp import FLAG_BITS
 
 __all__ = ["NO_DATA", "Maps", "add_noise", "draw_noise", "draw_psfs", "lose_pixels", "smoothing_sigma"]
 
@@ -53,7 +53,7 @@ def draw_noise(cfg: SkyConfig, size: int, rng: np.random.Generator) -> tuple[Map
             exposures[:, (axis >= start) & (axis < start + width)] -= 1
             start = rng.integers(0, size)
             exposures[(axis >= start) & (axis < start + width)] -= 1
-        level = np.float32(b.pixel_rms_ujy * cfg.look.noise * (1 + 0.03 * rng.standard_normal()))
+        level = np.float32(b.pixel_rms_ujy * cfg.conditions.noise * (1 + 0.03 * rng.standard_normal()))
         rms[name] = level * np.sqrt(np.float32(4.0) / np.maximum(exposures, 1))
         white = rng.standard_normal((size, size), dtype=np.float32)
         noise[name] = ndimage.gaussian_filter(white, smoothing_sigma(b.noise_correlation), mode="wrap")
@@ -81,7 +81,7 @@ def draw_psfs(cfg: SkyConfig, x: float, y: float, size: int, slope: np.ndarray) 
     u, v = x / size - 0.5, y / size - 0.5
     wider = 1 + 0.04 * (slope[0] * u + slope[1] * v)
     e1, e2 = 0.03 * float(slope[2] * u), 0.03 * float(slope[3] * v)
-    return [Psf(fwhm=w * wider, beta=cfg.look.psf_beta, e1=e1, e2=e2) for w in cfg.psf_fwhm().values()]
+    return [Psf(fwhm=w * wider, beta=cfg.conditions.psf_beta, e1=e1, e2=e2) for w in cfg.psf_fwhm().values()]
 
 
 def lose_pixels(image: Maps, rms: Maps, flag: Maps, rng: np.random.Generator) -> None:

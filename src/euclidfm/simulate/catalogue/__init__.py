@@ -1,0 +1,1 @@
+"""What a survey's pipeline would list: measurements, photometry, morphology, spectroscopy and truth."""
