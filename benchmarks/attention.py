@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from euclidfm.model.attention import written_out
+from euclidfm.model.transformer import written_out_attention
 
 SHAPES = {"a": (64, 8, 65, 32), "b": (64, 8, 140, 32), "c": (8, 12, 197, 64), "long": (8, 12, 600, 64)}
 """Galaxies, heads, positions, width of a head: the cases of training.py, and a longer chain."""
@@ -29,7 +29,7 @@ def within(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return written_out(q, k, v, None)
+    return written_out_attention(q, k, v, None)
 
 
 def milliseconds(how: Callable[..., Tensor], shape: tuple[int, int, int, int], seconds: float) -> float:

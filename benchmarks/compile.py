@@ -16,15 +16,14 @@ from padding import mixed
 
 from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
-from euclidfm.model.compiled import compile_blocks
-from euclidfm.model.precision import autocast
+from euclidfm.model.device import autocast, compile_blocks
 
 
 def step(model: FoundationModel, tokens: Tokens, precision: torch.dtype) -> None:
     model.zero_grad()
     with autocast(model.device, precision):
         predictions = model(tokens)
-    sums = model.loss_sums(predictions, tokens)
+    sums = model.objective.loss_sums(predictions, tokens)
     torch.stack([a / b.clamp(min=1) for a, b in sums.values()]).sum().backward()
 
 

@@ -1,6 +1,6 @@
 """Similarity and outliers on a mock sky with truth: the tables of docs/discovery.md.
 
-euclidfm embed run/ store/ --turns 8 --layer 4 --out turns.parquet
+euclidfm embed run/ store/ --symmetries 8 --layer 4 --out turns.parquet
 python benchmarks/discovery.py turns.parquet store/ --out discovery.json
 """
 
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("embeddings", type=Path, help="of `euclidfm embed --turns 8`")
+    parser.add_argument("embeddings", type=Path, help="of `euclidfm embed --symmetries 8`")
     parser.add_argument("store", type=Path, help="store of a mock sky, with its truth")
     parser.add_argument("--out", type=Path, default=Path("discovery.json"))
     parser.add_argument("--seed", type=int, default=0)

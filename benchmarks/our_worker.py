@@ -17,8 +17,8 @@ from padding import mixed
 
 from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, Tokens, tokenize
-from euclidfm.model.compiled import compile_blocks
-from euclidfm.model.precision import autocast
+from euclidfm.model.device import autocast, compile_blocks
+from euclidfm.model.pooling import embed_tokens
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.optimizers import make_optimizers
 
@@ -61,7 +61,7 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
         def step() -> None:
             with autocast(model.device, precision):
                 predictions = model(tokens)
-            sums = model.loss_sums(predictions, tokens)
+            sums = model.objective.loss_sums(predictions, tokens)
             torch.stack([a / b.clamp(min=1) for a, b in sums.values()]).sum().backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for o in every:
@@ -72,7 +72,7 @@ def model_step(asked: dict[str, Any]) -> dict[str, Any]:
 
         def step() -> None:
             with autocast(model.device, precision):
-                model.embed(tokens)
+                embed_tokens(model, tokens)
 
     flops = flops_of(step)  # of the same products, whatever their number format
     if asked["compile"]:

@@ -15,6 +15,8 @@ import torch
 
 from euclidfm.core.bands import SED_BANDS
 from euclidfm.model import FoundationModel, ModelConfig, Tokens, tokenize
+from euclidfm.model.packing import pack
+from euclidfm.model.pooling import embed_tokens
 from euclidfm.pretrain.augment import draw_augmentations, drop_modalities
 from euclidfm.store import Galaxies
 
@@ -51,9 +53,9 @@ def waste(model: FoundationModel, batches: list[Tokens]) -> dict[str, float]:
     """Share of positions that no token fills: padded; and packed, in linear layers and in attention."""
     padded = exist = side = 0
     for tokens in batches:
-        layout = model.layout(tokens)
+        layout = model.arrange(tokens)
         lengths, t = layout.lengths, layout.slots.shape[1]
-        packing = model.packing(layout, None)
+        packing = pack(lengths, t)
         padded += len(lengths) * t
         exist += int(lengths.sum())
         parts = packing.parts if packing else []
@@ -70,10 +72,10 @@ def seconds(model: FoundationModel, batches: list[Tokens], train: bool) -> float
         for tokens in batches:
             if train:
                 model.zero_grad()
-                sums = model.loss_sums(model(tokens), tokens)
+                sums = model.objective.loss_sums(model(tokens), tokens)
                 torch.stack([a / b.clamp(min=1) for a, b in sums.values()]).sum().backward()
             else:
-                model.embed(tokens)
+                embed_tokens(model, tokens)
         best = min(best, time.perf_counter() - begun)
     return best
 
@@ -99,7 +101,7 @@ def main() -> None:
         for what, batches in (("train", dropped), ("embed", plain)):
             figures = waste(model, batches)
             for packed in (False, True):
-                model.packed = packed
+                model.skip_padding = packed
                 figures["seconds_packed" if packed else "seconds_padded"] = seconds(
                     model, batches, what == "train"
                 ) / len(batches)

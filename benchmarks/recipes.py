@@ -25,8 +25,8 @@ from euclidfm.core.files import read_json, write_json, write_text
 from euclidfm.core.progress import bar
 from euclidfm.embeddings import EmbeddingTable, embed
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig
-from euclidfm.model.presets import preset
 from euclidfm.pretrain import PretrainConfig
+from euclidfm.pretrain.presets import preset
 from euclidfm.store import GalaxyStore
 from euclidfm.workflow.steps import train
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 CONFIGS = ("ModelConfig", "BlockConfig", "TokenConfig", "PretrainConfig")
 """Classes whose fields are the settings of a model and its pre-training."""
-FITTED = "Fitted:"
-"""Start of the docstring of a field that is no setting."""
+NO_SETTING = ("Fitted:", "Imported:")
+"""Starts of the docstring of a field that is no setting."""
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -95,7 +95,7 @@ def settings(root: Path) -> int:
                         else ""
                     )
                     nested = "Config" in ast.unparse(item.annotation)
-                    total += not nested and not str(said).startswith(FITTED)
+                    total += not nested and not str(said).startswith(NO_SETTING)
     return total
 
 

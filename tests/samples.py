@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from euclidfm.core.bands import SED_BANDS, resolve_bands
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
@@ -56,3 +57,16 @@ def write_store(path: Path, galaxies: Galaxies) -> GalaxyStore:
     with StoreWriter(path, info) as writer:
         writer.add(galaxies)
     return GalaxyStore.open(path)
+
+
+def surprisal(model, tokens, **how):
+    """-ln p of each token, summed over its values, in nats; NaN where a token is absent or not predicted."""
+    with torch.no_grad():
+        targets = model.loss_targets(tokens, **how)
+        found = model.objective.distributions(model(tokens, **how), tokens)
+    out = {}
+    for m, d in found.items():
+        here = targets[m].weight > 0
+        nats = -(d.log_density(tokens[m].target) * here).sum(-1)
+        out[m] = torch.where(here.any(-1) & tokens[m].valid, nats, torch.nan)
+    return out

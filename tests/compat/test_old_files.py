@@ -17,7 +17,7 @@ RUNS = ("likelihood", "mixture", "masked", "peer", "prefix")
 CONTINUED = {
     "likelihood": ["--model.objective=likelihood"],
     "mixture": ["--model.objective=likelihood", "--model.likelihood=mixture", "--model.components=2",
-                "--model.tokens.places=rotary", "--model.scalars=[z_spec]", "--optimizer=muon", "--ema=0.9"],
+                "--model.positions=rotary", "--model.scalars=[z_spec]", "--optimizer=muon", "--ema=0.9"],
 }  # fmt: skip
 """Options of the runs that have a checkpoint at half of their eight steps."""
 COMMON = [

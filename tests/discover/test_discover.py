@@ -216,7 +216,7 @@ def test_the_space_shape_is_whitened_by_halves_and_judged_by_the_first():
     np.testing.assert_array_equal(bare.scaling(shape), shape.astype(np.float32))
     names = outlier_scores(emb, space="shape").column_names
     assert "conditional" in names and "knn" not in names
-    with pytest.raises(InputError, match="embed --turns 8"):
+    with pytest.raises(InputError, match="embed --symmetries 8"):
         SimilarityIndex(replace(emb, spaces={}), space="shape")
     with pytest.raises(InputError, match="components must be 0 or more"):
         SimilarityIndex(emb, components=-1)

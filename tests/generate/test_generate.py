@@ -9,9 +9,9 @@ import torch
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.tokenizer import sed_to_ujy, withhold
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build, tokenize
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.tokenizer import Tokenizer, drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from samples import blobs, write_store
@@ -36,7 +36,7 @@ def config(store):
 
 def lively(config, std=0.1):
     torch.manual_seed(0)
-    model = FoundationModel(config)
+    model = build(config)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=std)
     return model.eval()
@@ -56,7 +56,14 @@ def wanted_of(tokens, *names):
     return {m: ~tokens[m].valid for m in names}
 
 
-WAYS = [{}, {"attention": "prefix"}, {"tokens": TokenConfig(tell_next=False, places="learned", longest=32)}]
+WAYS = [
+    {},
+    {"attention": "prefix"},
+    {
+        "architecture": "astropt",
+        "options": {"next_positions": False, "positions": "learned", "max_positions": 32},
+    },
+]
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -75,17 +82,17 @@ def test_cached_and_uncached_agree(config, store, how, temperature):
 def test_generation_extends_the_sequence(config, store):
     """Each new token is read by those after it; given ones stay as they were."""
     model = lively(config)
-    tokens = withhold(tokenize(config, store.read(np.arange(4))), ("VIS", "NISP"))
-    before = model.layout(tokens).lengths
+    tokens = drop_modalities(tokenize(config, store.read(np.arange(4))), ("VIS", "NISP"))
+    before = model.arrange(tokens).lengths
     done = complete(model, tokens, {"SED": ~tokens["SED"].valid})
-    after = model.layout(done.tokens).lengths
+    after = model.arrange(done.tokens).lengths
     assert torch.equal(after, before + 1 + 9)  # a begin token and nine bands
     assert done.tokens["SED"].valid.all() and not tokens["SED"].valid.any()
     for m in ("VIS", "NISP"):
         assert torch.equal(done.tokens[m].target, tokens[m].target)
     # what was generated is what the model predicts when it reads its own tokens
     with torch.no_grad():
-        told = model.distributions(model(done.tokens), done.tokens)["SED"].location
+        told = model.objective.distributions(model(done.tokens), done.tokens)["SED"].location
     torch.testing.assert_close(done.tokens["SED"].target, told, rtol=1e-4, atol=1e-5)
     # and a change of one generated band changes those after it
     changed = replace(done.tokens["SED"], features=done.tokens["SED"].features.clone())
@@ -112,7 +119,7 @@ def test_a_galaxy_is_completed_alike_in_any_company(config, store):
 
 def test_draws_follow_seed_and_temperature(config, store):
     model = lively(config)
-    tokens = withhold(tokenize(config, store.read(np.arange(200))), ("VIS",))
+    tokens = drop_modalities(tokenize(config, store.read(np.arange(200))), ("VIS",))
     wanted = {"SED": ~tokens["SED"].valid}
 
     def first(**how):
@@ -136,12 +143,12 @@ def test_a_masked_model_generates_too(config, store):
 
 
 def test_a_chain_without_begin_tokens_needs_a_start(config, store):
-    model = lively(replace(config, tokens=TokenConfig(begin=False)))
+    model = lively(replace(config, architecture="astropt", options={"begin_tokens": False}))
     tokens = tokenize(config, store.read(np.arange(2)))
-    nothing = withhold(tokens, ())
+    nothing = drop_modalities(tokens, ())
     with pytest.raises(InputError, match="at least one token"):
         complete(model, nothing, wanted_of(nothing, "SED"))
-    given = withhold(tokens, ("VIS",))
+    given = drop_modalities(tokens, ("VIS",))
     assert complete(model, given, wanted_of(given, "SED")).tokens["SED"].valid.all()
 
 
@@ -242,8 +249,9 @@ def test_mistakes(run, argv, told, tmp_path, capsys):
     assert told in err and len(err.strip().splitlines()) == 1
 
 
-def test_scaling_that_threw_brightness_away(config, store):
-    model = lively(replace(config, image_scaling="zscore"))
-    with pytest.raises(InputError, match="threw fluxes away"):
+def test_scaling_that_removes_brightness(config, store):
+    how = {"architecture": "astropt", "options": {"image_scaling": "zscore"}}
+    model = lively(replace(config, **how))
+    with pytest.raises(InputError, match="removes the brightness"):
         next(iter(generate(model, store, GenerateConfig(to=("NISP",)))))
-    assert np.isfinite(sed_to_ujy(config, "VIS", np.zeros(1))).all()
+    assert np.isfinite(Tokenizer(config).sed_to_ujy("VIS", np.zeros(1))).all()

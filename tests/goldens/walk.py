@@ -26,7 +26,7 @@ RUNS = {
     "likelihood": ["--model.objective=likelihood", "--random_order=patches"],
     "huber": ["--optimizer=muon", "--ema=0.9", "--accumulate=2"],
     "mixture": [
-        "--model.objective=likelihood", "--model.likelihood=mixture", "--model.tokens.places=rotary",
+        "--model.objective=likelihood", "--model.likelihood=mixture", "--model.positions=rotary",
         "--model.scalars=[fwhm]",
     ],
     "masked": ["--model.objective=likelihood", "--model.predict=masked"],
@@ -180,7 +180,7 @@ def walk(folder: Path) -> dict[str, object]:
             out[f"generate {name}"] = shards(folder / f"made-{name}" / "store")
     model, emb = folder / "likelihood", folder / "likelihood.parquet"
     turned = folder / "turned.parquet"
-    run("embed", model, store, "--out", turned, "--turns=8")
+    run("embed", model, store, "--out", turned, "--symmetries=8")
     run("embed", model, store, "--out", folder / "alone.parquet", "--modalities=[VIS]", "--layer=1")
     out["embed turned"], out["embed alone"] = table(turned), table(folder / "alone.parquet")
     for task, head in (

@@ -66,7 +66,7 @@ def test_a_registry_is_read_through_stand_ins(saved):
     model = import_astropt(path, crop=16)
     assert model.config.modalities == ("NISP", "VIS", "SED", "spectra")
     assert [m.bands for m in model.config.images] == [("Y", "J", "H"), ("VIS",)]
-    assert model.config.vectors[0].size == 10 and model.config.tokens.longest == 20
+    assert model.config.vectors[0].size == 10 and model.config.options["max_positions"] == 20
     assert model.config.layer == 2 and model.config.loss_weights["SED"] == 0.25
 
 
@@ -75,7 +75,7 @@ def test_bands_must_be_known(saved):
     with pytest.raises(InputError, match=r"3 channels and the file does not say which: .*--bands"):
         import_astropt(path, crop=16)
     model = import_astropt(path, {"images": ["g", "r", "z"]}, crop=16, spiral=False)
-    assert model.config.images[0].bands == ("g", "r", "z") and model.config.tokens.patch_order == "raster"
+    assert model.config.images[0].bands == ("g", "r", "z") and model.config.options["patch_order"] == "raster"
 
 
 def test_what_we_do_not_know_is_refused(saved, tmp_path):

@@ -69,7 +69,7 @@ def peers_patches(images, patch):
 
 
 def loss_of(model, tokens):
-    sums = model.loss_sums(model(tokens), model.asked(tokens))
+    sums = model.objective.loss_sums(model(tokens), model.loss_targets(tokens))
     weights = model.config.loss_weights
     return sum(weights[m] * value / count for m, (value, count) in sums.items())
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from euclidfm.model import attention as module
-from euclidfm.model.attention import attention, written_out
+from euclidfm.model import transformer as module
+from euclidfm.model.transformer import attention, written_out_attention
 
 
 def _heads(b, h, t, d, seed):
@@ -27,7 +27,7 @@ def test_written_out_attention_is_attention(b, h, t, d, first, seed):
         place = torch.arange(t)
         seen = ((place[:, None] >= place) | (place < first)).expand(b, 1, t, t)
     want = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
-    torch.testing.assert_close(written_out(q, k, v, seen), want, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(written_out_attention(q, k, v, seen), want, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("t", [1, 65, 140])
@@ -45,6 +45,6 @@ def test_bf16_and_its_gradients_are_near_those_of_float32(t):
 
 def test_long_chains_keep_the_fused_kernel(monkeypatch):
     """The weights of T positions are T^2 numbers a head."""
-    monkeypatch.setattr(module, "written_out", None)
-    q, k, v = (a.bfloat16() for a in _heads(1, 1, module.LONGEST_WRITTEN + 1, 8, 0))
+    monkeypatch.setattr(module, "written_out_attention", None)
+    q, k, v = (a.bfloat16() for a in _heads(1, 1, module.LONGEST_WRITTEN_OUT + 1, 8, 0))
     assert attention(q, k, v, None).shape == q.shape

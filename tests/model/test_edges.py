@@ -12,8 +12,9 @@ from astropy.io import fits
 
 import euclidfm as ef
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import fit_scaling
+from euclidfm.model import ImageModality, ModelConfig, build, tokenize
+from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import fit_scaling
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from euclidfm.store.loader import Stream
@@ -38,33 +39,34 @@ def config(store):
 
 def lively(config):
     torch.manual_seed(0)
-    model = FoundationModel(config)
+    model = build(config)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2)
     return model.eval()
 
 
 def losses(model, tokens):
-    return {m: a / b for m, (a, b) in model.loss_sums(model(tokens), tokens).items()}
+    return {m: a / b for m, (a, b) in model.objective.loss_sums(model(tokens), tokens).items()}
 
 
 @pytest.mark.parametrize("objective", ["huber", "likelihood"])
 @pytest.mark.parametrize("scaling", ["asinh", "standardise", "zscore"])
 def test_a_nan_pixel_is_a_masked_pixel(config, store, objective, scaling):
     """Not a NaN loss: even one that no mask announces; the other galaxies don't notice."""
-    model = lively(replace(config, objective=objective, image_scaling=scaling))
+    options = {"image_scaling": scaling}
+    model = lively(replace(config, objective=objective, architecture="astropt", options=options))
     galaxies, masked, clean = (store.read(np.arange(4)) for _ in range(3))
     galaxies.images["VIS"][1, 5, 6] = np.nan
     galaxies.images["J"][1, 2, 3] = np.inf
     masked.masks["VIS"][1, 5, 6] = masked.masks["J"][1, 2, 3] = True
-    tokens = tokenize(model.config, galaxies)
+    tokens = model.tokenizer(galaxies)
     model.train()
     total = sum(losses(model, tokens).values())
     total.backward()
     assert torch.isfinite(total)
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
     model.eval()
-    got, want, before = (model.embed(tokenize(model.config, g))[0] for g in (galaxies, masked, clean))
+    got, want, before = (embed_tokens(model, model.tokenizer(g))[0] for g in (galaxies, masked, clean))
     assert torch.isfinite(got).all() and torch.equal(got, want)
     others = [0, 2, 3]
     assert torch.equal(got[others], before[others]) and not torch.equal(got[1], before[1])
@@ -136,11 +138,17 @@ def test_noise_on_a_pedestal_survives(tmp_path, scaling):
     galaxies.noise["VIS"][:] = 1.0
     images = (ImageModality(name="VIS", bands=("VIS",), patch=16),)
     plain = ModelConfig(
-        images=images, crop=16, width=16, heads=2, image_scaling=scaling, pixel_noise_ujy={"VIS": 1.0}
+        images=images,
+        crop=16,
+        width=16,
+        heads=2,
+        pixel_noise_ujy={"VIS": 1.0},
+        architecture="astropt",
+        options={"image_scaling": scaling},
     )
     stored = write_store(tmp_path / "store", galaxies).read()
     for g, least in ((galaxies, 0.9999), (stored, 0.98)):
-        tokens = tokenize(plain, g)["VIS"].target[:, 0].numpy()
+        tokens = build(plain).tokenizer(g)["VIS"].target[:, 0].numpy()
         for i in range(4):
             assert np.corrcoef(tokens[i], noise[i].ravel())[0, 1] > least
 

@@ -11,11 +11,11 @@ from euclidfm.core.errors import InputError
 from euclidfm.embeddings import surprise_of
 from euclidfm.generate import complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.likelihood import StudentT, Tails, split
-from euclidfm.model.mixture import Mixture, mixture
-from euclidfm.model.tokenizer import withhold
+from euclidfm.model.likelihood import DegreesOfFreedom, Mixture, StudentT, mixture, student_t
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.tokenizer import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
+from samples import surprisal
 
 SMALL = ModelConfig(
     images=(ImageModality(name="VIS", bands=("VIS",), patch=8),),
@@ -87,10 +87,10 @@ def test_calibration_where_there_are_two_peaks():
     side = torch.from_numpy(rng.choice([-1.0, 1.0], (9000, 1), p=[0.3, 0.7]).astype(np.float32))
     y = (side * x + 0.1 * torch.from_numpy(rng.standard_normal((9000, 1)).astype(np.float32)))[:, None]
     loss = {}
-    for say, numbers in ((mixture, 9), (split, 2)):
+    for say, numbers in ((mixture, 9), (student_t, 2)):
         torch.manual_seed(0)
         net = torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.GELU(), torch.nn.Linear(32, numbers))
-        tails = Tails(1)
+        tails = DegreesOfFreedom(1)
         optimizer = torch.optim.Adam([*net.parameters(), *tails.parameters()], lr=0.02)
         cooling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
         for _ in range(200):
@@ -106,7 +106,7 @@ def test_calibration_where_there_are_two_peaks():
             distance = stats.kstest(pit(told, y[6000:]).ravel(), "uniform").statistic
             assert distance < 1.63 / np.sqrt(3000)  # 1% point of Kolmogorov's statistic
     entropy = 0.5 * np.log(2 * np.pi * np.e * 0.01) - 0.3 * np.log(0.3) - 0.7 * np.log(0.7)
-    assert loss[mixture] == pytest.approx(entropy, abs=0.05) and loss[split] > loss[mixture] + 0.3
+    assert loss[mixture] == pytest.approx(entropy, abs=0.05) and loss[student_t] > loss[mixture] + 0.3
 
 
 def test_surprise_is_minus_the_log_density(config, store):
@@ -114,10 +114,10 @@ def test_surprise_is_minus_the_log_density(config, store):
     galaxies = store.read(np.arange(4))
     galaxies.flux[2, 3] = np.nan
     tokens = tokenize(config, galaxies)
-    nats = model.surprise(tokens)["SED"]
+    nats = surprisal(model, tokens)["SED"]
     assert nats[2, 3].isnan() and nats.isfinite().sum() == 4 * 9 - 1
     with torch.no_grad():
-        told = model.distributions(model(tokens), tokens)["SED"]
+        told = model.objective.distributions(model(tokens), tokens)["SED"]
     assert isinstance(told, Mixture) and told.locations.shape == (4, 9, 1, 3)
     torch.testing.assert_close(nats[0], -told.log_density(tokens["SED"].target)[0, :, 0])
     maps = surprise_of(model, galaxies, draws=2)
@@ -127,13 +127,13 @@ def test_surprise_is_minus_the_log_density(config, store):
 
 def test_draws_are_of_the_distribution(config, store):
     model = lively(config)
-    tokens = withhold(tokenize(config, store.read(np.arange(400))), ("VIS",))
+    tokens = drop_modalities(tokenize(config, store.read(np.arange(400))), ("VIS",))
     wanted = {"VIS": torch.zeros_like(tokens["VIS"].valid), "SED": ~tokens["SED"].valid}
     one = complete(model, tokens, wanted, temperature=1.0, seeds=range(400))
     again = complete(model, tokens, wanted, temperature=1.0, seeds=range(400), cache=False)
     torch.testing.assert_close(one.tokens["SED"].target, again.tokens["SED"].target, rtol=1e-3, atol=1e-3)
     with torch.no_grad():
-        told = model.distributions(model(one.tokens), tokens)["SED"]
+        told = model.objective.distributions(model(one.tokens), tokens)["SED"]
         soft = np.mean(np.log(list(config.sed_softening_ujy.values())))
         error = 1 / torch.cosh(told.location * config.sed_spread + config.sed_center - soft)
         told = told.with_error(error / config.sed_spread)

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from euclidfm.core.errors import InputError
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.patches import spiral_order
-from euclidfm.model.sequence import chain
-from euclidfm.model.tokenizer import pixels_to_ujy, sed_to_ujy, withhold
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build, tokenize
+from euclidfm.model.patches import ring_order
+from euclidfm.model.pooling import embed_tokens, fit_modality_means
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.sequence import arrange
+from euclidfm.model.tokenizer import Tokenizer, drop_modalities
 from samples import blobs, write_store
 
 SMALL = ModelConfig(
@@ -73,7 +74,7 @@ def test_random_order_is_really_used(config, model, store):
 
 def test_order_within_a_modality(config, model, store):
     """With SED bands in a random order, a band is predicted from those that stand before it."""
-    tokens = withhold(tokenize(config, store.read(np.arange(6))), ("SED",))
+    tokens = drop_modalities(tokenize(config, store.read(np.arange(6))), ("SED",))
     shuffle = {"SED": torch.rand(6, 9, generator=torch.Generator().manual_seed(1)).argsort(1)}
     features = tokens["SED"].features.clone()
     features[:, 4] += 1.0
@@ -94,14 +95,14 @@ def test_a_galaxy_is_the_same_in_any_company(config, model, store):
     galaxies.flux[7] = np.nan
     galaxies.flux[8, 2:5] = np.nan
     galaxies.masks["VIS"][9, :8] = True  # half an image
-    model.fit_typical([tokenize(config, store.read(np.arange(50)))])
-    together, parts = model.embed(tokenize(config, galaxies))
+    fit_modality_means(model, [tokenize(config, store.read(np.arange(50)))])
+    together, parts, _ = embed_tokens(model, tokenize(config, galaxies))
     assert together.shape == (12, 3 * config.width)
-    torch.testing.assert_close(together[3, : config.width], model.typical[config.layer - 1, 0])
+    torch.testing.assert_close(together[3, : config.width], model.modality_mean[config.layer - 1, 0])
     assert torch.isfinite(together).all()
     assert parts["VIS"][3].isnan().all() and parts["NISP"][5].isnan().all() and parts["SED"][7].isnan().all()
     for i in range(12):
-        alone, apart = model.embed(tokenize(config, galaxies.take(np.array([i]))))
+        alone, apart, _ = embed_tokens(model, tokenize(config, galaxies.take(np.array([i]))))
         torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
         for m in parts:
             torch.testing.assert_close(apart[m][0], parts[m][i], rtol=1e-4, atol=1e-5, equal_nan=True)
@@ -112,10 +113,10 @@ def test_what_is_missing_does_not_matter(config, model, store):
     galaxies = store.read(np.arange(5))
     galaxies.masks["J"][:, 2:9, 3:7] = True
     galaxies.flux[:, 3] = np.nan
-    want, _ = model.embed(tokenize(config, galaxies))
+    want, _, _ = embed_tokens(model, tokenize(config, galaxies))
     galaxies.images["J"][galaxies.masks["J"]] = np.nan
     galaxies.fluxerr[:, 3] = 1e9
-    got, _ = model.embed(tokenize(config, galaxies))
+    got, _, _ = embed_tokens(model, tokenize(config, galaxies))
     assert torch.equal(want, got)
 
 
@@ -125,23 +126,23 @@ def test_a_galaxy_with_nothing_is_nan_and_harms_nobody(config, model, store):
         galaxies.masks[b][1] = True
     galaxies.flux[1] = np.nan
     tokens = tokenize(config, galaxies)
-    vectors, _ = model.embed(tokens)
+    vectors, _, _ = embed_tokens(model, tokens)
     assert vectors[1].isnan().all() and torch.isfinite(vectors[[0, 2]]).all()
-    sums = model.loss_sums(model(tokens), tokens)
+    sums = model.objective.loss_sums(model(tokens), tokens)
     assert all(torch.isfinite(a) and torch.isfinite(b) for a, b in sums.values())
 
 
 @pytest.mark.parametrize("keep", [("VIS",), ("NISP", "SED"), ("SED",)])
 def test_withheld_modalities_are_not_seen(config, model, store, keep):
     galaxies = store.read(np.arange(6))
-    want, _ = model.embed(withhold(tokenize(config, galaxies), keep))
+    want, _, _ = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep))
     for m, bands in (("VIS", ["VIS"]), ("NISP", ["Y", "J", "H"])):
         if m not in keep:
             for b in bands:
                 galaxies.images[b] += 1.0
     if "SED" not in keep:
         galaxies.flux *= 3
-    got, _ = model.embed(withhold(tokenize(config, galaxies), keep))
+    got, _, _ = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep))
     assert torch.equal(want, got)
 
 
@@ -150,9 +151,9 @@ def test_brightness_survives_by_default_and_not_when_standardised(config, store)
     brighter = store.read(np.arange(6))
     for b in brighter.images:
         brighter.images[b] *= 5.0
-    flat = replace(config, image_scaling="standardise")
+    flat = build(replace(config, architecture="astropt", options={"image_scaling": "standardise"})).tokenizer
     physical = [tokenize(config, g)["VIS"].target.abs().mean() for g in (galaxies, brighter)]
-    standard = [tokenize(flat, g)["VIS"].target.abs().mean() for g in (galaxies, brighter)]
+    standard = [flat(g)["VIS"].target.abs().mean() for g in (galaxies, brighter)]
     assert physical[1] > 1.5 * physical[0]
     assert abs(standard[1] - standard[0]) < 0.15 * standard[0]
 
@@ -176,13 +177,13 @@ def test_scaling_is_inverted(flux, band):
     patch = 16 if name == "VIS" else 64
     values = tokens[name].target.double().numpy()[0, 0].reshape(-1, patch)[channel]
     assert pixels.size
-    np.testing.assert_allclose(pixels_to_ujy(config, band, values), flux, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(Tokenizer(config).pixels_to_ujy(band, values), flux, rtol=1e-4, atol=1e-6)
     sed = tokens["SED"].target.double().numpy()[0, galaxies.sed_bands.index(band), 0]
-    np.testing.assert_allclose(sed_to_ujy(config, band, sed), flux, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(Tokenizer(config).sed_to_ujy(band, sed), flux, rtol=1e-4, atol=1e-4)
 
 
 def test_spiral_starts_at_the_centre_and_visits_all():
-    order = spiral_order(8)
+    order = ring_order(8)
     assert sorted(order) == list(range(64))
     assert set(order[:4]) == {27, 28, 35, 36}
 
@@ -191,7 +192,7 @@ def test_chain_puts_invalid_slots_last(config, store):
     galaxies = store.read(np.arange(4))
     galaxies.flux[1, 3] = np.nan
     tokens = tokenize(config, galaxies)
-    layout = chain(tokens)
+    layout = arrange(tokens)
     lengths = layout.valid.sum(1)
     for i in range(4):
         assert layout.valid[i, layout.slots[i, : lengths[i]]].all()
@@ -211,7 +212,7 @@ def test_gradients_repeat_exactly_on_many_threads():
         gradients = []
         for _ in range(4):
             model.zero_grad()
-            sum(a / b for a, b in model.loss_sums(model(tokens, order), tokens).values()).backward()
+            sum(a / b for a, b in model.objective.loss_sums(model(tokens, order), tokens).values()).backward()
             gradients.append({n: p.grad.clone() for n, p in model.named_parameters()})
         for again in gradients[1:]:
             assert [n for n in again if not torch.equal(again[n], gradients[0][n])] == []
@@ -224,7 +225,7 @@ def test_save_and_load(model, tmp_path, store, config):
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"model.json", "model.safetensors"}
     back = FoundationModel.load(tmp_path / "run")
     tokens = tokenize(config, store.read(np.arange(4)))
-    assert torch.equal(model.embed(tokens)[0], back.embed(tokens)[0])
+    assert torch.equal(embed_tokens(model, tokens)[0], embed_tokens(back, tokens)[0])
     assert back.config == config and back.identity() == model.identity()
 
 
@@ -232,7 +233,7 @@ def test_a_model_of_an_older_version_loads(model, tmp_path, store, config):
     """What a model file does not say is as it was when there was no choice."""
     model.save(tmp_path)
     card = json.loads((tmp_path / "model.json").read_text())
-    for new in ("vectors", "order", "blocks", "tokens", "objective", "dof", "predict", "attention"):
+    for new in ("vectors", "order", "options", "architecture", "objective", "predict", "attention"):
         del card["config"][new]
     (tmp_path / "model.json").write_text(json.dumps(card))
     assert FoundationModel.load(tmp_path).config == config

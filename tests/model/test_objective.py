@@ -8,12 +8,14 @@ import torch
 from scipy import integrate, stats
 
 from euclidfm.core.errors import InputError
+from euclidfm.embeddings import surprise_of
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.likelihood import StudentT, Tails, split
-from euclidfm.model.sequence import every, random_orders
+from euclidfm.model.likelihood import DegreesOfFreedom, StudentT, student_t
+from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.sequence import every_nth, random_orders
 from euclidfm.pretrain import PretrainConfig, pretrain
-from samples import blobs, write_store
+from samples import blobs, surprisal, write_store
 
 SMALL = ModelConfig(
     images=(
@@ -60,13 +62,11 @@ def test_known_errors_widen_in_quadrature():
 
 
 def test_degrees_of_freedom_fixed_or_one_learned_number_a_band():
-    fixed, learned = Tails(12, 3, dof=4.0), Tails(12, 3)
+    fixed, learned = DegreesOfFreedom(12, 3, fixed=4.0), DegreesOfFreedom(12, 3)
     torch.testing.assert_close(fixed(), torch.full((12,), 4.0))
     assert not list(fixed.parameters()) and fixed.state_dict() == {}
     learned.raw.data[1] = 0.0
     torch.testing.assert_close(learned()[3:9], torch.tensor([10.0] + [3.0] * 4 + [10.0]))
-    with pytest.raises(InputError, match="at least 2"):
-        ModelConfig(dof=1.5)
 
 
 def test_calibration_of_a_fit_to_known_noise():
@@ -77,18 +77,18 @@ def test_calibration_of_a_fit_to_known_noise():
     y = (2 * x + truth * torch.from_numpy(rng.standard_t(4.0, (15000, 1)).astype(np.float32)))[:, None]
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(1, 32), torch.nn.GELU(), torch.nn.Linear(32, 2))
-    tails = Tails(1)
+    tails = DegreesOfFreedom(1)
     optimizer = torch.optim.Adam([*net.parameters(), *tails.parameters()], lr=0.02)
     cooling = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 250)
     for _ in range(250):
-        t = split(net(x[:12000])[:, None], tails())
+        t = student_t(net(x[:12000])[:, None], tails())
         loss = -t.log_density(y[:12000]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         cooling.step()
     with torch.no_grad():
-        t = split(net(x[12000:])[:, None], tails())
+        t = student_t(net(x[12000:])[:, None], tails())
     assert 3.0 < float(t.dof) < 6.0
     assert pit_distance(t, y[12000:]) < 1.63 / np.sqrt(3000)  # 1% point of Kolmogorov's statistic
 
@@ -115,13 +115,13 @@ def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
     tokens = tokenize(model.config, galaxies)
     how = random_orders(tokens, seed=1)
     with torch.no_grad():
-        told = model.distributions(model(tokens, **how), tokens)
+        told = model.objective.distributions(model(tokens, **how), tokens)
     for name, t in told.items():
         assert pit_distance(t, tokens[name].target, tokens[name].weight > 0) < 0.04, name
-    nats = model.surprise(tokens, **how)
+    nats = surprisal(model, tokens, **how)
     odd = store.read(store.rows("test"))
     odd.flux[:, 4] *= 3.0  # one band too bright
-    more = model.surprise(tokenize(model.config, odd), **how)
+    more = surprisal(model, tokenize(model.config, odd), **how)
     assert (more["SED"][:, 4] > nats["SED"][:, 4] + 2).float().mean() > 0.7
     before = how["order"][:, 0] < how["order"][:, 1]  # images first: they know nothing of the band
     assert torch.equal(more["VIS"][before], nats["VIS"][before])
@@ -134,35 +134,35 @@ def test_surprise_of_what_is_absent_is_nan(config, store):
     galaxies.flux[2, 3] = np.nan
     galaxies.masks["J"][3, :8, :8] = True
     tokens = tokenize(config, galaxies)
-    nats = model.surprise(tokens)
+    nats = surprisal(model, tokens)
     assert {m: v.shape for m, v in nats.items()} == {m: t.valid.shape for m, t in tokens.items()}
     for m, v in nats.items():
         assert torch.equal(v.isfinite(), tokens[m].valid)
     assert nats["VIS"][1].isnan().all() and nats["SED"][2, 3].isnan()
     with torch.no_grad():
-        t = model.distributions(model(tokens), tokens)["NISP"]
+        t = model.objective.distributions(model(tokens), tokens)["NISP"]
     byhand = stats.t.logpdf(tokens["NISP"].target, t.dof, t.location, t.scale) * tokens["NISP"].weight.numpy()
     np.testing.assert_allclose(nats["NISP"], -byhand.sum(-1), rtol=1e-4)
     with pytest.raises(InputError, match="no likelihood"):
-        lively(replace(config, objective="huber")).surprise(tokens)
+        surprise_of(lively(replace(config, objective="huber")), galaxies)
 
 
 def test_a_masked_model_does_not_read_what_it_predicts(config, store):
     model = lively(replace(config, predict="masked"))
     tokens = tokenize(config, store.read(np.arange(4)))
-    hidden = every(tokens, 1, 3)
+    hidden = every_nth(tokens, 1, 3)
     with torch.no_grad():
-        before = model(tokens, hidden=hidden)
+        before = model(tokens, masked=hidden)
         changed = {m: replace(t, features=t.features + 5.0 * hidden[m][..., None]) for m, t in tokens.items()}
-        after = model(changed, hidden=hidden)
-        seen = model({m: replace(t, features=t.features + 5.0) for m, t in tokens.items()}, hidden=hidden)
+        after = model(changed, masked=hidden)
+        seen = model({m: replace(t, features=t.features + 5.0) for m, t in tokens.items()}, masked=hidden)
     for m in tokens:
         at = hidden[m]
         assert torch.equal(before[m][at], after[m][at]) and (before[m][at] != seen[m][at]).any()
-    asked = model.asked(tokens, hidden=hidden)
+    asked = model.loss_targets(tokens, masked=hidden)
     assert all(torch.equal(asked[m].weight[..., 0] > 0, hidden[m]) for m in tokens)
-    nats = model.surprise(tokens)
-    assert all(torch.isfinite(v).all() for v in nats.values())
+    maps = surprise_of(model, store.read(np.arange(4)))  # each token predicted once, in one of four parts
+    assert all(np.isfinite(v).all() for m in maps for v in m.patches.values())
 
 
 def test_prefix_is_read_both_ways_and_not_asked(config, store):
@@ -177,10 +177,10 @@ def test_prefix_is_read_both_ways_and_not_asked(config, store):
     moved = (before != after).any(-1)
     assert moved[0, :8].all() and not moved[1, :8].any() and not moved[2, :8].any()
     assert moved[:, 8:].all()
-    asked = model.asked(tokens, prefix=prefix)["VIS"].weight[..., 0] > 0
+    asked = model.loss_targets(tokens, prefix=prefix)["VIS"].weight[..., 0] > 0
     assert asked.sum(1).tolist() == [8, 16, 13]
     for name in ("NISP", "SED"):
-        assert (model.asked(tokens, prefix=prefix)[name].weight > 0).all()
+        assert (model.loss_targets(tokens, prefix=prefix)[name].weight > 0).all()
 
 
 def test_embedding_in_both_directions(config, store):
@@ -189,14 +189,14 @@ def test_embedding_in_both_directions(config, store):
     galaxies = store.read(np.arange(5))
     galaxies.flux[2] = np.nan
     tokens = tokenize(config, galaxies)
-    _, causal = model.embed(tokens)
-    _, both = model.embed(tokens, both_ways=True)
+    _, causal, _ = embed_tokens(model, tokens)
+    _, both, _ = embed_tokens(model, tokens, bidirectional=True)
     images = replace(tokens["VIS"], features=tokens["VIS"].features + 1.0)
-    _, causal_after = model.embed({**tokens, "VIS": images})
-    _, both_after = model.embed({**tokens, "VIS": images}, both_ways=True)
+    _, causal_after, _ = embed_tokens(model, {**tokens, "VIS": images})
+    _, both_after, _ = embed_tokens(model, {**tokens, "VIS": images}, bidirectional=True)
     assert torch.equal(causal["SED"][0], causal_after["SED"][0])
     assert not torch.equal(both["SED"][0], both_after["SED"][0])
-    _, alone = model.embed(tokenize(config, galaxies.take(np.array([2]))), both_ways=True)
+    _, alone, _ = embed_tokens(model, tokenize(config, galaxies.take(np.array([2]))), bidirectional=True)
     torch.testing.assert_close(alone["VIS"][0], both["VIS"][2], rtol=1e-4, atol=1e-5)
 
 
@@ -214,4 +214,4 @@ def test_every_way_trains(store, tmp_path, how):
     assert np.isfinite([first, last]).all() and last < first
     back = FoundationModel.load(tmp_path / "run")
     tokens = tokenize(model.config, store.read(np.arange(3)))
-    assert back.config == model.config and torch.isfinite(back.embed(tokens)[0]).all()
+    assert back.config == model.config and torch.isfinite(embed_tokens(back, tokens)[0]).all()

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
-from euclidfm.model.config import fit_scaling
+from euclidfm.model import ImageModality, ModelConfig, build, tokenize
 from euclidfm.model.packing import groups, pack
+from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.transformer import Block
 
 SMALL = ModelConfig(
@@ -29,8 +30,8 @@ WAYS = [
     {"objective": "likelihood"},
     {"predict": "masked"},
     {"attention": "prefix"},
-    {"tokens": TokenConfig(places="rotary")},
-    {"tokens": TokenConfig(begin=False)},
+    {"positions": "rotary"},
+    {"architecture": "astropt", "options": {"begin_tokens": False}},
 ]
 
 
@@ -41,7 +42,7 @@ def config(store):
 
 def lively(config):
     torch.manual_seed(0)
-    model = FoundationModel(config)
+    model = build(config)
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2)
     return model
@@ -67,16 +68,17 @@ def test_losses_gradients_and_embeddings_are_the_same(config, store, how):
     reading = {"order": torch.rand(16, 3, generator=torch.Generator().manual_seed(1)).argsort(1)}
     if model.config.attention == "prefix":
         reading["prefix"] = torch.arange(16) % 7
-    if model.masked:
-        reading["hidden"] = {m: t.valid & (torch.arange(t.valid.shape[1]) % 2 > 0) for m, t in tokens.items()}
+    if model.config.masked:
+        reading["masked"] = {m: t.valid & (torch.arange(t.valid.shape[1]) % 2 > 0) for m, t in tokens.items()}
     found = []
     for packed in (False, True):
-        model.packed = packed
+        model.skip_padding = packed
         model.zero_grad()
-        sums = model.loss_sums(model(tokens, **reading), model.asked(tokens, **reading))
+        sums = model.objective.loss_sums(model(tokens, **reading), model.loss_targets(tokens, **reading))
         sum(a / b for a, b in sums.values()).backward()
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
-        found.append((sums, gradients, model.embed(tokens), model.embed(tokens, both_ways=True)))
+        embeddings = [embed_tokens(model, tokens, bidirectional=b)[0] for b in (None, True)]
+        found.append((sums, gradients, *embeddings))
     dense, ragged = found
     for (a, n), (b, m) in zip(dense[0].values(), ragged[0].values(), strict=True):
         torch.testing.assert_close(b, a, rtol=1e-5, atol=1e-5)
@@ -85,20 +87,25 @@ def test_losses_gradients_and_embeddings_are_the_same(config, store, how):
     for name, gradient in dense[1].items():
         torch.testing.assert_close(ragged[1][name], gradient, rtol=1e-3, atol=1e-4, msg=name)
     for a, b in itertools.chain(zip(dense[2:], ragged[2:], strict=True)):
-        torch.testing.assert_close(b[0], a[0], rtol=1e-4, atol=1e-5, equal_nan=True)
+        torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def test_no_token_is_wasted_in_the_linear_layers(config, store, monkeypatch):
     model, seen = lively(config).eval(), []
-    real = Block.ask
-    monkeypatch.setattr(Block, "ask", lambda self, x, turn: seen.append(x.shape) or real(self, x, turn))
+    real = Block.queries_keys_values
+
+    def spy(self, x, angles):
+        seen.append(x.shape)
+        return real(self, x, angles)
+
+    monkeypatch.setattr(Block, "queries_keys_values", spy)
     tokens = tokenize(config, mixed(store))
-    vectors, _ = model.embed(tokens)  # one call, whatever the galaxies have
-    exist = int(model.layout(tokens).lengths.sum())
-    assert seen == [(exist, 32)] * config.layer and exist < 0.6 * 16 * model.layout(tokens).slots.shape[1]
+    vectors, _, _ = embed_tokens(model, tokens)  # one call, whatever the galaxies have
+    exist = int(model.arrange(tokens).lengths.sum())
+    assert seen == [(exist, 32)] * config.layer and exist < 0.6 * 16 * model.arrange(tokens).slots.shape[1]
     assert vectors[[0, 8]].isnan().all() and torch.isfinite(vectors[[*range(1, 8), *range(9, 16)]]).all()
     seen.clear()
-    model.embed(tokenize(config, store.read(np.arange(4))))  # all alike: as it always was
+    embed_tokens(model, tokenize(config, store.read(np.arange(4))))  # all alike: as it always was
     assert seen == [(4, 32, 32)] * config.layer
 
 

@@ -9,18 +9,17 @@ import torch
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
+from euclidfm.interop.astropt.network import square_spiral
 from euclidfm.model import (
     SIZES,
-    BlockConfig,
     FoundationModel,
     ImageModality,
     ModelConfig,
-    TokenConfig,
+    build,
     tokenize,
 )
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.patches import patch_order, square_spiral
-from euclidfm.model.presets import names, preset
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.pretrain.presets import names, preset
 from samples import blobs, write_store
 
 WANTED = {"1M": 1e6, "3M": 3e6, "5M": 5e6, "20M": 20e6, "90M": 90e6}
@@ -40,12 +39,12 @@ def test_sizes_have_the_parameters_of_their_name(size):
 def test_the_astropt_preset_is_its_architecture():
     made = preset("AstroPT-90m")["model"]
     with torch.device("meta"):
-        model = FoundationModel(ModelConfig.from_dict({**made, "sed": False}))
+        model = build(ModelConfig.from_dict({**made, "sed": False}))
     d, layers = 768, 12
     blocks = layers * (12 * d * d + 2 * d) + d  # attention 4 d^2, feed-forward 8 d^2, two norms; a last norm
     assert sum(p.numel() for p in model.transformer.parameters()) == blocks
     values = [m.patch**2 * len(m.bands) for m in model.config.images]
-    each = [2 * (4 * d * v + 4 * d * d) + 1024 * d for v in values]  # reader, predictor, places
+    each = [2 * (4 * d * v + 4 * d * d) + 1024 * d for v in values]  # encoder, decoder, positions
     assert model.parameter_count() == blocks + sum(each)
     assert model.config.layer == 7 and not model.config.embed_backwards
 
@@ -58,8 +57,8 @@ def test_a_preset_from_the_command_line(tmp_path, monkeypatch):
     assert main([*argv, *small, "--model.embed_layer", "2"]) == 0
     made = read_json(tmp_path / "run" / "config.json")
     assert made["lr"] == 6e-4 and made["random_order"] is False
-    assert made["model"]["tokens"]["places"] == "learned" and made["model"]["width"] == 16
-    assert made["model"]["blocks"]["norm"] == "layer" and made["model"]["images"][0]["patch"] == 16
+    assert made["model"]["options"]["positions"] == "learned" and made["model"]["width"] == 16
+    assert made["model"]["options"]["norm"] == "layer" and made["model"]["images"][0]["patch"] == 16
     assert main(["embed", "run", "store", "--out", "e.parquet"]) == 0
 
 
@@ -72,12 +71,12 @@ def test_presets_that_are_not(capsys):
 
 
 CHOICES = [
-    {"blocks": BlockConfig(norm="layer", bias=True)},
-    {"blocks": BlockConfig(feed_forward="swiglu", qk_norm=False)},
-    {"tokens": TokenConfig(reader="aim", predictor="aim", tell_quality=False)},
-    {"tokens": TokenConfig(reader="relu", predictor="relu", patch_order="raster")},
-    {"tokens": TokenConfig(reader="affine", places="learned", tell_next=False, longest=40)},
-    {"tokens": TokenConfig(begin=False, patch_order="spiral")},
+    {"norm": "layer", "bias": True},
+    {"feed_forward": "swiglu", "qk_norm": False},
+    {"token_encoder": "aim", "token_decoder": "aim", "quality_features": False},
+    {"token_encoder": "relu", "token_decoder": "relu", "patch_order": "raster"},
+    {"token_encoder": "affine", "positions": "learned", "next_positions": False, "max_positions": 40},
+    {"begin_tokens": False, "patch_order": "spiral"},
     {"order": ("SED", "NISP", "VIS"), "embed_backwards": False},
 ]
 
@@ -88,13 +87,15 @@ def test_every_choice_is_causal_and_reads_files_back(choice, store, tmp_path):
         ImageModality(name="VIS", bands=("VIS",), patch=4),
         ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
     )
+    if "order" not in choice:
+        choice = {"architecture": "astropt", "options": choice}
     config = ModelConfig(images=images, crop=16, width=32, depth=2, heads=4, **choice)
     config = fit_scaling(config, store, store.rows("train"))
     torch.manual_seed(0)
-    model = FoundationModel(config).eval()
+    model = build(config).eval()
     for p in model.parameters():
         torch.nn.init.normal_(p, std=0.2)
-    tokens = tokenize(config, store.read(np.arange(4)))
+    tokens = model.tokenizer(store.read(np.arange(4)))
     assert tuple(tokens) == config.modalities
     features = tokens["NISP"].features.clone()
     features[:, 2] += 5.0
@@ -116,18 +117,20 @@ def test_every_choice_is_causal_and_reads_files_back(choice, store, tmp_path):
 
 def test_without_begin_tokens_the_first_is_not_asked(store):
     images = (ImageModality(name="VIS", bands=("VIS",), patch=4),)
-    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, tokens=TokenConfig(begin=False))
-    model = FoundationModel(config)
+    how = {"architecture": "astropt", "options": {"begin_tokens": False}}
+    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, **how)
+    model = build(config)
     tokens = tokenize(config, store.read(np.arange(4)))
     order = torch.tensor([[0, 1], [1, 0], [0, 1], [1, 0]])
-    asked = model.asked(tokens, order)
+    asked = model.loss_targets(tokens, order)
     assert asked["VIS"].weight[:, 0, 0].tolist() == [0, 1, 0, 1]
     assert (asked["SED"].weight[:, 0, 0] > 0).tolist() == [True, False, True, False]
     assert (asked["VIS"].weight[:, 1:] == tokens["VIS"].weight[:, 1:]).all()
 
 
 def test_orders_of_patches():
-    assert patch_order("raster", 3).tolist() == list(range(9))
+    raster = replace(ModelConfig(), architecture="astropt", options={"patch_order": "raster"})
+    assert build(raster).tokenizer.patch_order(3).tolist() == list(range(9))
     assert square_spiral(1).tolist() == [0]
     assert square_spiral(3).tolist() == [4, 3, 6, 7, 8, 5, 2, 1, 0]
     for side in (2, 7, 14):
@@ -139,7 +142,8 @@ def test_orders_of_patches():
 
 def test_more_tokens_than_places(store):
     images = (ImageModality(name="VIS", bands=("VIS",), patch=4),)
-    how = TokenConfig(places="learned", tell_next=False, longest=10)
-    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, tokens=how)
-    with pytest.raises(InputError, match="16 tokens of VIS are more than the model's 10 learned places"):
-        FoundationModel(config)(tokenize(config, store.read(np.arange(2))))
+    options = {"positions": "learned", "next_positions": False, "max_positions": 10}
+    how = {"architecture": "astropt", "options": options}
+    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, **how)
+    with pytest.raises(InputError, match="16 tokens of VIS are more than the model's 10 learned positions"):
+        build(config)(tokenize(config, store.read(np.arange(2))))

@@ -8,10 +8,11 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.generate import complete
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.positions import Rotary
-from euclidfm.model.tokenizer import withhold
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.sequence import RotaryEncoding
+from euclidfm.model.tokenizer import drop_modalities
 from euclidfm.model.transformer import rotate
 from euclidfm.pretrain import PretrainConfig, pretrain
 
@@ -24,7 +25,7 @@ SMALL = ModelConfig(
     width=32,
     depth=2,
     heads=4,
-    tokens=TokenConfig(places="rotary"),
+    positions="rotary",
 )
 
 
@@ -42,7 +43,7 @@ def lively(config):
 
 
 def test_only_differences_of_places_count():
-    rotary = Rotary(24, begin=False)
+    rotary = RotaryEncoding(24, begin=False)
     q, k = torch.randn(2, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def product(here, there):
@@ -67,9 +68,9 @@ def test_places_reach_every_token(config, store, where):
     """Patches that swap places, and bands of other wavelengths, are other galaxies."""
     model = lively(config)
     tokens = tokenize(config, store.read(np.arange(3)))
-    before = model.embed(tokens)[1][where]
+    before = embed_tokens(model, tokens)[1][where]
     coords = tokens[where].coords.roll(1, 0)
-    after = model.embed({**tokens, where: replace(tokens[where], coords=coords)})[1][where]
+    after = embed_tokens(model, {**tokens, where: replace(tokens[where], coords=coords)})[1][where]
     assert ((before - after).abs() > 1e-4).any(-1).all()
 
 
@@ -80,9 +81,10 @@ def test_a_galaxy_is_the_same_in_any_company(config, store, both_ways):
     galaxies.masks["VIS"][1] = True
     galaxies.flux[2] = np.nan
     galaxies.flux[3, 2:5] = np.nan
-    together, _ = model.embed(tokenize(config, galaxies), both_ways=both_ways)
+    together, _, _ = embed_tokens(model, tokenize(config, galaxies), bidirectional=both_ways)
     for i in range(6):
-        alone, _ = model.embed(tokenize(config, galaxies.take(np.array([i]))), both_ways=both_ways)
+        tokens = tokenize(config, galaxies.take(np.array([i])))
+        alone, _, _ = embed_tokens(model, tokens, bidirectional=both_ways)
         torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
 
 
@@ -103,7 +105,7 @@ def test_the_cache_changes_nothing(config, store, how):
     galaxies = store.read(np.arange(4))
     for b in ("Y", "J", "H"):
         galaxies.masks[b][2, :8] = True
-    tokens = withhold(tokenize(config, galaxies), ("VIS", "NISP"))
+    tokens = drop_modalities(tokenize(config, galaxies), ("VIS", "NISP"))
     wanted = {m: ~tokens[m].valid for m in ("NISP", "SED")}
     fast, slow = (complete(model, tokens, wanted, cache=c) for c in (True, False))
     for m in tokens:
@@ -118,7 +120,8 @@ def test_it_trains_and_loads(store, tmp_path):
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
     assert float(rows[-1].split(",")[6]) < float(rows[1].split(",")[6])
     tokens = tokenize(model.config, store.read(np.arange(3)))
-    assert torch.equal(model.embed(tokens)[0], FoundationModel.load(tmp_path / "run").embed(tokens)[0])
+    again = FoundationModel.load(tmp_path / "run")
+    assert torch.equal(embed_tokens(model, tokens)[0], embed_tokens(again, tokens)[0])
 
 
 def test_heads_that_are_too_narrow():

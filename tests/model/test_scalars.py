@@ -11,13 +11,15 @@ import euclidfm as ef
 from euclidfm.core.bands import resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate, write
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, TokenConfig, tokenize
-from euclidfm.model.config import SCALARS, fit_scaling
-from euclidfm.model.tokenizer import withhold
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model.config import SCALARS
+from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.tokenizer import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.report.sheets.generated import generation_sheet
 from euclidfm.store import Column, GalaxyStore, StoreInfo, StoreWriter
-from samples import blobs
+from samples import blobs, surprisal
 
 COLUMNS = (
     Column(name="radius", type="float32", role="meta", unit="arcsec"),
@@ -100,25 +102,25 @@ def test_scaled_on_the_training_split_and_kept(config, store, tmp_path):
 @pytest.mark.parametrize("places", ["fourier", "rotary"])
 def test_each_scalar_is_told_from_the_others(config, store, places):
     """The same number as a radius or as E(B-V) is another galaxy."""
-    model = lively(replace(config, tokens=TokenConfig(places=places)))
-    tokens = withhold(tokenize(config, store.read(np.array([1, 2, 3]))), (SCALARS,))
+    model = lively(replace(config, positions=places))
+    tokens = drop_modalities(tokenize(config, store.read(np.array([1, 2, 3]))), (SCALARS,))
     t = tokens[SCALARS]
     swapped = replace(t, features=t.features[:, [1, 0, 2]])
-    one, two = (model.embed({**tokens, SCALARS: x})[1][SCALARS] for x in (t, swapped))
+    one, two = (embed_tokens(model, {**tokens, SCALARS: x})[1][SCALARS] for x in (t, swapped))
     assert ((one - two).abs() > 1e-4).any(-1).all()
 
 
 def test_what_is_missing_does_not_matter(config, store):
     model = lively(config)
     galaxies = store.read(np.arange(8))
-    together, parts = model.embed(tokenize(config, galaxies))
+    together, parts, _ = embed_tokens(model, tokenize(config, galaxies))
     galaxies.columns["radius"][0] = np.inf  # was NaN
-    again, _ = model.embed(tokenize(config, galaxies))
+    again, _, _ = embed_tokens(model, tokenize(config, galaxies))
     assert torch.equal(together, again) and torch.isfinite(together).all()
     del galaxies.columns["radius"], galaxies.columns["ebv"], galaxies.columns["flag"]
-    _, without = model.embed(tokenize(config, galaxies))
+    _, without, _ = embed_tokens(model, tokenize(config, galaxies))
     assert without[SCALARS].isnan().all() and parts[SCALARS].isfinite().all()
-    nats = model.surprise(tokenize(config, store.read(np.arange(8))))[SCALARS]
+    nats = surprisal(model, tokenize(config, store.read(np.arange(8))))[SCALARS]
     assert nats[0, 0].isnan() and nats[1:7].isfinite().all()
 
 

@@ -88,7 +88,7 @@ def test_a_run_of_an_older_version_continues(store, tmp_path):
         pretrain(config, store.path, tmp_path / name)
     file = tmp_path / "run" / "config.json"
     card = json.loads(file.read_text())
-    del card["random_symmetry"], card["log_to"], card["model"]["blocks"], card["model"]["objective"]
+    del card["random_symmetry"], card["log_to"], card["model"]["options"], card["model"]["objective"]
     file.write_text(json.dumps(card | OLD))
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000030")
     pretrain(config, store.path, tmp_path / "run")

@@ -11,9 +11,9 @@ import torch
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
-from euclidfm.generate import foreseen
-from euclidfm.model import FoundationModel, TokenConfig, compiled
-from euclidfm.model.config import fit_scaling
+from euclidfm.generate import predict_tokens
+from euclidfm.model import FoundationModel, build, device
+from euclidfm.model.scaling import fit_scaling
 from euclidfm.pretrain import pretrain
 from pretrain import tiny
 from pretrain.tiny import MODEL, logged
@@ -42,10 +42,10 @@ def test_pictures_change_nothing_else(store, tmp_path):
 
 
 @pytest.mark.parametrize("how", [{}, {"objective": "likelihood"}, {"predict": "masked"}])
-def test_what_is_foreseen_is_the_prediction_in_physical_units(store, how):
+def test_predicted_tokens_are_in_physical_units(store, how):
     torch.manual_seed(0)
     model = FoundationModel(fit_scaling(replace(MODEL, **how), store, store.rows("train")))
-    measured, told = foreseen(model, store, np.arange(5))
+    measured, told = predict_tokens(model, store, np.arange(5))
     assert told.images["VIS"].shape == (5, 16, 16) and not told.masks["VIS"].any()
     assert np.isfinite(told.flux).all() and told.sed_bands == measured.sed_bands
     assert np.isfinite(told.fluxerr).all() == (model.config.objective == "likelihood")
@@ -54,11 +54,12 @@ def test_what_is_foreseen_is_the_prediction_in_physical_units(store, how):
 
 
 def test_a_scaling_without_brightness_shows_the_sed_alone(store):
-    config = fit_scaling(replace(MODEL, image_scaling="zscore"), store, store.rows("train"))
-    _, told = foreseen(FoundationModel(config), store, np.arange(3))
+    zscore = replace(MODEL, architecture="astropt", options={"image_scaling": "zscore"})
+    config = fit_scaling(zscore, store, store.rows("train"))
+    _, told = predict_tokens(build(config), store, np.arange(3))
     assert not told.images and len(told.sed_bands) == 9
-    with pytest.raises(InputError, match="threw fluxes away"):
-        foreseen(FoundationModel(replace(config, sed=False)), store, np.arange(3))
+    with pytest.raises(InputError, match="removes the brightness"):
+        predict_tokens(build(replace(config, sed=False)), store, np.arange(3))
 
 
 def test_tensorboard_or_a_sentence(store, tmp_path, monkeypatch):
@@ -119,7 +120,7 @@ def test_wandb_itself_offline(store, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("places", ["fourier", "rotary"])
 def test_bf16_gives_nearly_the_same_losses(store, tmp_path, places):
-    model = replace(MODEL, objective="likelihood", likelihood="mixture", tokens=TokenConfig(places=places))
+    model = replace(MODEL, objective="likelihood", likelihood="mixture", positions=places)
     for precision in ("fp32", "bf16"):
         config = replace(CONFIG, model=model, precision=precision)
         trained = pretrain(config, store.path, tmp_path / precision)
@@ -148,6 +149,6 @@ def test_compiled_blocks_give_the_same_losses(tmp_path):
 
 
 def test_compiling_needs_a_compiler(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    monkeypatch.setattr(device.shutil, "which", lambda name: None)
     with pytest.raises(InputError, match=r"compile on a CPU needs a C\+\+ compiler"):
         pretrain(replace(CONFIG, compile=True), store.path, tmp_path / "run")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from euclidfm.core.errors import InputError
-from euclidfm.embeddings.predict_scalar import foresee
+from euclidfm.embeddings.predict_scalar import predict_scalar
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
 from euclidfm.studies import RealSEDConfig, real_sed_study
@@ -117,7 +117,7 @@ def test_a_foreseen_scalar_does_not_read_the_label(finished):
     root, _, _, _ = finished
     folder = root / "out" / "zcosmos"
     model, real = FoundationModel.load(folder / "run"), GalaxyStore.open(folder / "store")
-    found = foresee(model, real, "z_spec", orders=1)
+    found = predict_scalar(model, real, "z_spec", orders=1)
     assert found.shape == (len(real), 2) and np.isfinite(found).all() and (found[:, 1] > 0).all()
 
     class Blind(GalaxyStore):
@@ -125,6 +125,6 @@ def test_a_foreseen_scalar_does_not_read_the_label(finished):
             for galaxies in super().batches(rows, size, bands):
                 yield replace(galaxies, columns={**galaxies.columns, "z_spec": np.full(len(galaxies), 7.0)})
 
-    assert np.array_equal(found, foresee(model, Blind.open(real.path), "z_spec", orders=1))
+    assert np.array_equal(found, predict_scalar(model, Blind.open(real.path), "z_spec", orders=1))
     with pytest.raises(InputError, match="no scalar 'ebv'"):
-        foresee(model, real, "ebv")
+        predict_scalar(model, real, "ebv")

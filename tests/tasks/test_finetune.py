@@ -14,9 +14,8 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
 from euclidfm.embeddings import embed
 from euclidfm.model import FoundationModel, ModelConfig
-from euclidfm.model.options import TokenConfig
 from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
-from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.lora import add_lora, merge_lora
 from euclidfm.tasks.finetune.train import FineTuneConfig, fine_tune
 from samples import blobs, write_store
@@ -71,12 +70,12 @@ def test_lora_changes_nothing_at_first_and_merges():
         {},
         {"embed_backwards": False, "embed_layer": 1},
         {"attention": "prefix"},
-        {"tokens": TokenConfig(places="rotary")},
+        {"positions": "rotary"},
     ],
 )
 def test_kept_states_give_the_embedding(sky, options):
     model = tiny(**options)
-    hidden = Hidden(model, sky, ("VIS", "SED"), start=model.config.layer - 1)
+    hidden = ActivationCache(model, sky, ("VIS", "SED"), start=model.config.layer - 1)
     rows = np.array([7, 3, 250])
     hidden.prepare(rows)
     whole = embed(model, sky, modalities=("VIS", "SED")).vectors[rows]
@@ -85,7 +84,7 @@ def test_kept_states_give_the_embedding(sky, options):
 
 @pytest.mark.parametrize("adapt", ["full", "lora"])
 def test_learns_what_the_frozen_embedding_does_not_say(sky, adapt):
-    hidden = Hidden(tiny(), sky, ("SED",))
+    hidden = ActivationCache(tiny(), sky, ("SED",))
     y = np.abs(np.log(sky.column("flux_VIS").clip(0.1)) - 0.3)  # a fold: no line in the embedding says it
     train, test = sky.rows("train"), sky.rows("test")
     hidden.prepare(np.concatenate([train, test]))
@@ -112,7 +111,7 @@ def test_learns_what_the_frozen_embedding_does_not_say(sky, adapt):
 
 def test_without_gain_it_is_the_probe(sky):
     model = tiny()
-    hidden = Hidden(model, sky)
+    hidden = ActivationCache(model, sky)
     y = np.random.default_rng(0).normal(size=len(sky))
     train = sky.rows("train")
     tuned = fine_tune(replace(SMALL, learning_rate=0.3, max_steps=12), hidden, train, y[train])
@@ -127,7 +126,7 @@ def test_without_gain_it_is_the_probe(sky):
 def test_wrong_settings_are_refused(sky, wrong):
     rows = sky.rows("train")
     with pytest.raises(InputError):
-        fine_tune(replace(SMALL, **wrong), Hidden(tiny(), sky), rows, sky.column("z_spec")[rows])
+        fine_tune(replace(SMALL, **wrong), ActivationCache(tiny(), sky), rows, sky.column("z_spec")[rows])
 
 
 def test_in_the_study(sky, run, tmp_path):

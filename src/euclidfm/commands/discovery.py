@@ -51,8 +51,8 @@ def search(
 
     Input: embeddings; examples by object_id, by sky position, or a cutout in a FITS file (with --run, the
     model that made the embeddings). Output: a table on the screen (and in --out), and with --sheet a PNG of
-    cutouts. --where keeps to a selection on the store's columns. Embeddings of `embed --turns 8` have the
-    space shape, which is then the default; --space joint finds what is similar in colour too.
+    cutouts. --where keeps to a selection on the store's columns. Embeddings of `embed --symmetries 8` have
+    the space shape, which is then the default; --space joint finds what is similar in colour too.
 
     example: euclidfm search embeddings.parquet --like '[-570040238507752998]' --k 20
     example: euclidfm search embeddings.parquet --ra 57.0 --dec -50.8 --store store/ --sheet like.png
@@ -205,7 +205,7 @@ def outliers(
     sheet : Path, optional
         PNG of the top of the ranking.
     space : str
-        joint, a modality, or shape (of `embed --turns 8`).
+        joint, a modality, or shape (of `embed --symmetries 8`).
     ratings : Path, optional
         CSV of ratings: object_id, rating.
     top : int

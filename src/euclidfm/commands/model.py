@@ -12,11 +12,11 @@ from euclidfm.embeddings.extract import embed as embed_store
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.generate.run import GenerateConfig, write
 from euclidfm.interop.astropt.reader import import_astropt as read_astropt
-from euclidfm.model.compiled import compile_blocks
 from euclidfm.model.config import ModelConfig
+from euclidfm.model.device import compile_blocks
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.presets import preset as preset_settings
 from euclidfm.pretrain.config import PretrainConfig
+from euclidfm.pretrain.presets import preset as preset_settings
 from euclidfm.report.sheets.generated import generation_sheet
 from euclidfm.store.reader import GalaxyStore
 from euclidfm.workflow.steps import train
@@ -103,7 +103,7 @@ def embed(
     modalities: list[str] | None = None,
     split: str | None = None,
     layer: int | None = None,
-    turns: int = 1,
+    symmetries: int = 1,
     columns: list[str] | None = None,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
     compile: bool = False,
@@ -131,7 +131,7 @@ def embed(
         Only train, validation or test.
     layer : int, optional
         Block to read; default the model's.
-    turns : int
+    symmetries : int
         Rotations and reflections (D4) to average over; with 8 the embedding does not depend on the
         orientation of a galaxy.
     columns : list of str, optional
@@ -147,9 +147,18 @@ def embed(
     model, galaxies = FoundationModel.load(run), GalaxyStore.open(store)
     if compile:
         compile_blocks(model)
-    options = {"modalities": modalities, "split": split, "layer": layer, "turns": turns, "columns": columns}
     with bar("embed") as progress:
-        emb = embed_store(model, galaxies, **options, precision=precision, progress=progress)  # type: ignore[arg-type]
+        emb = embed_store(
+            model,
+            galaxies,
+            modalities=modalities,
+            split=split,
+            layer=layer,
+            symmetries=symmetries,
+            columns=columns,
+            precision=precision,
+            progress=progress,
+        )
     if append and out.exists():
         emb = EmbeddingTable.read(out).updated(emb)
     emb.write(out)

@@ -214,7 +214,7 @@ def _config_settings(argv: Sequence[str]) -> dict[str, Any]:
 
 def _preset_settings(argv: Sequence[str]) -> dict[str, Any]:
     """Settings of ``--preset``, given on the command line or in a file of ``--config``, by dotted name."""
-    from euclidfm.model.presets import preset
+    from euclidfm.pretrain.presets import preset
 
     name = [_config_settings(argv).get("preset"), *_given(argv, "--preset")][-1]
     return {} if name is None else _flat(preset(name))
@@ -224,5 +224,6 @@ def _flat(nested: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Values of nested mappings by dotted names."""
     out: dict[str, Any] = {}
     for key, value in nested.items():
-        out |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+        nested_options = isinstance(value, dict) and key != "options"  # the value of options is a mapping
+        out |= _flat(value, f"{before}{key}.") if nested_options else {f"{before}{key}": value}
     return out

@@ -9,7 +9,9 @@ from euclidfm.core.errors import InputError
 __all__ = ["REMOVED_OPTIONS", "RENAMED_OPTIONS", "check_renamed"]
 
 RENAMED_OPTIONS: dict[str, dict[str, str]] = {
+    "embed": {"turns": "symmetries"},
     "pretrain": {
+        "model.tokens.places": "model.positions",
         "turn": "random_symmetry",
         "shuffle_patches": "random_order=patches",
         "sample_every": "log_to=[pictures], which draws at each validation",
@@ -21,6 +23,13 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
 
 REMOVED_OPTIONS: dict[str, dict[str, str]] = {
     "pretrain": {
+        "model.blocks": "blocks have one architecture; the presets astropt-... have the reference work's",
+        "model.dof": "the degrees of freedom of the likelihood are learned",
+        "model.image_scaling": "pixels are scaled by asinh; the presets astropt-... standardise patches",
+        "model.image_softening": "pixels are softened at 3 times the noise",
+        "model.mlp_ratio": "the feed-forward layer is 4 times as wide as the stream",
+        "model.sed_error_floor": "errors of the SED below 10% count as 10% in the loss",
+        "model.tokens": "token encoders are fixed; the presets astropt-... have the reference work's",
         "clip": "the norm of the gradient is clipped to 1",
         "decay": "the schedule wsd decays over the last fifth of the steps",
         "hide": "a masked model predicts half of the tokens",

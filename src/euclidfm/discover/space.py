@@ -73,7 +73,7 @@ def vectors_of(emb: EmbeddingTable, space: str = "joint") -> np.ndarray:
         return emb.vectors
     have = emb.by_modality | emb.spaces
     if space not in have:
-        more = "; `euclidfm embed --turns 8` makes it" if space == "shape" else ""
+        more = "; `euclidfm embed --symmetries 8` makes it" if space == "shape" else ""
         msg = f"the embeddings have no space {space!r}; they have {', '.join(['joint', *have])}{more}"
         raise InputError(msg)
     return have[space]

@@ -1,14 +1,14 @@
-"""Surprise: which tokens of a galaxy the model did not foresee, and so *where* a galaxy is odd.
+"""Surprisal: how improbable each token of a galaxy is for the model, and so *where* a galaxy is odd.
 
-A model with the likelihood objective says a distribution of each value before it reads it. What it
-says of a faint patch is narrow and of a bright core wide, so the bare -ln p mostly measures
-brightness. The *excess* is what remains when the entropy of that distribution is taken off::
+A model with the likelihood objective predicts a distribution of each value. The distribution is narrow for a
+faint patch and wide for a bright core, so that the surprisal -ln p mostly measures brightness. The *excess*
+subtracts the entropy H of the distribution::
 
     excess = mean over the token's measured values of ( -ln p(value) - H )      [nats]
 
-Its mean over what the model would draw itself is zero, for a faint patch as for a bright one;
-above zero is stranger than the model expected. Averaged over several orders of the chain, since a
-token that is surprising on its own may be plain once another band has been seen.
+Its mean over the model's own draws is zero, for faint and bright patches alike. A value above zero is less
+probable than the model expected. The excess is averaged over several orders of the sequence, since a token
+can be improbable alone and probable once another band is known.
 
 Shapes: B galaxies, n tokens of a modality, S patches along the side of a cutout.
 """
@@ -24,22 +24,21 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SED
-from euclidfm.model.patches import patch_order
-from euclidfm.model.sequence import every, random_orders
-from euclidfm.model.tokenizer import Tokens, withhold
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.sequence import every_nth, random_orders
+from euclidfm.model.tokenizer import Tokens, drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["SurpriseMap", "surprise_of", "surprise_table"]
 
 _PARTS = 4
-"""A masked model is asked for so many parts of the tokens, one after the other."""
+"""A masked model predicts the tokens in so many parts, one after the other."""
 
 
 @dataclass(frozen=True)
 class SurpriseMap:
-    """Where one galaxy surprises the model.
+    """Excess surprisal of the parts of one galaxy.
 
     Attributes
     ----------
@@ -64,7 +63,7 @@ def surprise_of(
     seed: int = 0,
     wavelengths_nm: dict[str, float] | None = None,
 ) -> list[SurpriseMap]:
-    """Map the surprise of some galaxies.
+    """Map the excess surprisal of some galaxies.
 
     Parameters
     ----------
@@ -72,13 +71,13 @@ def surprise_of(
         Trained with the likelihood objective.
     galaxies : Galaxies
     modalities : tuple of str, optional
-        What the model may read; default everything.
+        Modalities that the model may read; default all.
     draws : int
-        Orders of the chain to average over.
+        Orders of the sequence to average over.
     seed : int
         Of those orders.
     wavelengths_nm : dict, optional
-        Wavelength of SED bands; default the survey table's.
+        Wavelength of SED bands; default the table of bands.
 
     Returns
     -------
@@ -90,9 +89,9 @@ def surprise_of(
     InputError
         If the model has no likelihood.
     """
-    tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, wavelengths_nm).items()}
+    tokens = {m: t.to(model.device) for m, t in model.tokenizer(galaxies, wavelengths_nm).items()}
     if modalities is not None:
-        tokens = withhold(tokens, modalities)
+        tokens = drop_modalities(tokens, modalities)
     excess = _excess(model, tokens, draws, seed)
     grids = {m.name: _raster(model, m.name, excess[m.name]) for m in model.config.images}
     bands = galaxies.sed_bands
@@ -118,14 +117,14 @@ def surprise_table(
     seed: int = 0,
     progress: Progress = silent,
 ) -> pa.Table:
-    """Surprise of every token of every galaxy of a store.
+    """Excess surprisal of every token of every galaxy of a store.
 
     Parameters
     ----------
     model : FoundationModel
     store : GalaxyStore
     modalities : tuple of str, optional
-        What the model may read; default everything.
+        Modalities that the model may read; default all.
     split : str, optional
         Only this split.
     draws, seed : as in `surprise_of`
@@ -148,8 +147,8 @@ def surprise_table(
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0
     for number, galaxies in enumerate(store.batches(rows, batch, bands)):
-        tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
-        excess = _excess(model, withhold(tokens, keep), draws, seed + number)
+        tokens = {m: t.to(model.device) for m, t in model.tokenizer(galaxies, waves).items()}
+        excess = _excess(model, drop_modalities(tokens, keep), draws, seed + number)
         for m in keep:
             parts[m].append(_raster(model, m, excess[m]))
         done += len(galaxies)
@@ -166,20 +165,20 @@ def surprise_table(
 @torch.inference_mode()
 def _excess(model: FoundationModel, tokens: Tokens, draws: int, seed: int) -> dict[str, np.ndarray]:
     """(B, n) mean excess of each token over several orders, in the order of the tokens."""
-    if model.config.objective != "likelihood":
-        msg = "this model has no likelihood, so no surprise: pre-train with --model.objective likelihood"
+    if not model.objective.has_likelihood:
+        msg = "this model has no likelihood, so no surprisal: pre-train with --model.objective likelihood"
         raise InputError(msg)
     total = {m: torch.zeros(t.valid.shape, device=t.valid.device) for m, t in tokens.items()}
     count = {m: torch.zeros_like(v) for m, v in total.items()}
-    parts = range(_PARTS) if model.masked else (None,)
-    for draw in range(1 if model.masked else draws):
-        how = {} if model.masked else random_orders(tokens, seed=seed * 1009 + draw)
+    parts = range(_PARTS) if model.config.masked else (None,)
+    for draw in range(1 if model.config.masked else draws):
+        how = {} if model.config.masked else random_orders(tokens, seed=seed * 1009 + draw)
         for part in parts:
-            hidden = None if part is None else every(tokens, part, _PARTS)
-            asked = model.asked(tokens, **how, hidden=hidden)
-            said = model.distributions(model(tokens, **how, hidden=hidden), tokens)
-            for m, d in said.items():
-                here = (asked[m].weight > 0) & tokens[m].valid[..., None]
+            masked = None if part is None else every_nth(tokens, part, _PARTS)
+            targets = model.loss_targets(tokens, **how, masked=masked)
+            predictions = model(tokens, **how, masked=masked)
+            for m, d in model.objective.distributions(predictions, tokens).items():
+                here = (targets[m].weight > 0) & tokens[m].valid[..., None]
                 nats = torch.where(here, -d.log_density(tokens[m].target) - d.entropy(), 0.0).sum(-1)
                 values = here.sum(-1)
                 total[m] += nats / values.clamp(min=1)
@@ -191,10 +190,10 @@ def _excess(model: FoundationModel, tokens: Tokens, draws: int, seed: int) -> di
 
 
 def _raster(model: FoundationModel, modality: str, values: np.ndarray) -> np.ndarray:
-    """Tokens of an image modality from the order of the chain to raster order; others as they are."""
+    """Tokens of an image modality from the order of the sequence to raster order; others as they are."""
     image = next((m for m in model.config.images if m.name == modality), None)
     if image is None:
         return values
     out = np.empty_like(values)
-    out[:, patch_order(model.config.tokens.patch_order, model.config.crop // image.patch)] = values
+    out[:, model.tokenizer.patch_order(model.config.crop // image.patch)] = values
     return out

@@ -6,6 +6,7 @@ Shapes: N galaxies, D width of the vectors.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,15 +36,14 @@ class EmbeddingTable:
     split : (N,) str
         ``train``, ``validation`` or ``test`` of the store.
     vectors : (N, M D) float32
-        Joint embedding: that of the M modalities joined, and for one that the galaxy lacks its typical
-        value over the training galaxies. NaN for a galaxy that has none.
+        Joint embedding: those of the M modalities, joined. A modality that the galaxy lacks has its mean over
+        the training galaxies. NaN for a galaxy that has none.
     by_modality : dict of str to (N, D) float32
         Embedding of each modality; a row of NaN where the galaxy lacks it.
     spaces : dict of str to (N, E) float32
-        Further spaces; NaN where a galaxy has none. ``shape`` (with several turns): of the first image
-        modality, the mean over the central patches and over the turns, and beside it the *scatter* of that
-        mean over the turns, which is small for what looks the same from all sides and large for what is
-        lopsided or double.
+        Further spaces; NaN where a galaxy has none. ``shape`` (with several symmetries) is of the first image
+        modality: the mean over the central patches and the symmetries, and the standard deviation of the
+        central mean over the symmetries, which is large for asymmetric or double objects.
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
     columns : dict of str to (N,) array
@@ -78,6 +78,21 @@ class EmbeddingTable:
             spaces={n: v[rows] for n, v in self.spaces.items()},
         )
 
+    @classmethod
+    def concat(cls, tables: Sequence[EmbeddingTable]) -> EmbeddingTable:
+        """Tables of the same columns, one after the other; the first one's `info`."""
+        first = tables[0]
+
+        def joined(name: str) -> dict[str, np.ndarray]:
+            return {k: np.concatenate([getattr(t, name)[k] for t in tables]) for k in getattr(first, name)}
+
+        plain_columns = ("object_id", "ra", "dec", "split", "vectors")
+        plain_parts: dict[str, Any] = {
+            k: np.concatenate([getattr(t, k) for t in tables]) for k in plain_columns
+        }
+        named_parts: dict[str, Any] = {name: joined(name) for name in ("by_modality", "columns", "spaces")}
+        return cls(**plain_parts, **named_parts, info=first.info)
+
     def updated(self, newer: EmbeddingTable) -> EmbeddingTable:
         """The catalogue with the galaxies of another: new ones added, known ones replaced in place.
 
@@ -88,7 +103,7 @@ class EmbeddingTable:
         InputError
             If the two were not made by the same model in the same way, or have other columns.
         """
-        for what in ("model", "layer", "modalities", "turns", "precision"):
+        for what in ("model", "layer", "modalities", "symmetries", "precision"):
             old = "float32" if what == "precision" else None  # catalogues from before it was noted
             ours, theirs = (t.info.get(what, old) for t in (self, newer))
             if ours != theirs:
@@ -207,10 +222,15 @@ class EmbeddingTable:
             **{k: table.column(k).to_numpy() for k in own},
             vectors=_matrix(table, "vector"),
             by_modality={n.removeprefix("vector_"): _matrix(table, n) for n in names},
-            info=json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}")),
+            info=current_info(json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}"))),
             columns={n: table.column(n).to_numpy() for n in more},
             spaces={n.removeprefix("space_"): _matrix(table, n) for n in spaces},
         )
+
+
+def current_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """How embeddings were made, by the present names, whatever the version that wrote it."""
+    return {"symmetries" if k == "turns" else k: v for k, v in info.items()}
 
 
 def _list_column(matrix: np.ndarray) -> pa.Array:

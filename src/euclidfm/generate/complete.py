@@ -1,8 +1,8 @@
-"""Completing a chain: missing tokens are predicted one after the other, each from all before it.
+"""Completing a sequence: missing tokens are predicted one after the other, each from all before it.
 
-The given tokens come first, so the chain really grows: every new token is read by those after it.
-Keys and values of what has been read are kept (`Cache`), so a token costs one position and not the
-whole chain. A masked model has no order to cache; it predicts each missing token from all known ones.
+The given tokens come first, and every new token is read by those after it. A key-value cache makes a token
+cost one position and not the whole sequence. A masked model has no order to cache; it predicts each missing
+token from all known ones.
 
 Shapes: B galaxies, n tokens of a modality, P values of a token, T positions.
 """
@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from euclidfm.core.errors import InputError
-from euclidfm.model import FoundationModel, Tokens
 from euclidfm.model.config import SED
-from euclidfm.model.sequence import Chain
-from euclidfm.model.tokenizer import image_features, sed_features
-from euclidfm.model.transformer import Cache
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.sequence import TokenSequence
+from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.transformer import KeyValueCache
 
 __all__ = ["Completed", "complete"]
 
@@ -35,7 +35,7 @@ class Completed:
     made: dict[str, Tensor]
     """(B, n) bool: the token was generated."""
     scale: dict[str, Tensor]
-    """(B, n, P) the model's own scale of a generated value, in scaled units; NaN without likelihood."""
+    """(B, n, P) scale of a generated value's distribution, in scaled units; NaN without likelihood."""
 
 
 @torch.inference_mode()
@@ -63,22 +63,22 @@ def complete(
     seeds : sequence of B int, optional
         Seed of each galaxy's draws, so that they do not depend on its company; default 0, 1, ...
     cache : bool
-        Keep keys and values; else the whole chain is read again for each token.
+        Use a key-value cache; else the whole sequence is read again for each token.
 
     Raises
     ------
     InputError
         If draws are asked of a model without likelihood, or there is nothing to start from.
     """
-    if temperature and model.config.objective != "likelihood":
+    if temperature and not model.objective.has_likelihood:
         msg = "this model predicts no distribution to draw from: use temperature 0, or train a likelihood"
         raise InputError(msg)
     filling = _Filling(model, tokens, wanted, temperature, seeds)
     first = filling.first
-    if first < filling.length and first == 0 and not model.masked:
-        msg = "a model without begin tokens can't start a chain: give at least one token of each galaxy"
+    if first < filling.length and first == 0 and not model.config.masked:
+        msg = "a model without begin tokens can't start a sequence: give at least one token of each galaxy"
         raise InputError(msg)
-    if cache and not model.masked:
+    if cache and not model.config.masked:
         filling.run_cached()
     else:
         filling.run_plainly()
@@ -113,11 +113,11 @@ class _Filling:
         b = len(next(iter(none.values())))
         self.chance = [np.random.default_rng(s) for s in (range(b) if seeds is None else seeds)]
         self.order, self.shuffle = self._orders()
-        self.layout: Chain = model.layout(self.tokens, self.order, self.shuffle)
-        by_slot = torch.zeros_like(self.layout.valid)
-        for m, span in self.layout.spans.items():
+        self.sequence: TokenSequence = model.arrange(self.tokens, self.order, self.shuffle)
+        by_slot = torch.zeros_like(self.sequence.valid)
+        for m, span in self.sequence.spans.items():
             by_slot[:, span] = self.wanted[m]
-        self.here = by_slot.gather(1, self.layout.slots)  # (B, T) wanted at this position
+        self.here = by_slot.gather(1, self.sequence.slots)  # (B, T) wanted at this position
         self.length = self.here.shape[1]
         some = self.here.any(dim=0).nonzero()
         self.first = int(some[0]) if len(some) else self.length
@@ -131,41 +131,33 @@ class _Filling:
         return order, inside
 
     def run_cached(self) -> None:
-        """Read what is given at once, then one position at a time."""
+        """Read the given tokens at once, then one position at a time."""
         if self.first == self.length:
             return
-        model, cache = self.model, Cache()
-        content = model.content(self.tokens)
-        for m, span in self.layout.spans.items():  # what is read of wanted tokens comes as they are made
-            content[:, span] = content[:, span].masked_fill(self.wanted[m][..., None], 0.0)
-        x = model.inputs(content, self.tokens, self.layout)
-        turn = model.turns(self.tokens, self.layout)
-
-        def turn_of(positions: slice) -> Tensor | None:
-            return None if turn is None else turn[:, positions]
-
-        seen = None
+        model, cache = self.model, KeyValueCache()
+        prefix = None
         if model.config.attention == "prefix":
-            seen = torch.ones(len(x), 1, self.first, self.first, dtype=torch.bool, device=x.device)
-        before = slice(0, self.first)
-        state = model.transformer(x[:, before], seen, cache, turn_of(before))[:, -1]
+            prefix = torch.full_like(self.sequence.lengths, self.first)
+        batch = model.prepare(self.tokens, self.order, self.shuffle, prefix, masked=self.wanted)
+        state = model.encode(batch.at(slice(0, self.first)), cache=cache).x[:, -1]
         for p in range(self.first, self.length):
-            read = x[:, p]
+            one = replace(batch.at(slice(p, p + 1)), attn_mask=None)  # it attends to all before it
             for m, rows, i in self._at(p):
-                self._fill(m, rows, i, model.predict[m](state[rows]))
-                read = read.index_add(0, rows, model.read[m](self.tokens[m].features[rows, i]))
+                self._fill(m, rows, i, model.token_decoders[m](state[rows]))
+                content = model.token_encoders[m](self.tokens[m].features[rows, i])
+                one.x = one.x.index_add(0, rows, content[:, None])
             if p + 1 < self.length:
-                state = model.transformer(read[:, None], None, cache, turn_of(slice(p, p + 1)))[:, 0]
+                state = model.encode(one, cache=cache).x[:, 0]
 
     def run_plainly(self) -> None:
-        """Read the whole chain again for each position."""
+        """Read the whole sequence again for each position."""
         prefix = None
         if self.model.config.attention == "prefix":
-            prefix = torch.full_like(self.layout.lengths, self.first)
+            prefix = torch.full_like(self.sequence.lengths, self.first)
         left = {m: w.clone() for m, w in self.wanted.items()}
         for p in range(self.first, self.length):
-            hidden = left if self.model.masked else None
-            predictions = self.model(self.tokens, self.order, self.shuffle, prefix, hidden)
+            masked = left if self.model.config.masked else None
+            predictions = self.model(self.tokens, self.order, self.shuffle, prefix, masked)
             for m, rows, i in self._at(p):
                 self._fill(m, rows, i, predictions[m][rows, i])
                 left[m][rows, i] = False
@@ -173,8 +165,8 @@ class _Filling:
     def _at(self, p: int) -> list[tuple[str, Tensor, Tensor]]:
         """Modality, galaxies and their token that are wanted at a position."""
         out = []
-        for m, span in self.layout.spans.items():
-            slot = self.layout.slots[:, p]
+        for m, span in self.sequence.spans.items():
+            slot = self.sequence.slots[:, p]
             rows = (self.here[:, p] & (slot >= span.start) & (slot < span.stop)).nonzero()[:, 0]
             if len(rows):
                 out.append((m, rows, slot[rows] - span.start))
@@ -183,12 +175,12 @@ class _Filling:
     def _fill(self, m: str, rows: Tensor, i: Tensor, raw: Tensor) -> None:
         """Turn a prediction (R, P, 2 P or 3 P K) into the token i of each of R galaxies."""
         value = raw
-        if self.model.config.objective == "likelihood":
-            t = self.model.distribution(m, raw)
+        if self.model.objective.has_likelihood:
+            t = self.model.objective.distribution(m, raw)
             self.scale[m][rows, i] = t.scale
             value = t.location
             if self.temperature:
-                wide = t.with_error(self._typical_error(value)) if m == SED else t
+                wide = t.with_error(self._median_error(value)) if m == SED else t
                 value = value + self.temperature * (wide.draw(*self._draws(rows, t.dof)) - value)
         self.tokens[m].target[rows, i] = value.float()
         self.tokens[m].weight[rows, i] = 1.0
@@ -204,7 +196,7 @@ class _Filling:
         one, two = (torch.from_numpy(a.astype(np.float32)).to(dof.device) for a in (uniform, student))
         return one, two
 
-    def _typical_error(self, value: Tensor) -> Tensor:
+    def _median_error(self, value: Tensor) -> Tensor:
         """Error of an SED point at the survey's median depth, which is twice a band's softening b.
 
         In scaled units, with the bands' mean ln b: 2 b / sqrt(f^2 + 4 b^2) = 1 / cosh(asinh(f / 2 b)).
@@ -214,15 +206,17 @@ class _Filling:
         return 1.0 / torch.cosh(value * c.sed_spread + c.sed_center - float(soft)) / c.sed_spread
 
     def _features(self, m: str, rows: Tensor, i: Tensor, value: Tensor) -> Tensor:
-        """What the model reads of a generated token: nothing masked, at the depth that is known."""
+        """Input features of a generated token: nothing masked, at the known depth."""
         c = self.model.config
         image = next((x for x in c.images if x.name == m), None)
         if image is not None:
             depths = self.tokens[m].features[rows, i][:, -len(image.bands) :]
-            return image_features(c, value, torch.ones_like(value, dtype=torch.bool), depths)
+            usable = torch.ones_like(value, dtype=torch.bool)
+            return self.model.tokenizer.image_features(value, usable, depths)
         if m == SED:
-            relative = self._typical_error(value) * c.sed_spread
+            relative = self._median_error(value) * c.sed_spread
             known = np.ones(len(value), bool)
-            made = sed_features(c, value[:, 0].cpu().numpy(), relative[:, 0].cpu().numpy(), known)
+            values, errors = (v[:, 0].cpu().numpy() for v in (value, relative))
+            made = self.model.tokenizer.sed_features(values, errors, known)
             return torch.from_numpy(made).to(value.device)
         return value

@@ -1,7 +1,4 @@
-"""Generation for the galaxies of a store, back to physical units; the result is a store again.
-
-Shapes: N galaxies, S side of a cutout, K bands of the SED.
-"""
+"""Generation for the galaxies of a store; the result is a store again, in physical units."""
 
 from __future__ import annotations
 
@@ -14,15 +11,14 @@ import numpy as np
 from euclidfm.core.bands import BANDS, resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.generate.complete import Completed, complete
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
-from euclidfm.model.config import SCALARS, SED
-from euclidfm.model.patches import patch_order, unpatch
-from euclidfm.model.scalars import from_scaled
-from euclidfm.model.tokenizer import pixels_to_ujy, sed_to_ujy, withhold
+from euclidfm.generate.complete import complete
+from euclidfm.generate.physical import crop_galaxies, to_physical
+from euclidfm.model.config import SCALARS, SED, ModelConfig
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.tokenizer import drop_modalities
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 
-__all__ = ["GenerateConfig", "cropped", "generate", "physical", "write"]
+__all__ = ["GenerateConfig", "generate", "write"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,22 +60,20 @@ def generate(
     measured : Galaxies
         As they are in the store, cropped.
     given : Galaxies
-        The images that the model saw.
+        The images that the model read.
     made : Galaxies
         The generated modalities; scalars in ``columns``, each with ``_err`` beside. ``noise``, ``fluxerr``
-        and ``_err`` hold the model's own scale (the median over the pixels), µJy of images and fluxes: how
-        well it knew the galaxy; NaN for a model without likelihood.
+        and ``_err`` hold the scale of the model's distribution (of images the median over the pixels, in µJy
+        as of fluxes); NaN for a model without likelihood.
 
     Raises
     ------
     InputError
-        If the model lacks a modality, or its scaling threw the brightness away.
+        If the model lacks a modality, or its scaling removes the brightness.
     """
     to, given = _names(model.config, config)
-    if model.config.image_scaling != "asinh" and any(m not in (SED, SCALARS) for m in to):
-        msg = (
-            f"the model's scaling {model.config.image_scaling!r} threw fluxes away, so no images can be made"
-        )
+    if not model.tokenizer.keeps_brightness and any(m not in (SED, SCALARS) for m in to):
+        msg = "the model's scaling removes the brightness of images, so that it can't generate any"
         raise InputError(msg)
     info = store.info
     bands = tuple(b for b in model.config.image_bands if b in info.image_bands)
@@ -91,12 +85,12 @@ def generate(
     rows = rows[: config.limit] if config.limit else rows
     done = 0
     for galaxies in store.batches(rows, config.batch, bands):
-        measured = cropped(galaxies, model.config, hide_half=False)
-        galaxies = cropped(galaxies, model.config, config.hide_half)
+        measured = crop_galaxies(galaxies, model.config, hide_half=False)
+        galaxies = crop_galaxies(galaxies, model.config, config.hide_half)
         if SED in to and not galaxies.sed_bands:
             galaxies = _with_bands(galaxies, _sed_names((), model.config))
-        tokens = {m: t.to(model.device) for m, t in tokenize(model.config, galaxies, waves).items()}
-        tokens = withhold(tokens, given)
+        tokens = {m: t.to(model.device) for m, t in model.tokenizer(galaxies, waves).items()}
+        tokens = drop_modalities(tokens, given)
         wanted = {m: ~tokens[m].valid for m in to}
         seeds = [(config.seed << 64) + (int(i) & (2**64 - 1)) for i in galaxies.object_id]
         completed = complete(model, tokens, wanted, temperature=config.temperature, seeds=seeds)
@@ -105,7 +99,7 @@ def generate(
         yield (
             measured,
             replace(galaxies, images=images, masks=masks),
-            physical(model.config, galaxies, completed, to),
+            to_physical(model.tokenizer, galaxies, completed, to),
         )
         done += len(galaxies)
         progress(done, len(rows))
@@ -172,7 +166,12 @@ def _scalar_columns(store: GalaxyStore, model: ModelConfig) -> tuple[Column, ...
     for n in model.scalars:
         out += [
             Column(name=n, role="meta", unit=units.get(n, ""), description=f"{n}, generated where missing"),
-            Column(name=f"{n}_err", role="meta", unit=units.get(n, ""), description="the model's own scale"),
+            Column(
+                name=f"{n}_err",
+                role="meta",
+                unit=units.get(n, ""),
+                description="scale of the model's distribution",
+            ),
         ]
     return tuple(out)
 
@@ -182,98 +181,7 @@ def _sed_names(have: tuple[str, ...], model: ModelConfig) -> tuple[str, ...]:
     return have or tuple(b for b in model.sed_softening_ujy if b in BANDS)
 
 
-def cropped(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
-    """Copies of the cutouts' centres, lower halves masked with `hide_half`."""
-    images, masks = {}, {}
-    for b, image in galaxies.images.items():
-        start = (image.shape[-1] - model.crop) // 2
-        inside = slice(start, start + model.crop)
-        images[b] = image[:, inside, inside]
-        masks[b] = galaxies.masks[b][:, inside, inside].copy()
-        if hide_half:
-            masks[b][:, : model.crop // 2] = True
-    return replace(galaxies, images=images, masks=masks)
-
-
 def _with_bands(galaxies: Galaxies, names: tuple[str, ...]) -> Galaxies:
     """With SED bands to be filled."""
     empty = np.full((len(galaxies), len(names)), np.nan, np.float32)
     return replace(galaxies, sed_bands=names, flux=empty, fluxerr=empty.copy())
-
-
-def physical(model: ModelConfig, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
-    """Tokens back to µJy; a given token of a completed modality stays as it was."""
-    images: dict[str, np.ndarray] = {}
-    masks: dict[str, np.ndarray] = {}
-    noise: dict[str, np.ndarray] = {}
-    for m in model.images:
-        if m.name in to:
-            _image(model, m, done, images, masks, noise)
-    names = galaxies.sed_bands if SED in to else ()
-    flux = np.full((len(galaxies), len(names)), np.nan, np.float32)
-    error = flux.copy()
-    if SED in to:
-        _sed(model, galaxies, done, flux, error)
-    return replace(
-        galaxies,
-        images=images,
-        masks=masks,
-        noise=noise,
-        flux=flux,
-        fluxerr=error,
-        sed_bands=names,
-        columns=_scalars(model, galaxies, done) if SCALARS in to else {},
-    )
-
-
-def _scalars(model: ModelConfig, galaxies: Galaxies, done: Completed) -> dict[str, np.ndarray]:
-    """Columns in their own units: measured where they were given; errors only of those generated."""
-    value = done.tokens[SCALARS].target[..., 0].cpu().numpy()
-    scale = done.scale[SCALARS][..., 0].cpu().numpy()
-    made = done.made[SCALARS].cpu().numpy()
-    out: dict[str, np.ndarray] = {}
-    for i, name in enumerate(model.scalars):
-        new = from_scaled(name, model.scalar_center, model.scalar_spread, value[:, i])
-        old = np.asarray(galaxies.columns.get(name, new), np.float64)
-        out[name] = np.where(made[:, i], new, old)
-        width = scale[:, i] * model.scalar_spread.get(name, 1.0)
-        out[f"{name}_err"] = np.where(made[:, i], width, np.nan).astype(np.float64)
-    return out
-
-
-def _image(
-    model: ModelConfig,
-    m: ImageModality,
-    done: Completed,
-    images: dict[str, np.ndarray],
-    masks: dict[str, np.ndarray],
-    noise: dict[str, np.ndarray],
-) -> None:
-    t = done.tokens[m.name]
-    order = patch_order(model.tokens.patch_order, model.crop // m.patch)
-    made = done.made[m.name][..., None]
-    usable = (t.weight > 0) | made
-    scaled, scale, good = (
-        unpatch(v.float().cpu(), m.patch, order).numpy() for v in (t.target, done.scale[m.name], usable)
-    )
-    for c, b in enumerate(m.bands):
-        unit = model.image_softening * model.pixel_noise_ujy.get(b, 0.01)
-        masks[b] = good[:, c] < 0.5
-        images[b] = np.where(masks[b], 0.0, pixels_to_ujy(model, b, scaled[:, c])).astype(np.float32)
-        width = scale[:, c] * np.hypot(images[b], unit)  # d f = a s cosh(x) dx
-        known = np.isfinite(width).any(axis=(1, 2))
-        noise[b] = np.full(len(width), np.nan, np.float32)
-        noise[b][known] = np.nanmedian(width[known], axis=(1, 2))
-
-
-def _sed(
-    model: ModelConfig, galaxies: Galaxies, done: Completed, flux: np.ndarray, error: np.ndarray
-) -> None:
-    value = done.tokens[SED].target[..., 0].cpu().numpy()
-    scale = done.scale[SED][..., 0].cpu().numpy()
-    made = done.made[SED].cpu().numpy()
-    for k, b in enumerate(galaxies.sed_bands):
-        flux[:, k] = np.where(made[:, k], sed_to_ujy(model, b, value[:, k]), galaxies.flux[:, k])
-        soft = 2 * model.sed_softening_ujy.get(b, 0.05)
-        width = scale[:, k] * model.sed_spread * np.hypot(flux[:, k], soft)
-        error[:, k] = np.where(made[:, k], width, galaxies.fluxerr[:, k])

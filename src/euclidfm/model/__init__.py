@@ -1,18 +1,20 @@
-"""The model: tokens, chain, transformer, and the `FoundationModel` that joins them."""
+"""The model: tokens, sequence, transformer, and the `FoundationModel` that joins them.
 
-from euclidfm.model.config import SIZES, ImageModality, ModelConfig
-from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.options import BlockConfig, TokenConfig, VectorModality
+Read `config`, `tokenizer`, `sequence`, `transformer` and `foundation` in this order; `likelihood`
+(objectives), `pooling` (embeddings) and `checkpoint` (files) stand beside them.
+"""
+
+from euclidfm.model.config import SIZES, ImageModality, ModelConfig, VectorModality
+from euclidfm.model.foundation import FoundationModel, build
 from euclidfm.model.tokenizer import Tokens, tokenize
 
 __all__ = [
     "SIZES",
-    "BlockConfig",
     "FoundationModel",
     "ImageModality",
     "ModelConfig",
-    "TokenConfig",
     "Tokens",
     "VectorModality",
+    "build",
     "tokenize",
 ]

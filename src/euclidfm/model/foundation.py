@@ -1,37 +1,48 @@
-"""The foundation model: its losses, its surprise, its embeddings, and its files.
+"""The foundation model: it reads a galaxy as a sequence of tokens and predicts each from those before it.
 
-Shapes: B galaxies, n tokens of a modality, M modalities, D width, P values of a token.
+Training, embedding, fine-tuning and generation share one path: `prepare` (tokens to a batch of input
+vectors), `encode` (through the blocks), then `decode` (to predictions) or `euclidfm.model.pooling` (to
+embeddings).
+
+The positional encoding of the *next* token (its modality, its place on the sky, its wavelength) is added to
+each input. So one model predicts any token from any others, in any order.
+
+Shapes: B galaxies, S slots, T positions, n tokens of a modality, M modalities, D width, P values of a token.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import read_json, write_json, written_aside
-from euclidfm.model.config import ModelConfig
-from euclidfm.model.likelihood import StudentT, split
-from euclidfm.model.mixture import Mixture, mixture
-from euclidfm.model.network import Network
-from euclidfm.model.patches import patch_order
-from euclidfm.model.sequence import every
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model import checkpoint
+from euclidfm.model.config import SCALARS, ModelConfig
+from euclidfm.model.likelihood import Objective
+from euclidfm.model.packing import pack
+from euclidfm.model.sequence import (
+    Batch,
+    ModalityEmbedding,
+    PositionalEncoding,
+    RotaryEncoding,
+    TokenSequence,
+    arrange,
+)
+from euclidfm.model.tokenizer import Tokenizer, Tokens
+from euclidfm.model.transformer import BlockStyle, KeyValueCache, Transformer
 
-__all__ = ["FoundationModel"]
-
-FORMAT = 1
+__all__ = ["FoundationModel", "build"]
 
 
-class FoundationModel(Network):
-    """Multi-modal transformer over image patches and SED points.
+class FoundationModel(nn.Module):
+    """Multi-modal transformer over image patches, SED points and scalars.
 
     Parameters
     ----------
@@ -42,230 +53,270 @@ class FoundationModel(Network):
     >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
-    def distribution(self, modality: str, raw: Tensor) -> StudentT | Mixture:
-        """What a predictor's numbers (B, n, 2 P or 3 P K) say of a modality's values."""
-        say = mixture if self.config.likelihood == "mixture" else split
-        return say(raw, self.tails[modality]())
+    modality_mean: Tensor
+    skip_padding = True
+    """Whether batches with much padding are read without it (`euclidfm.model.packing`)."""
 
-    def distributions(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, StudentT | Mixture]:
-        """What a model with the likelihood objective predicts for the measured values of tokens."""
-        return {m: self.distribution(m, p).with_error(tokens[m].error) for m, p in predictions.items()}
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = self.make_tokenizer()
+        d, names, sizes = config.width, config.modalities, self.tokenizer.sizes()
+        self.token_encoders, self.token_decoders = nn.ModuleDict(), nn.ModuleDict()
+        for name, (features, values) in sizes.items():
+            self.token_encoders[name] = self.make_token_encoder(features)
+            self.token_decoders[name] = self.make_token_decoder(config.numbers * values)
+        reads_next = self.has_next_positions and not config.masked
+        self.begin = nn.Parameter(torch.randn(len(names), d) * 0.02) if self.has_begin_tokens else None
+        self.end = nn.Parameter(torch.randn(d) * 0.02) if reads_next else None
+        self.positions = self.make_positions()
+        self.next_positions = self.make_positions(following=True) if reads_next else None
+        rotary = config.positions == "rotary"
+        self.rotary = RotaryEncoding(d // config.heads, self.has_begin_tokens) if rotary else None
+        self.mask_token = nn.Parameter(torch.randn(d) * 0.02) if config.masked else None
+        self.transformer = Transformer(d, config.depth, config.heads, self.block_style)
+        self.objective = Objective(config, {n: values for n, (_, values) in sizes.items()}, self.fixed_dof)
+        self.register_buffer("modality_mean", torch.zeros(config.depth, len(names), d))
 
-    def loss_sums(self, predictions: dict[str, Tensor], tokens: Tokens) -> dict[str, tuple[Tensor, Tensor]]:
-        """Loss of each modality: the weighted sum over its values, and the sum of weights.
+    # what another architecture replaces --------------------------------------------------------
 
-        Huber loss, or negative log-likelihood in nats; there errors count in the scale, not as weights.
-        """
-        out, counts = {}, self.counts(tokens)
-        if self.config.objective == "likelihood":
-            for name, d in self.distributions(predictions, tokens).items():
-                here = (tokens[name].weight > 0).float()
-                out[name] = (-(d.log_density(tokens[name].target) * here).sum(), counts[name])
-            return out
-        for name, t in tokens.items():
-            huber = F.huber_loss(predictions[name].float(), t.target, reduction="none")
-            out[name] = ((huber * t.weight).sum(), counts[name])
-        return out
+    has_begin_tokens = True
+    """Begin-of-modality tokens. Without them the first token of a galaxy is not predicted."""
+    has_next_positions = True
+    """Add the positional encoding of the next token to each input."""
+    fixed_dof = 0.0
+    """Degrees of freedom of the likelihood; 0: learned."""
+    block_style = BlockStyle()
 
-    def counts(self, tokens: Tokens) -> dict[str, Tensor]:
-        """Sum of the weights of each modality's values; with the likelihood, their number."""
-        if self.config.objective == "likelihood":
-            return {m: (t.weight > 0).float().sum() for m, t in tokens.items()}
-        return {m: t.weight.sum() for m, t in tokens.items()}
+    def make_tokenizer(self) -> Tokenizer:
+        """Make what turns galaxies into tokens."""
+        return Tokenizer(self.config)
 
-    @torch.inference_mode()
-    def surprise(
-        self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """How little each token was foreseen from those before it: its negative log-likelihood.
+    def make_token_encoder(self, features: int) -> nn.Module:
+        """Make the network from a token's features to the residual stream."""
+        d = self.config.width
+        return nn.Sequential(nn.Linear(features, d), nn.GELU(), nn.Linear(d, d))
 
-        A masked model is asked four times, each time for a quarter of the tokens from the others. Read a
-        model that was trained in random order in random order (`euclidfm.model.sequence.random_orders`): in
-        the default order of the SED bands each is an extrapolation, and the densities come out too narrow.
+    def make_token_decoder(self, outputs: int) -> nn.Module:
+        """Make the network from the residual stream to a token's predictions."""
+        return nn.Linear(self.config.width, outputs)
 
-        Returns
-        -------
-        dict of modality to (B, n) Tensor
-            Sum over the token's unmasked values of -ln p, in nats, of values in scaled units; NaN for
-            tokens that are absent or not predicted.
+    def make_positions(self, following: bool = False) -> nn.Module:
+        """Make the positional encoding of the tokens, or (`following`) of the next ones."""
+        c = self.config
+        added = PositionalEncoding if c.positions == "fourier" or following else ModalityEmbedding
+        named = {SCALARS: len(c.scalars)} if c.scalars else {}
+        return added(len(c.modalities), c.width, begin=self.has_begin_tokens, named=named)
 
-        Raises
-        ------
-        InputError
-            If the model was not trained with the likelihood objective.
-        """
-        if self.config.objective != "likelihood":
-            msg = "this model has no likelihood, so no surprise: pre-train with --model.objective likelihood"
-            raise InputError(msg)
-        out = {m: torch.full(t.valid.shape, torch.nan, device=t.valid.device) for m, t in tokens.items()}
-        for part in range(4 if self.masked else 1):
-            hidden = every(tokens, part, 4) if self.masked else None
-            asked = self.asked(tokens, order, shuffle, None, hidden)
-            predictions = self(tokens, order, shuffle, None, hidden)
-            for m, d in self.distributions(predictions, tokens).items():
-                here = asked[m].weight > 0
-                nats = -(d.log_density(tokens[m].target) * here).sum(-1)
-                out[m] = torch.where(here.any(-1) & tokens[m].valid, nats, out[m])
-        return out
+    # the one path: prepare, encode, decode -----------------------------------------------------
 
-    @torch.inference_mode()
-    def embed(
-        self, tokens: Tokens, layer: int | None = None, both_ways: bool | None = None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Embed a batch of galaxies.
-
-        The chain runs backwards by default: photometry first, then the images, each modality seeing those
-        before it (measured: the few SED tokens say most about redshift when nothing stands before them).
-        A masked model and one with prefix attention let all tokens see each other.
+    def prepare(
+        self,
+        tokens: Tokens,
+        order: Tensor | None = None,
+        shuffle: dict[str, Tensor] | None = None,
+        prefix: Tensor | None = None,
+        masked: dict[str, Tensor] | None = None,
+        bidirectional: bool = False,
+    ) -> Batch:
+        """Arrange tokens into sequences of input vectors.
 
         Parameters
         ----------
         tokens : Tokens
-        layer : int, optional
-            Block whose output is used (1 to depth); default the config's.
-        both_ways : bool, optional
-            Whether all tokens see each other; default as the model was trained.
+        order, shuffle : optional
+            As in `euclidfm.model.sequence.arrange`.
+        prefix : (B,) Tensor, optional
+            Positions at the start of the sequence among which attention is bidirectional.
+        masked : dict of modality to (B, n) bool Tensor, optional
+            Tokens whose content is hidden: the mask token (zero, for a model without one) replaces it.
+        bidirectional : bool
+            Whether attention is bidirectional everywhere; always so for a masked model.
+        """
+        sequence = self.arrange(tokens, order, shuffle)
+        if bidirectional or self.config.masked:
+            prefix = sequence.lengths
+        mask = None if prefix is None else sequence.attention_mask(prefix)
+        coords = {n: t.coords for n, t in tokens.items()}
+        angles = None if self.rotary is None else self.rotary(coords, sequence.slots)
+        packing = pack(sequence.lengths, sequence.slots.shape[1], mask) if self.skip_padding else None
+        x = self._inputs(self._contents(tokens, masked), coords, sequence)
+        return Batch(x, sequence, mask, angles, packing)
+
+    def encode(
+        self,
+        batch: Batch,
+        upto_layer: int | None = None,
+        cache: KeyValueCache | None = None,
+        blocks: Iterable[nn.Module] | None = None,
+    ) -> Batch:
+        """Pass a batch through the blocks that it has not passed yet.
+
+        Parameters
+        ----------
+        batch : Batch
+        upto_layer : int, optional
+            Number of the last block to pass, counted from 1. Default: all blocks and the last norm.
+        cache : KeyValueCache, optional
+            Keys and values of earlier positions, extended by those of this batch.
+        blocks : iterable of Module, optional
+            Blocks in place of the model's own, such as fine-tuned copies.
+        """
+        own = list(self.transformer.blocks)[batch.layer : upto_layer] if blocks is None else blocks
+        packing = batch.packing if cache is None else None
+        final = upto_layer is None
+        x = self.transformer(batch.x, batch.attn_mask, cache, batch.angles, packing, own, norm=final)
+        return replace(batch, x=x, layer=self.config.depth if upto_layer is None else upto_layer)
+
+    def decode(self, batch: Batch) -> dict[str, Tensor]:
+        """Predictions (B, n, P) of each modality's tokens, in the modality's own order; see `forward`."""
+        s, x = batch.sequence, batch.x
+        where = s.positions if self.config.masked else s.positions - 1
+        where = where.clamp(0, x.shape[1] - 1)
+        out = {}
+        for name, span in s.spans.items():
+            at = where[:, span, None].expand(-1, -1, x.shape[-1])
+            out[name] = self.token_decoders[name](x.gather(1, at))
+        return out
+
+    def forward(
+        self,
+        tokens: Tokens,
+        order: Tensor | None = None,
+        shuffle: dict[str, Tensor] | None = None,
+        prefix: Tensor | None = None,
+        masked: dict[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Predict each token from those before it in the sequence, or masked tokens from all others.
+
+        Parameters
+        ----------
+        tokens, order, shuffle, prefix, masked
+            As in `prepare`.
 
         Returns
         -------
-        joint : (B, M D) Tensor
-            The means of the M modalities, joined; for one that a galaxy lacks its typical value over
-            the training galaxies, which says nothing. NaN for a galaxy without any.
-        by_modality : dict of str to (B, D) Tensor
-            Mean over the modality's tokens; NaN where it is absent.
+        dict of modality to (B, n, P) Tensor
+            Scaled values. With the likelihood objective (B, n, 2 P), with mixtures (B, n, 3 P K): parameters
+            of `Objective.distributions`. Absent tokens, and those without weight in `loss_targets`, have
+            meaningless predictions.
         """
-        joint, means, _ = self.embed_with_core(tokens, layer, both_ways)
-        return joint, means
+        return self.decode(self.encode(self.prepare(tokens, order, shuffle, prefix, masked)))
 
-    @torch.inference_mode()
-    def embed_with_core(
-        self, tokens: Tokens, layer: int | None = None, both_ways: bool | None = None
-    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """As `embed`, and for each image modality the mean over its central tokens.
+    def arrange(
+        self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None
+    ) -> TokenSequence:
+        """Order tokens as this model reads them (`euclidfm.model.sequence.arrange`)."""
+        return arrange(tokens, order, shuffle, begin=self.begin is not None)
 
-        Returns
-        -------
-        joint, by_modality
-            As of `embed`.
-        core : dict of str to (B, D) Tensor
-            Mean over the patches whose centres lie in the middle half of the cutout (each way): most of
-            the others hold sky. NaN where there are none.
+    def _contents(self, tokens: Tokens, masked: dict[str, Tensor] | None) -> Tensor:
+        """(B, S, D) content of each slot: begin tokens, then the encoded tokens of each modality.
+
+        Tokens are encoded in float32, whatever number format the blocks compute in: the 8 bits of bf16 would
+        round a flux by up to one or two percent.
         """
-        layer = layer or self.config.layer
-        ((_, states),) = self._states(tokens, (layer,), both_ways)
-        means = {name: _mean(v, valid) for name, (v, valid) in states.items()}
-        core = {
-            name: _mean(states[name][0], states[name][1] & self._central(name))
-            for name in (m.name for m in self.config.images)
-            if name in states
-        }
-        parts = [torch.where(v.isnan(), self.typical[layer - 1, i], v) for i, v in enumerate(means.values())]
-        joint = torch.cat(parts, dim=1)
-        nothing = torch.stack([v[:, 0].isnan() for v in means.values()]).all(0)
-        return joint.masked_fill(nothing[:, None], torch.nan), means, core
+        parts = []
+        for i, (name, t) in enumerate(tokens.items()):
+            if i == 0 and self.begin is not None:
+                parts.append(self.begin[: len(tokens)].expand(len(t.valid), -1, -1))
+            with torch.autocast(t.features.device.type, enabled=False):
+                content = self.token_encoders[name](t.features)
+            if masked is not None and self.mask_token is not None:
+                content = torch.where(masked[name][..., None], self.mask_token.to(content.dtype), content)
+            elif masked is not None:
+                content = content.masked_fill(masked[name][..., None], 0.0)
+            parts.append(content)
+        return torch.cat(parts, dim=1)
 
-    def _central(self, modality: str) -> Tensor:
-        """(n,) bool: tokens, in their order, whose patches lie in the middle half of the cutout."""
-        patch = next(m.patch for m in self.config.images if m.name == modality)
-        side = self.config.crop // patch
-        raster = torch.as_tensor(patch_order(self.config.tokens.patch_order, side), device=self.device)
-        away = [((at + 0.5) / side - 0.5).abs() <= 0.25 for at in (raster // side, raster % side)]
-        return away[0] & away[1]
+    def _inputs(self, contents: Tensor, coords: dict[str, Tensor], sequence: TokenSequence) -> Tensor:
+        """(B, T, D) input of each position: content, position, and position of the next token."""
+        x = contents + self.positions(coords)
+        x = x.gather(1, sequence.slots[..., None].expand(-1, -1, x.shape[-1]))
+        if self.next_positions is None or self.end is None:
+            return x
+        following = self.next_positions(coords)  # (S, D)
+        after = torch.cat([sequence.slots[:, 1:], torch.zeros_like(sequence.slots[:, :1])], dim=1)
+        has_next = torch.zeros_like(after, dtype=torch.bool)
+        has_next[:, :-1] = sequence.valid.gather(1, sequence.slots)[:, 1:]
+        table = torch.cat([following, self.end[None]])
+        # a look-up, not indexing: the gradient of indexing is summed in no fixed order on many threads
+        return x + F.embedding(torch.where(has_next, after, len(following)), table)
 
-    def _means(
-        self, tokens: Tokens, layers: Iterable[int], both_ways: bool | None = None
-    ) -> dict[int, dict[str, Tensor]]:
-        """Mean over each modality's tokens after the given blocks; NaN where it is absent."""
-        return {
-            number: {name: _mean(v, valid) for name, (v, valid) in states.items()}
-            for number, states in self._states(tokens, layers, both_ways)
-        }
+    def loss_targets(
+        self,
+        tokens: Tokens,
+        order: Tensor | None = None,
+        shuffle: dict[str, Tensor] | None = None,
+        prefix: Tensor | None = None,
+        masked: dict[str, Tensor] | None = None,
+    ) -> Tokens:
+        """Keep the weights of the tokens that `forward` predicts, and set all others to zero."""
+        if self.config.masked:
+            predicted = masked or {m: torch.zeros_like(t.valid) for m, t in tokens.items()}
+        elif prefix is None and self.begin is not None:
+            return tokens
+        else:
+            s = self.arrange(tokens, order, shuffle)
+            first = torch.ones_like(s.lengths) if prefix is None else prefix.clamp(min=1)
+            predicted = {m: s.positions[:, span] >= first[:, None] for m, span in s.spans.items()}
+        return {m: replace(t, weight=t.weight * predicted[m][..., None]) for m, t in tokens.items()}
 
-    def _states(
-        self, tokens: Tokens, layers: Iterable[int], both_ways: bool | None = None
-    ) -> Iterator[tuple[int, dict[str, tuple[Tensor, Tensor]]]]:
-        """After each of the given blocks: each modality's states (B, n, D) and which are valid (B, n)."""
-        rank = torch.arange(len(tokens), device=self.device)
-        b = next(iter(tokens.values())).valid.shape[0]
-        layout = self.layout(tokens, (rank.flip(0) if self.config.embed_backwards else rank).expand(b, -1))
-        if both_ways is None:
-            both_ways = self.masked or self.config.attention == "prefix"
-        seen = layout.both_ways(layout.lengths) if both_ways else None
-        x, turn = self.inputs(self.content(tokens), tokens, layout), self.turns(tokens, layout)
-        at = layout.positions.clamp(max=x.shape[1] - 1)[..., None].expand(-1, -1, x.shape[-1])
-        packing = self.packing(layout, seen)
-        if packing is not None:
-            x, turn = packing.pack(x), None if turn is None else packing.pack(turn)
-        for number, block in enumerate(self.transformer.blocks[: max(layers)], 1):
-            x = block(x, seen, None, turn, packing)
-            if number in layers:
-                by_slot = (x if packing is None else packing.unpack(x)).float().gather(1, at)
-                yield (
-                    number,
-                    {n: (by_slot[:, span], layout.valid[:, span]) for n, span in layout.spans.items()},
-                )
+    # the whole ---------------------------------------------------------------------------------
 
-    @torch.inference_mode()
-    def fit_typical(self, batches: Iterable[Tokens]) -> None:
-        """Set each modality's typical embedding: the mean over the galaxies of some batches that have it."""
-        layers = range(1, self.config.depth + 1)
-        total = torch.zeros_like(self.typical, dtype=torch.float64)
-        count = torch.zeros(len(self.config.modalities), 1, dtype=torch.float64, device=self.device)
-        for tokens in batches:
-            for layer, means in self._means(tokens, layers).items():
-                for i, v in enumerate(means.values()):
-                    total[layer - 1, i] += v.double().nansum(0)
-                    count[i] += (~v[:, 0].isnan()).sum() if layer == 1 else 0
-        self.typical.copy_((total / count.clamp(min=1)).float())
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.modality_mean.device
+
+    def parameter_count(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def identity(self) -> str:
+        """Short hash of the weights: the model's name in catalogues."""
+        return checkpoint.identity(self.state_dict())
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> None:
         """Write ``model.safetensors`` and ``model.json`` to a folder."""
-        from safetensors.torch import save_file
+        checkpoint.write(folder, self.config, self.state_dict(), extra)
 
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_aside(folder / "model.safetensors") as aside:
-            save_file({k: v.contiguous() for k, v in self.state_dict().items()}, aside)
-        card = {"format": FORMAT, "config": asdict(self.config), "identity": self.identity()}
-        write_json(folder / "model.json", card | dict(extra or {}))
-
-    @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> FoundationModel:
-        """Load a model from a run folder.
+    @staticmethod
+    def load(folder: str | Path, device: str | torch.device = "cpu") -> FoundationModel:
+        """Load a model, of any architecture, from a run folder.
 
         Raises
         ------
         InputError
             If the folder holds no model, or a damaged one.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        if not (folder / "model.json").is_file():
-            msg = f"{folder} holds no model (no model.json); train one with `euclidfm pretrain`"
-            raise InputError(msg)
-        card = read_json(folder / "model.json")
-        if card.get("format") != FORMAT:
-            msg = f"{folder / 'model.json'} has format {card.get('format')}, this program reads {FORMAT}"
-            raise InputError(msg)
-        model = cls(ModelConfig.from_dict(card["config"]))
+        config, weights = checkpoint.read(folder)
+        model = build(config)
         try:
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (SafetensorError, RuntimeError, OSError) as e:
-            msg = f"{folder / 'model.safetensors'} is missing, damaged or of another model ({e})"
+            model.load_state_dict(weights)
+        except RuntimeError as e:
+            msg = f"{Path(folder) / 'model.safetensors'} is missing, damaged or of another model ({e})"
             raise InputError(msg) from None
         return model.to(device).eval()
 
-    def identity(self) -> str:
-        """Short hash of the weights: the model's name in catalogues."""
-        digest = hashlib.sha256()
-        for name, value in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:12]
+
+ARCHITECTURES = {
+    "euclidfm": "euclidfm.model.foundation:FoundationModel",
+    "astropt": "euclidfm.interop.astropt.network:AstroPT",
+}
+"""Class of each architecture; those of other projects are imported only when they are used."""
 
 
-def _mean(states: Tensor, valid: Tensor) -> Tensor:
-    """(B, D): mean over the valid of (B, n, D); 0 / 0 is NaN, for a modality that is absent."""
-    return (states * valid[..., None]).sum(1) / valid.sum(1, keepdim=True)
+def build(config: ModelConfig) -> FoundationModel:
+    """Make a new model of the config's architecture.
+
+    Raises
+    ------
+    InputError
+        If there is no such architecture.
+    """
+    if config.architecture not in ARCHITECTURES:
+        msg = f"there is no architecture {config.architecture!r}; choose among {', '.join(ARCHITECTURES)}"
+        raise InputError(msg)
+    module, _, name = ARCHITECTURES[config.architecture].partition(":")
+    made: FoundationModel = getattr(import_module(module), name)(config)
+    return made

@@ -31,8 +31,8 @@ class _Group:
     longest: int
     place: Tensor | None
     """Where each of its tokens goes among R L places; None: they fill them all."""
-    seen: Tensor | None
-    """(R, 1, L, L) which position sees which; None: causal."""
+    attn_mask: Tensor | None
+    """(R, 1, L, L) which position attends to which; None: causal."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Packing:
     ) -> Tensor:
         """Attention, group by group: (N, H, D/H) each to (N, H, D/H).
 
-        `attention` takes (R, H, L, D/H) each, and which position sees which, (R, 1, L, L) or None.
+        `attention` takes (R, H, L, D/H) each, and which position attends to which, (R, 1, L, L) or None.
         """
         qkv = torch.stack([q, k, v], dim=1)  # (N, 3, H, D/H)
         out = []
@@ -73,12 +73,12 @@ class Packing:
             if g.place is not None:
                 own = own.new_zeros(g.galaxies * g.longest, *own.shape[1:]).index_copy(0, g.place, own)
             side = own.view(g.galaxies, g.longest, *own.shape[1:]).permute(2, 0, 3, 1, 4)
-            mixed = attention(side[0], side[1], side[2], g.seen).transpose(1, 2).flatten(0, 1)
+            mixed = attention(side[0], side[1], side[2], g.attn_mask).transpose(1, 2).flatten(0, 1)
             out.append(mixed if g.place is None else mixed.index_select(0, g.place))
         return torch.cat(out)
 
 
-def pack(lengths: Tensor, longest: int, seen: Tensor | None = None) -> Packing | None:
+def pack(lengths: Tensor, longest: int, attn_mask: Tensor | None = None) -> Packing | None:
     """How to pack a batch, or None if it has hardly any padding.
 
     Parameters
@@ -87,8 +87,8 @@ def pack(lengths: Tensor, longest: int, seen: Tensor | None = None) -> Packing |
         Positions that each galaxy fills, the first ones.
     longest : int
         Positions T of the padded batch.
-    seen : (B, 1, T, T) bool Tensor, optional
-        Which position sees which; default causal.
+    attn_mask : (B, 1, T, T) bool Tensor, optional
+        Which position attends to which; default causal.
     """
     n = lengths.cpu().numpy()
     if n.sum() >= _FULL * len(n) * longest or not n.sum():
@@ -107,7 +107,7 @@ def pack(lengths: Tensor, longest: int, seen: Tensor | None = None) -> Packing |
             each = sorted_n[first:last]
             inside = np.arange(edges[last] - edges[first]) - np.repeat(edges[first:last] - edges[first], each)
             place = torch.from_numpy(np.repeat(np.arange(last - first), each) * size + inside).to(device)
-        own = None if seen is None else seen[torch.from_numpy(rows).to(device), :, :size, :size]
+        own = None if attn_mask is None else attn_mask[torch.from_numpy(rows).to(device), :, :size, :size]
         parts.append(_Group(int(edges[first]), int(edges[last]), last - first, size, place, own))
     return Packing(torch.from_numpy(at).to(device), (len(n), longest), parts)
 

@@ -1,4 +1,4 @@
-"""Patches: cutting images into tokens and back, their order, and the symmetries of the square.
+"""Patches: cutting images into tokens and back, their order and positions, and the symmetries of the square.
 
 Shapes: B galaxies, C bands, H and W pixels, n patches.
 """
@@ -9,21 +9,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["cut", "patch_order", "spiral_order", "square_spiral", "turned", "unpatch"]
+from euclidfm.core.bands import BANDS
+from euclidfm.model.config import ImageModality
+
+__all__ = ["apply_symmetry", "cut_patches", "join_patches", "patch_positions", "ring_order"]
 
 
-def turned(images: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """One of the eight symmetries of the square for each galaxy."""
+def apply_symmetry(images: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
+    """One of the eight symmetries of the square (the group D4) for each galaxy.
+
+    Parameters
+    ----------
+    images : (B, ..., H, W) array
+    symmetry : (B,) array of int
+        0 to 3: quarter turns; plus 4: mirrored afterwards.
+    """
     out = images.copy()
-    for t in range(1, 8):
-        here = turn == t
+    for s in range(1, 8):
+        here = symmetry == s
         if here.any():
-            here_turned = np.rot90(images[here], t % 4, axes=(-2, -1))
-            out[here] = here_turned[..., ::-1] if t >= 4 else here_turned
+            turned = np.rot90(images[here], s % 4, axes=(-2, -1))
+            out[here] = turned[..., ::-1] if s >= 4 else turned
     return out
 
 
-def cut(images: Tensor, patch: int, order: np.ndarray) -> Tensor:
+def cut_patches(images: Tensor, patch: int, order: np.ndarray) -> Tensor:
     """(B, C, H, W) to (B, n, C * patch * patch), patches in the given order."""
     b, c, h, w = images.shape
     grid = images.reshape(b, c, h // patch, patch, w // patch, patch)
@@ -31,8 +41,8 @@ def cut(images: Tensor, patch: int, order: np.ndarray) -> Tensor:
     return tokens[:, torch.from_numpy(order)]
 
 
-def unpatch(tokens: Tensor, patch: int, order: np.ndarray) -> Tensor:
-    """Inverse of cutting into patches: (B, n, C * patch * patch) to (B, C, H, W)."""
+def join_patches(tokens: Tensor, patch: int, order: np.ndarray) -> Tensor:
+    """Inverse of `cut_patches`: (B, n, C * patch * patch) to (B, C, H, W)."""
     b, n, p = tokens.shape
     side, c = round(n**0.5), p // patch**2
     raster = torch.empty_like(tokens)
@@ -41,33 +51,19 @@ def unpatch(tokens: Tensor, patch: int, order: np.ndarray) -> Tensor:
     return grid.reshape(b, c, side * patch, side * patch)
 
 
-def patch_order(kind: str, side: int) -> np.ndarray:
-    """Indices of a side x side grid of patches in the order of the chain (`TokenConfig.patch_order`)."""
-    if kind == "raster":
-        return np.arange(side * side)
-    return square_spiral(side) if kind == "spiral" else spiral_order(side)
-
-
-def square_spiral(side: int) -> np.ndarray:
-    """Indices from the centre outwards, one step at a time: a clockwise walk inwards, taken backwards.
-
-    The walk starts at the first corner; this is the order of the reference work's images.
-    """
-    walk, left = [], np.zeros((side, side), bool)
-    y, x, dy, dx = 0, 0, 0, 1
-    for _ in range(side * side):
-        walk.append(y * side + x)
-        left[y, x] = True
-        ahead = (y + dy, x + dx)
-        if not (0 <= ahead[0] < side and 0 <= ahead[1] < side) or left[ahead]:
-            dy, dx = dx, -dy
-        y, x = y + dy, x + dx
-    return np.array(walk[::-1])
-
-
-def spiral_order(side: int) -> np.ndarray:
+def ring_order(side: int) -> np.ndarray:
     """Indices of a side x side grid from the centre outwards: by ring, then by angle."""
     offset = np.arange(side) - (side - 1) / 2
     y, x = np.meshgrid(offset, offset, indexing="ij")
     ring = np.maximum(np.abs(x), np.abs(y)).ravel()
     return np.lexsort((np.arctan2(y, x).ravel(), ring))
+
+
+def patch_positions(m: ImageModality, crop: int, pixel_arcsec: float, order: np.ndarray) -> Tensor:
+    """(n, 3) x and y of each patch's centre in arcsec, and ln(mean wavelength / 1 micron)."""
+    side = crop // m.patch
+    offset = (np.arange(side) - (side - 1) / 2) * m.patch * pixel_arcsec
+    y, x = np.meshgrid(offset, offset, indexing="ij")
+    wavelength = np.mean([BANDS[b].wavelength_nm if b in BANDS else 1000.0 for b in m.bands]) / 1000.0
+    coords = np.stack([x.ravel(), y.ravel(), np.full(side * side, np.log(wavelength))], axis=-1)
+    return torch.from_numpy(coords[order].astype(np.float32))

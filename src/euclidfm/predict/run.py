@@ -148,7 +148,7 @@ def _embedding_of(estimators: Sequence[Estimator], model: FoundationModel) -> di
             how = {
                 "modalities": made.get("modalities") or list(model.config.modalities),
                 "layer": made.get("layer"),
-                "turns": made.get("turns") or 1,
+                "symmetries": made.get("symmetries", made.get("turns")) or 1,  # turns: version 0.1
             }
             if found and how != found:
                 told = ", ".join(f"{k} {found[k]} and {v}" for k, v in how.items() if found[k] != v)

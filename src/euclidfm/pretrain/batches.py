@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from euclidfm.model import ModelConfig, Tokens, tokenize
-from euclidfm.model.config import SCALARS, SED
+from euclidfm.model.config import SCALARS, SED, ModelConfig
+from euclidfm.model.tokenizer import Tokenizer, Tokens
 from euclidfm.pretrain.augment import AugmentationDraws, draw_augmentations, drop_modalities
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext
@@ -23,7 +23,7 @@ PLAIN_BATCH = 128
 
 def training_batches(
     config: PretrainConfig,
-    model: ModelConfig,
+    tokenizer: Tokenizer,
     store: GalaxyStore,
     rows: np.ndarray,
     distributed: DistributedContext,
@@ -34,8 +34,8 @@ def training_batches(
     Parameters
     ----------
     config : PretrainConfig
-    model : ModelConfig
-        With its scaling.
+    tokenizer : Tokenizer
+        Of the model.
     store : GalaxyStore
     rows : (N,) array of int
         Training galaxies.
@@ -52,31 +52,31 @@ def training_batches(
     """
     rank, world_size = distributed.rank, distributed.world_size
     stream = Stream(
-        store, rows, config.batch, config.seed, rank, world_size, bands=_image_bands(model, store)
+        store, rows, config.batch, config.seed, rank, world_size, bands=_image_bands(tokenizer, store)
     )
-    wavelengths = store.info.wavelengths_nm
+    wavelengths, model = store.info.wavelengths_nm, tokenizer.config
     bands, modalities, scalars = len(wavelengths), len(model.modalities), len(model.scalars)
     slots = _tokens_per_galaxy(model, bands)
     for step, galaxies in enumerate(stream.forever(first_step), first_step):
         draws = draw_augmentations(config.seed, step, config.batch, modalities, bands, slots, scalars)
         draws = draws.split(rank, world_size, len(galaxies))
         symmetry = draws.symmetry.numpy() if config.random_symmetry else None
-        tokens = tokenize(model, galaxies, wavelengths, symmetry)
+        tokens = tokenizer(galaxies, wavelengths, symmetry)
         yield drop_modalities(tokens, draws, config.drop_modality, config.drop_band), draws
 
 
 def plain_batches(
-    store: GalaxyStore, model: ModelConfig, rows: np.ndarray, device: torch.device
+    store: GalaxyStore, tokenizer: Tokenizer, rows: np.ndarray, device: torch.device
 ) -> list[Tokens]:
     """Tokens of some galaxies, in batches, without augmentations."""
     wavelengths = store.info.wavelengths_nm
-    batches = store.batches(rows, PLAIN_BATCH, _image_bands(model, store))
-    return [{m: t.to(device) for m, t in tokenize(model, g, wavelengths).items()} for g in batches]
+    batches = store.batches(rows, PLAIN_BATCH, _image_bands(tokenizer, store))
+    return [{m: t.to(device) for m, t in tokenizer(g, wavelengths).items()} for g in batches]
 
 
-def _image_bands(model: ModelConfig, store: GalaxyStore) -> tuple[str, ...]:
+def _image_bands(tokenizer: Tokenizer, store: GalaxyStore) -> tuple[str, ...]:
     """Image bands of the model that the store has."""
-    return tuple(b for b in model.image_bands if b in store.info.image_bands)
+    return tuple(b for b in tokenizer.config.image_bands if b in store.info.image_bands)
 
 
 def _tokens_per_galaxy(model: ModelConfig, bands: int) -> int:

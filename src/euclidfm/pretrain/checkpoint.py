@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from euclidfm.core.files import read_json, write_json, written_aside
+from euclidfm.model.checkpoint import current_weights
 from euclidfm.pretrain.ema import ExponentialMovingAverage
 from euclidfm.pretrain.sharding import full_tensors, shard_like
 
@@ -76,7 +77,7 @@ def resume(
     """Load the newest checkpoint that can be read; returns its step, or 0 if there is none."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
-            weights = load_file(path / "model.safetensors")
+            weights = current_weights(load_file(path / "model.safetensors"))
             moments = load_file(path / "optimizer.safetensors")
             averages = load_file(path / "average.safetensors") if ema.weights else {}
             step = int(read_json(path / "meta.json")["step"])
@@ -88,7 +89,7 @@ def resume(
         for number, optimizer in enumerate(optimizers):
             _load_moments(optimizer, moments, _prefix(number))
         if averages:
-            ema.load({k: shard_like(v, ema.weights[k]) for k, v in averages.items()})
+            ema.load({k: shard_like(v, ema.weights[k]) for k, v in current_weights(averages).items()})
         return step
     return 0
 

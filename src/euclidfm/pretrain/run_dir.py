@@ -7,7 +7,8 @@ from typing import Any
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, write_json, write_yaml
-from euclidfm.model import ModelConfig
+from euclidfm.model.checkpoint import current_settings
+from euclidfm.model.config import ModelConfig
 from euclidfm.pretrain.config import PretrainConfig, updated_settings
 
 __all__ = ["check_run_dir"]
@@ -51,4 +52,4 @@ def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
 def _known(card: dict[str, Any]) -> dict[str, Any]:
     """Settings of a run in the terms of this version; defaults for those that it was written without."""
     settings = plain(PretrainConfig()) | updated_settings(card)
-    return settings | {"model": plain(ModelConfig.from_dict(settings["model"]))}
+    return settings | {"model": plain(ModelConfig.from_dict(current_settings(settings["model"])))}

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from euclidfm.core.errors import InputError
-from euclidfm.model import FoundationModel, Tokens
-from euclidfm.model.compiled import compile_blocks
-from euclidfm.model.config import fit_scaling
-from euclidfm.model.precision import choose_precision
+from euclidfm.model.device import choose_precision, compile_blocks
+from euclidfm.model.foundation import FoundationModel, build
+from euclidfm.model.scaling import fit_scaling
+from euclidfm.model.tokenizer import Tokens
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.augment import AugmentationDraws
 from euclidfm.pretrain.batches import plain_batches, training_batches
@@ -103,7 +103,7 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
     check_run_dir(out, settings, write=distributed.is_main)
 
     torch.manual_seed(config.seed)
-    model = FoundationModel(scaled)
+    model = build(scaled)
     parameters = model.parameter_count()
     if config.parallel == "fsdp" and distributed.world_size > 1:
         shard_model(model, distributed)
@@ -132,8 +132,8 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
         training_step=TrainingStep(model, config, precision, distributed),
         precision=precision,
         log=TrainingLog(out, first_step, scaled.modalities, settings, config.log_to, distributed.is_main),
-        batches=training_batches(config, scaled, store, rows, distributed, first_step),
-        validation=plain_batches(store, scaled, validation_rows, distributed.device),
+        batches=training_batches(config, model.tokenizer, store, rows, distributed, first_step),
+        validation=plain_batches(store, model.tokenizer, validation_rows, distributed.device),
     )
 
 

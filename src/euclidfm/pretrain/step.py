@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from euclidfm.model import FoundationModel, Tokens
-from euclidfm.model.precision import autocast
-from euclidfm.model.tokenizer import take
+from euclidfm.model.device import autocast
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.tokenizer import Tokens, take_rows
 from euclidfm.pretrain.augment import AugmentationDraws, prefix_lengths, random_masks, random_ranks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext
@@ -66,16 +66,16 @@ class TrainingStep:
         device = self.distributed.device
         tokens, draws = {m: t.to(device) for m, t in tokens.items()}, draws.to(device)
         options = self._sequence_options(tokens, draws)
-        targets = self.model.asked(tokens, **options)
-        counts = self.distributed.sum_(torch.stack(list(self.model.counts(targets).values())))
+        targets = self.model.loss_targets(tokens, **options)
+        counts = self.distributed.sum_(torch.stack(list(self.model.objective.loss_counts(targets).values())))
         total = torch.zeros((), device=device)
         parts = dict.fromkeys(tokens, total)
         size = next(iter(tokens.values())).valid.shape[0]
         for rows, last in _micro_batches(size, self.config.accumulate):
             with gradient_sync(self.module, last):
                 with autocast(device, self.precision):
-                    predictions = self.module(take(tokens, rows), **_take(options, rows))
-                sums = self.model.loss_sums(predictions, take(targets, rows))
+                    predictions = self.module(take_rows(tokens, rows), **_take(options, rows))
+                sums = self.model.objective.loss_sums(predictions, take_rows(targets, rows))
                 loss = torch.zeros((), device=device)
                 for (name, (value, _)), count in zip(sums.items(), counts, strict=True):
                     mean = value / count.clamp(min=1e-6)
@@ -96,8 +96,8 @@ class TrainingStep:
             options |= {"order": draws.order, "shuffle": ranks}
         if config.model.attention == "prefix":
             options["prefix"] = prefix_lengths(tokens, draws)
-        if config.model.predict == "masked":
-            options["hidden"] = random_masks(tokens, draws)
+        if config.model.masked:
+            options["masked"] = random_masks(tokens, draws)
         return options
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import versions, write_json
 from euclidfm.core.progress import Progress, silent
-from euclidfm.model import FoundationModel
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.pooling import fit_modality_means
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.batches import plain_batches
 from euclidfm.pretrain.config import PretrainConfig
@@ -140,9 +141,8 @@ def save_checkpoint(run: Run, step: int) -> None:
 def model_with_means(run: Run, keep: bool = True) -> FoundationModel | None:
     """Fit the modality means of the model, and gather it on the processes that keep it."""
     with unsharded(run.model):
-        run.model.fit_typical(
-            plain_batches(run.store, run.model.config, run.rows[:MEAN_GALAXIES], run.distributed.device)
-        )
+        few, device = run.rows[:MEAN_GALAXIES], run.distributed.device
+        fit_modality_means(run.model, plain_batches(run.store, run.model.tokenizer, few, device))
     return full_model(run.model, keep)
 
 

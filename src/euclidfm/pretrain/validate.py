@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from euclidfm.model import FoundationModel, Tokens
-from euclidfm.model.precision import autocast
-from euclidfm.model.sequence import every
+from euclidfm.model.device import autocast
+from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.sequence import every_nth
+from euclidfm.model.tokenizer import Tokens
 
 __all__ = ["validate"]
 
@@ -33,10 +34,11 @@ def validate(model: FoundationModel, batches: Sequence[Tokens], precision: torch
     """
     sums = {m: torch.zeros(2) for m in model.config.modalities}
     for tokens in batches:
-        options: dict[str, Any] = {"hidden": every(tokens, 0, 2)} if model.masked else {}
+        options: dict[str, Any] = {"masked": every_nth(tokens, 0, 2)} if model.config.masked else {}
         with autocast(model.device, precision):
             predictions = model(tokens, **options)
-        for m, pair in model.loss_sums(predictions, model.asked(tokens, **options)).items():
+        targets = model.loss_targets(tokens, **options)
+        for m, pair in model.objective.loss_sums(predictions, targets).items():
             sums[m] += torch.stack(pair).cpu()
     means = {m: float(s[0] / s[1].clamp(min=1e-6)) for m, s in sums.items()}
     total = sum(model.config.loss_weights.get(m, 1.0) * v for m, v in means.items())

@@ -26,7 +26,7 @@ from euclidfm.tasks.baselines.photometric import (
     photometry_stack,
 )
 from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
-from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.config import FineTuneConfig, first_block
 from euclidfm.tasks.finetune.train import fine_tune
 from euclidfm.tasks.heads.base import one_torch_thread
@@ -88,7 +88,7 @@ class Methods:
     resnet: ResNetConfig
     run: str | None = None
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
-    _hidden: dict[str, Hidden] = field(default_factory=dict)
+    _hidden: dict[str, ActivationCache] = field(default_factory=dict)
     _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
@@ -184,7 +184,7 @@ class Methods:
             model = FoundationModel.load(str(self.run))
             names = model.config.modalities if inputs == "embedding" else tuple(inputs.split("+"))
             start = first_block(model.config.layer, config.layers)
-            self._hidden = {inputs: Hidden(model, self.store, names, start)}
+            self._hidden = {inputs: ActivationCache(model, self.store, names, start)}
         hidden = self._hidden[inputs]
         with one_torch_thread():
             hidden.prepare(np.concatenate([train, test]))

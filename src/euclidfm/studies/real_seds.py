@@ -221,7 +221,7 @@ def _pretrain(
 
 def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, folder: Path) -> EmbeddingTable:
     from euclidfm.embeddings import embed
-    from euclidfm.embeddings.predict_scalar import foresee, with_part
+    from euclidfm.embeddings.predict_scalar import predict_scalar, with_part
 
     file = folder / "embeddings.parquet"
     if not file.is_file():
@@ -229,7 +229,9 @@ def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, fold
         emb = only_part(embed(model, store, modalities=("SED",), batch=512), "SED")
         if config.mock:
             bands = [b for b, _ in catalogue.mock.curves]
-            told = foresee(model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed)
+            told = predict_scalar(
+                model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed
+            )
             mean, scale = told.T
             told = np.stack([np.log1p(np.maximum(mean, -0.5)), np.log(scale)], axis=1)
             emb = with_part(emb, "foreseen", told)

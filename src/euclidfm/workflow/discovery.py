@@ -65,7 +65,7 @@ def embed_cutout(image: Path, run: Path, emb: EmbeddingTable, space: str = "join
         cutouts.mkdir()
         (cutouts / image.name).symlink_to(image.resolve())
         ingest(IngestConfig(source=str(cutouts), size=size), store)
-        how = {k: emb.info[k] for k in ("layer", "turns", "modalities") if k in emb.info}
+        how = {k: emb.info[k] for k in ("layer", "symmetries", "modalities") if k in emb.info}
         made = embed(model, GalaxyStore.open(store), **how)
     if len(made) != 1:
         msg = f"--image {image} holds no usable cutout of at least {size} px"

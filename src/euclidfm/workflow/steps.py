@@ -138,7 +138,7 @@ def training_pictures(store_path: Path, count: int = 6) -> Callable[[FoundationM
     """
     from dataclasses import replace
 
-    from euclidfm.generate.preview import foreseen
+    from euclidfm.generate.preview import predict_tokens
     from euclidfm.report.sheets.generated import generation_sheet
     from euclidfm.store.reader import GalaxyStore
 
@@ -147,9 +147,9 @@ def training_pictures(store_path: Path, count: int = 6) -> Callable[[FoundationM
     rows = (validation if len(validation) else store.rows())[:count]
 
     def picture(model: FoundationModel, path: Path) -> None:
-        measured, predicted = foreseen(model, store, rows)
+        measured, predicted = predict_tokens(model, store, rows)
         nothing = replace(measured, images={}, masks={})
-        generation_sheet(nothing, measured, predicted, path, name="foreseen")
+        generation_sheet(nothing, measured, predicted, path, name="predicted")
 
     return picture
 

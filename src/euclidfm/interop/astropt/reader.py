@@ -6,11 +6,11 @@ What is in such a file, as observed on astropt 1.0.2 and 2.0.9: a dictionary wit
 ==============================  ======================================================
 weight there                    weight here
 ==============================  ======================================================
-``transformer.wte.M.*``         ``read.M``; in version 1 one reader for the only modality
-``transformer.wpe.M.*``         ``here.tables.M``: by rank, or projected coordinates
+``transformer.wte.M.*``         ``token_encoders.M``; version 1 has one, of its only modality
+``transformer.wpe.M.*``         ``positions.tables.M``: by rank, or projected coordinates
 ``transformer.h.N.*``           ``transformer.blocks.N``
 ``transformer.ln_f``            ``transformer.norm``
-``lm_head.M.*``                 ``predict.M``
+``lm_head.M.*``                 ``token_decoders.M``
 ==============================  ======================================================
 
 Patches there hold their bands last, here first, so the columns of an image's first layer and the rows
@@ -30,15 +30,9 @@ from torch import Tensor
 from euclidfm.core.bands import BANDS
 from euclidfm.core.errors import InputError
 from euclidfm.interop.astropt.checkpoint import read_checkpoint
-from euclidfm.model import (
-    BlockConfig,
-    FoundationModel,
-    ImageModality,
-    ModelConfig,
-    TokenConfig,
-    VectorModality,
-)
-from euclidfm.model.config import SED
+from euclidfm.interop.astropt.network import ASTROPT, AstroPT
+from euclidfm.model.config import SED, ImageModality, ModelConfig, VectorModality
+from euclidfm.model.foundation import FoundationModel
 
 __all__ = ["import_astropt"]
 
@@ -95,8 +89,8 @@ def import_astropt(
     ours = _renamed(state, names, first, path)
     for m in config.images:
         _bands_first(ours, m)
-    model = FoundationModel(config)
-    ours["typical"] = model.typical
+    model = AstroPT(config)
+    ours["modality_mean"] = model.modality_mean
     try:
         model.load_state_dict(ours)
     except RuntimeError as e:
@@ -179,21 +173,18 @@ def _config(
         width=width,
         depth=depth,
         heads=heads,
-        blocks=BlockConfig(norm="layer", norm_eps=1e-5, qk_norm=False, feed_forward="gelu_tanh", bias=bias),
-        tokens=TokenConfig(
-            reader=kind,  # type: ignore[arg-type]
-            predictor=kind,  # type: ignore[arg-type]
-            bias=bias or first,
-            begin=False,
-            tell_next=False,
-            tell_quality=False,
-            places="learned",
-            longest=1024 if table is None else len(table),
-            patch_order="spiral" if spiral else "raster",
-        ),
+        architecture="astropt",
+        options=ASTROPT
+        | {
+            "bias": bias,
+            "token_encoder": kind,
+            "token_decoder": kind,
+            "token_bias": bias or first,
+            "max_positions": 1024 if table is None else len(table),
+            "patch_order": "spiral" if spiral else "raster",
+        },
         embed_layer=depth if first else depth // 2 + 1,
         embed_backwards=False,
-        image_scaling="zscore",
         loss_weights={names[m.name]: m.loss_weight / len(modalities) for m in modalities},
     )
 
@@ -251,15 +242,15 @@ def _our_key(key: str, names: Mapping[str, str], first: bool, affine: bool) -> s
         return f"transformer.norm.{kind}"
     if first:
         only = next(iter(names.values()))
-        known = {"transformer.wte": f"read.{only}", "lm_head": f"predict.{only}"}
+        known = {"transformer.wte": f"token_encoders.{only}", "lm_head": f"token_decoders.{only}"}
         for there, here in known.items():
             if key.startswith(there + "."):
                 return f"{here}.{parts[-2]}.{kind}"
-        return f"here.tables.{only}.weight" if key == "transformer.wpe.weight" else None
+        return f"positions.tables.{only}.weight" if key == "transformer.wpe.weight" else None
     if len(parts) < 4:
         return None
-    places = {"wte": "read", "wpe": "here.tables"}
-    home = "predict" if parts[0] == "lm_head" else places.get(parts[1])
+    places = {"wte": "token_encoders", "wpe": "positions.tables"}
+    home = "token_decoders" if parts[0] == "lm_head" else places.get(parts[1])
     name = names.get(parts[1] if parts[0] == "lm_head" else parts[2])
     if home is None or name is None:
         return None
@@ -275,9 +266,9 @@ def _bands_first(state: dict[str, Tensor], m: ImageModality) -> None:
     """Put the values of a patch in our order: all pixels of the first band, then of the second, ..."""
     c, pixels = len(m.bands), m.patch**2
     order = torch.arange(c * pixels).reshape(pixels, c).T.reshape(-1)
-    readers = sorted(k for k in state if k.startswith(f"read.{m.name}.") and k.endswith("weight"))
+    readers = sorted(k for k in state if k.startswith(f"token_encoders.{m.name}.") and k.endswith("weight"))
     state[readers[0]] = state[readers[0]][:, order]
-    predictors = sorted(k for k in state if k.startswith(f"predict.{m.name}."))
+    predictors = sorted(k for k in state if k.startswith(f"token_decoders.{m.name}."))
     last = predictors[-1].rsplit(".", 1)[0]
     for kind in ("weight", "bias"):
         if f"{last}.{kind}" in state:

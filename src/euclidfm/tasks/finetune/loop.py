@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.core.progress import Progress
-from euclidfm.tasks.finetune.activations import Hidden, pooled
+from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.config import FineTuneConfig
 from euclidfm.tasks.finetune.linear import LinearStart
 from euclidfm.tasks.finetune.lora import add_lora, merge_lora
@@ -34,7 +34,7 @@ class JointTraining:
     Parameters
     ----------
     config : FineTuneConfig
-    cache : Hidden
+    cache : ActivationCache
         Activations below the trained blocks.
     start : LinearStart
         The head at the start.
@@ -51,7 +51,7 @@ class JointTraining:
     def __init__(
         self,
         config: FineTuneConfig,
-        cache: Hidden,
+        cache: ActivationCache,
         start: LinearStart,
         rows: np.ndarray,
         y: np.ndarray,
@@ -60,7 +60,6 @@ class JointTraining:
     ) -> None:
         self.config, self.cache, self.rows, self.classes, self.width = config, cache, rows, classes, width
         model = cache.model
-        self.typical = model.typical[model.config.layer - 1].detach()
         original = model.transformer.blocks[cache.start : model.config.layer]
         self.blocks = copy.deepcopy(original).requires_grad_(True)
         if config.adapt == "lora":
@@ -150,7 +149,7 @@ class JointTraining:
         optimiser.step()
 
     def _forward(self, picked: np.ndarray, symmetries: np.ndarray | None = None) -> Tensor:
-        e = pooled(self.blocks, self.cache.batch(self.rows[picked], symmetries), self.typical)
+        e = self.cache.pooled(self.rows[picked], symmetries, self.blocks)
         features = (e - self.mean) / self.scale
         weights, bias = self.weights + self.width * self.change, self.bias + self.width * self.shift
         return features @ weights + bias

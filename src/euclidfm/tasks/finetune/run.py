@@ -15,7 +15,7 @@ from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
-from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.config import FineTuneConfig, first_block
 from euclidfm.tasks.finetune.linear import as_probe_head
 from euclidfm.tasks.finetune.train import Tuned, fine_tune
@@ -70,7 +70,7 @@ def tune_and_write(
     config = config or FineTuneConfig()
     before = model.identity()
     start = first_block(model.config.layer, config.layers)
-    cache = Hidden(model, store, modalities, start)
+    cache = ActivationCache(model, store, modalities, start)
     y, classes, labelled = _labelled(task, store)
     total = len(store.rows()) + config.max_steps
     _fill(cache, store.rows(), total, progress)
@@ -107,7 +107,7 @@ def _labelled(task: Task, store: GalaxyStore) -> tuple[np.ndarray, tuple[str, ..
     return y, classes, labelled
 
 
-def _fill(cache: Hidden, rows: np.ndarray, total: int, progress: Progress) -> None:
+def _fill(cache: ActivationCache, rows: np.ndarray, total: int, progress: Progress) -> None:
     """Compute the activations of all galaxies, some batches at a time to show progress."""
     while cache.missing(rows):
         with one_torch_thread():
@@ -177,7 +177,7 @@ def put_back(model: FoundationModel, tuned: Tuned, start: int) -> None:
         model.transformer.blocks[start + i].load_state_dict(block.state_dict())
 
 
-def _table(cache: Hidden, tuned: Tuned | None) -> EmbeddingTable:
+def _table(cache: ActivationCache, tuned: Tuned | None) -> EmbeddingTable:
     """Embeddings of all galaxies by the model before or after tuning; NaN for a galaxy without tokens."""
     store, config = cache.store, cache.model.config
     with one_torch_thread():

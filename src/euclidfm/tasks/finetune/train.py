@@ -21,7 +21,7 @@ from torch import nn
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.tasks.finetune.activations import Hidden
+from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.config import FineTuneConfig, check_config, first_block
 from euclidfm.tasks.finetune.linear import LinearStart
 from euclidfm.tasks.finetune.loop import JointTraining
@@ -46,14 +46,14 @@ class Tuned:
     final: float = float("nan")
     """Held-out loss of the better head on the tuned blocks, if fine-tuning improved."""
 
-    def predict(self, cache: Hidden, rows: np.ndarray) -> np.ndarray:
+    def predict(self, cache: ActivationCache, rows: np.ndarray) -> np.ndarray:
         """(n, C) values or logits of prepared galaxies."""
         return self.head(cache.vectors(rows, self.blocks))
 
 
 def fine_tune(
     config: FineTuneConfig,
-    cache: Hidden,
+    cache: ActivationCache,
     rows: np.ndarray,
     y: np.ndarray,
     classes: int = 0,
@@ -65,7 +65,7 @@ def fine_tune(
     Parameters
     ----------
     config : FineTuneConfig
-    cache : Hidden
+    cache : ActivationCache
         Activations below the trained blocks. Missing ones are computed.
     rows : (n,) array of int
         Labelled galaxies, rows of the store.
@@ -95,7 +95,7 @@ def fine_tune(
 
 def _fine_tune(
     config: FineTuneConfig,
-    cache: Hidden,
+    cache: ActivationCache,
     rows: np.ndarray,
     y: np.ndarray,
     classes: int,
@@ -118,7 +118,7 @@ def _fine_tune(
     width = 1.0 if classes else _robust_width(frozen(X[held])[:, 0] - y[held])
     training = JointTraining(config, cache, probe(X, train, strong=True), rows, y, classes, width)
     blocks, joint, losses = training.run(train, held, rng, progress)
-    cache.forget_turned()
+    cache.forget_symmetries()
     V = cache.vectors(rows, blocks)
     before, *after = (
         training.losses(head(v[held]), held) for head, v in ((frozen, X), (joint, V), (probe(V, train), V))
@@ -135,7 +135,7 @@ def _robust_width(residual: np.ndarray) -> float:
     return max(1.4826 * float(np.median(np.abs(residual))), 1e-6)
 
 
-def _original(cache: Hidden) -> nn.ModuleList:
+def _original(cache: ActivationCache) -> nn.ModuleList:
     """A copy of the model's own upper blocks."""
     model = cache.model
     return copy.deepcopy(model.transformer.blocks[cache.start : model.config.layer])

@@ -24,12 +24,12 @@ def test_the_mean_over_eight_turns_does_not_depend_on_the_position_angle(tmp_pat
     stores = [write_store(tmp_path / n, g) for n, g in (("a", galaxies), ("b", turned))]
     model = FoundationModel(CONFIG).eval()
     once = [embed(model, s).by_modality["VIS"] for s in stores]
-    mean = [embed(model, s, turns=8) for s in stores]
+    mean = [embed(model, s, symmetries=8) for s in stores]
     assert np.abs(once[0] - once[1]).max() > 1e-3
     for space in ("VIS", "SED"):
         np.testing.assert_allclose(mean[0].by_modality[space], mean[1].by_modality[space], atol=1e-5)
     np.testing.assert_allclose(mean[0].vectors, mean[1].vectors, atol=1e-5)
-    assert mean[0].info["turns"] == 8
+    assert mean[0].info["symmetries"] == 8
     np.testing.assert_allclose(mean[0].spaces["shape"], mean[1].spaces["shape"], atol=1e-4)
     assert mean[0].spaces["shape"].shape == (12, 64) and (mean[0].spaces["shape"][:, 32:] >= 0).all()
     assert embed(model, stores[0]).spaces == {}
@@ -38,5 +38,5 @@ def test_the_mean_over_eight_turns_does_not_depend_on_the_position_angle(tmp_pat
     np.testing.assert_array_equal(again.spaces["shape"], mean[0].spaces["shape"])
     assert set(again.by_modality) == {"VIS", "SED"} and "space_shape" not in again.columns
     assert again.take(np.arange(3)).updated(again).spaces["shape"].shape == (12, 64)
-    with pytest.raises(InputError, match="turns must be from 1 to 8"):
-        embed(model, stores[0], turns=9)
+    with pytest.raises(InputError, match="symmetries must be from 1 to 8"):
+        embed(model, stores[0], symmetries=9)

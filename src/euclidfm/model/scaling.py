@@ -1,0 +1,134 @@
+"""Scaling of fluxes and scalars to numbers near one, fitted on the training split of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from euclidfm.core.errors import InputError
+from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
+from euclidfm.store import GalaxyStore
+
+__all__ = ["fit_scaling"]
+
+UNKNOWN_NOISE_UJY = 0.01
+"""Noise of a pixel in a band without any."""
+
+
+def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> ModelConfig:
+    """Fit the scaling on (training) rows of a store, and drop the modalities that the store lacks.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    store : GalaxyStore
+    rows : array of int
+        Rows to fit on; use the training split.
+
+    Returns
+    -------
+    ModelConfig
+        With the modalities that the store has, and the fitted fields filled in.
+
+    Raises
+    ------
+    InputError
+        If the store has none of the model's modalities, lacks a scalar, or its cutouts are too small.
+    """
+    images, sed = _modalities_of(config, store)
+    keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
+    keep |= {SCALARS} if config.scalars else set()
+    center, spread = _fit_scalars(config.scalars, store, rows)
+    index = store.index.take(rows)
+    bands = {b for m in images for b in m.bands if b in store.info.image_bands}
+    softening, mean, width = _fit_sed(index, store.info.sed_names if sed else ())
+    return replace(
+        config,
+        images=images,
+        sed=sed,
+        order=tuple(n for n in config.order if n in keep),
+        pixel_arcsec=store.info.pixel_arcsec,
+        pixel_noise_ujy={b: _median(index, f"noise_{b}", UNKNOWN_NOISE_UJY) for b in sorted(bands)},
+        sed_softening_ujy=softening,
+        sed_center=mean,
+        sed_spread=max(width, 1e-3),
+        scalar_center=center,
+        scalar_spread=spread,
+    )
+
+
+def _modalities_of(config: ModelConfig, store: GalaxyStore) -> tuple[tuple[ImageModality, ...], bool]:
+    """Image modalities that the store has, and whether it has SEDs."""
+    info = store.info
+    images = tuple(m for m in config.images if any(b in info.image_bands for b in m.bands))
+    sed = config.sed and bool(info.sed_bands)
+    if not images and not sed and not config.scalars:
+        have = ", ".join(info.image_bands) or "no images"
+        msg = f"store {store.path} has {have} and no SED: none of the modalities {config.modalities}"
+        raise InputError(msg)
+    if images and info.image_size < config.crop:
+        msg = (
+            f"cutouts of store {store.path} are {info.image_size} px, the model wants {config.crop}; "
+            f"ingest with size {config.crop} or more, or set crop to at most {info.image_size}"
+        )
+        raise InputError(msg)
+    return images, sed
+
+
+def _fit_sed(index: pa.Table, names: Sequence[str]) -> tuple[dict[str, float], float, float]:
+    """Softening of each band in µJy, and mean and standard deviation of the asinh fluxes."""
+    softening, values = {}, []
+    for name in names:
+        flux = np.asarray(index.column(f"flux_{name}"), float)
+        fallback = 0.05 * float(np.nanmedian(np.abs(flux))) if np.isfinite(flux).any() else 0.05
+        softening[name] = 0.5 * _median(index, f"fluxerr_{name}", fallback)
+        values.append(np.arcsinh(flux / (2 * softening[name])) + np.log(softening[name]))
+    known = np.concatenate(values) if values else np.zeros(1)
+    known = known[np.isfinite(known)]
+    mean = float(known.mean()) if len(known) else 0.0
+    return softening, mean, float(known.std()) if len(known) > 1 else 1.0
+
+
+def _fit_scalars(
+    names: Sequence[str], store: GalaxyStore, rows: np.ndarray
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean and standard deviation of columns over rows of a store."""
+    center, spread = {}, {}
+    for name in names:
+        values = numbers_of(name, store.column(name))[rows]
+        if name in store.info.names("truth"):
+            msg = f"column {name!r} is the truth of a mock sky, which no model may read: leave it out"
+            raise InputError(msg)
+        values = values[np.isfinite(values)]
+        if not len(values):
+            msg = f"column {name!r} of store {store.path} has no value in the training split: leave it out"
+            raise InputError(msg)
+        center[name] = float(values.mean())
+        width = float(values.std())
+        spread[name] = width if width > 1e-6 * max(abs(center[name]), 1e-12) else 1.0
+    return center, spread
+
+
+def numbers_of(name: str, values: np.ndarray) -> np.ndarray:
+    """A column as float64.
+
+    Raises
+    ------
+    InputError
+        If it holds anything but numbers.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        msg = f"column {name!r} holds {values.dtype} and not numbers, so it can't be a scalar: leave it out"
+        raise InputError(msg)
+    return values.astype(np.float64)
+
+
+def _median(index: Any, name: str, fallback: float) -> float:
+    values = np.asarray(index.column(name), float)
+    values = values[np.isfinite(values) & (values > 0)]
+    return float(np.median(values)) if len(values) else fallback
