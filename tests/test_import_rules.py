@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "simulate": set(),
     "ingest": {"store"},
     "model": {"store"},
-    "pretrain": {"model", "store"},
+    "pretrain": {"interop", "model", "store"},
     "embeddings": {"model", "store"},
     "interop": {"model"},
     "generate": {"model", "store"},

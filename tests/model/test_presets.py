@@ -56,7 +56,7 @@ def test_a_preset_from_the_command_line(tmp_path, monkeypatch):
     argv = ["pretrain", "store", "--out", "run", "--preset", "astropt-5m", "--steps", "2", "--batch", "8"]
     assert main([*argv, *small, "--model.embed_layer", "2"]) == 0
     made = read_json(tmp_path / "run" / "config.json")
-    assert made["lr"] == 6e-4 and made["random_order"] is False
+    assert made["lr"] == 6e-4 and made["random_order"] == "none"
     assert made["model"]["options"]["positions"] == "learned" and made["model"]["width"] == 16
     assert made["model"]["options"]["norm"] == "layer" and made["model"]["images"][0]["patch"] == 16
     assert main(["embed", "run", "store", "--out", "e.parquet"]) == 0
