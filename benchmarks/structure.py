@@ -79,24 +79,34 @@ def circles(root: Path, packages: bool = True) -> list[list[str]]:
     return out
 
 
-def settings(root: Path) -> int:
-    """Fields of the configs of a model and its pre-training that a user can set."""
-    total = 0
-    for file in root.rglob("*.py"):
+def fields(root: Path) -> list[tuple[str, bool]]:
+    """Fields of the configs of a model and its pre-training.
+
+    Returns
+    -------
+    list of (str, bool)
+        ``Class.field``, and whether a user sets it: it is not fitted, imported or another config.
+    """
+    found = []
+    for file in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ClassDef) and node.name in CONFIGS:
-                for i, item in enumerate(node.body):
-                    if not isinstance(item, ast.AnnAssign):
-                        continue
-                    after = node.body[i + 1] if i + 1 < len(node.body) else None
-                    said = (
-                        after.value.value
-                        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-                        else ""
-                    )
+            if not isinstance(node, ast.ClassDef) or node.name not in CONFIGS:
+                continue
+            for item, after in zip(node.body, [*node.body[1:], None], strict=True):
+                if isinstance(item, ast.AnnAssign):
                     nested = "Config" in ast.unparse(item.annotation)
-                    total += not nested and not str(said).startswith(NO_SETTING)
-    return total
+                    text = after.value.value if _is_docstring(after) else ""
+                    user_sets = not nested and not text.startswith(NO_SETTING)
+                    found.append((f"{node.name}.{ast.unparse(item.target)}", user_sets))
+    return found
+
+
+def _is_docstring(node: ast.stmt | None) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def functions(root: Path) -> list[tuple[int, str]]:
@@ -141,7 +151,9 @@ def main() -> None:
     print(f"lines in all: {lines(files)}")
     print(f"lines of model/: {lines(list((root / 'model').rglob('*.py')))}")
     print(f"files of model/: {len(list((root / 'model').rglob('*.py')))}")
-    print(f"settings of a model and its pre-training: {settings(root)}")
+    settings = fields(root)
+    print(f"fields of the configs of a model and its pre-training: {len(settings)}")
+    print(f"of these a user sets: {sum(can for _, can in settings)}")
     print(f"modules in the fullest folder: {most} ({fullest})")
     print(f"circles of files, packages' __init__ left out: {len(circles(root, packages=False))}")
     print(f"circles of files, with them: {len(circles(root))}")

@@ -1,7 +1,6 @@
 """AstroPT's own model, saved, imported, and compared: outputs, losses, embeddings.
 
-Needs the peer: ``pip install --no-deps -r tests/interop/astropt-requirements.txt`` (version 2); the test of
-version 1 needs astropt==1.0.2 and einops in its place.
+``make slow`` installs the peer and runs these tests, the one of version 1 with astropt-1-requirements.txt.
 """
 
 import numpy as np
@@ -20,11 +19,9 @@ try:
 except ImportError:
     peer = None  # each test is skipped, and says how to have it
 
-WHERE = "ASTROPT MISSING: pip install --no-deps -r tests/interop/astropt-requirements.txt"
+WHERE = "ASTROPT MISSING: `make slow` installs it"
 needs_2 = pytest.mark.skipif(not hasattr(peer, "ModalityRegistry"), reason=f"{WHERE} (version 2)")
-needs_1 = pytest.mark.skipif(
-    peer is None or hasattr(peer, "ModalityRegistry"), reason=f"{WHERE} (with astropt==1.0.2, einops)"
-)
+needs_1 = pytest.mark.skipif(peer is None or hasattr(peer, "ModalityRegistry"), reason=f"{WHERE} (version 1)")
 
 SIZES = {"n_layer": 4, "n_head": 4, "n_embd": 64, "block_size": 64}
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}

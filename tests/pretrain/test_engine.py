@@ -52,7 +52,7 @@ KILLED = """
 from dataclasses import replace
 from pretrain.test_engine import EVERYTHING
 from euclidfm.pretrain import pretrain
-pretrain(replace(EVERYTHING, steps=400), {store!r}, {out!r})
+pretrain(replace(EVERYTHING, steps=150), {store!r}, {out!r})
 """
 
 

@@ -7,7 +7,7 @@ from scipy.stats import beta, betabinom, kstest
 import euclidfm as ef
 from euclidfm.tasks.density.calibrate import LEVELS, conformal_half_width, conformal_quantile
 
-MAPIE = "MAPIE MISSING, intervals not compared with it: pip install --no-deps mapie"
+MAPIE = "MAPIE MISSING, intervals not compared with it: `make slow` installs it"
 
 
 class Fixed:
