@@ -13,7 +13,7 @@ from skyfiles import write_sky
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.sources.services import IrsaServices
+from euclidfm.ingest.config import IrsaServices
 from euclidfm.store import GalaxyStore
 
 pytest.importorskip("pyvo", reason="needs pyvo and aiohttp (extra: archive)")

@@ -11,7 +11,7 @@ from skyfiles import write_sky
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.sources.services import IrsaServices
+from euclidfm.ingest.config import IrsaServices
 from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")

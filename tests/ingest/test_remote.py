@@ -94,7 +94,7 @@ def test_a_tile_or_a_bucket_that_is_not_there(bucket, tmp_path):
     with pytest.raises(InputError, match="say which tiles"):
         mirror(f"s3://{BUCKET}/q1", tmp_path / "c", [], ["VIS"], options(bucket))
     with pytest.raises(InputError, match="can't be opened"):
-        mirror("nonsense://x/q1", tmp_path / "c", [1], ["VIS"])
+        mirror("nonsense://x/q1", tmp_path / "c", [1], ["VIS"], {})
 
 
 def test_a_web_server_from_the_command_line(tmp_path, sky, capsys):

@@ -15,7 +15,7 @@ from skyfiles import write_sky
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.ingest.sources.sky import TileTask
+from euclidfm.ingest.sources.tile_unit import TileUnit
 from euclidfm.store import GalaxyStore
 
 TILES = 5
@@ -50,7 +50,7 @@ def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, 
     cfg = IngestConfig(source=str(tiles), size=32)
     ingest(cfg, tmp_path / "whole")
     read = []
-    batches = TileTask.batches
+    batches = TileUnit.batches
 
     def stop_at_third(self, quarantine):
         read.append(self.tile.tile)
@@ -58,7 +58,7 @@ def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, 
             raise KeyboardInterrupt
         yield from batches(self, quarantine)
 
-    monkeypatch.setattr(TileTask, "batches", stop_at_third)
+    monkeypatch.setattr(TileUnit, "batches", stop_at_third)
     with pytest.raises(KeyboardInterrupt):
         ingest(cfg, tmp_path / "store")
     assert not (tmp_path / "store").exists()
@@ -71,7 +71,7 @@ def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, 
 
 
 def test_another_config_does_not_continue_the_old_work(tiles, tmp_path, monkeypatch):
-    batches = TileTask.batches
+    batches = TileUnit.batches
 
     def stop(self, quarantine):
         if self.tile.tile == 102:
@@ -79,7 +79,7 @@ def test_another_config_does_not_continue_the_old_work(tiles, tmp_path, monkeypa
         yield from batches(self, quarantine)
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(TileTask, "batches", stop)
+        m.setattr(TileUnit, "batches", stop)
         ingest(IngestConfig(source=str(tiles), size=32), tmp_path / "store")
     ingest(IngestConfig(source=str(tiles), size=16), tmp_path / "store")
     assert GalaxyStore.open(tmp_path / "store").info.image_size == 16

@@ -14,7 +14,7 @@ from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.ingest.scheduler import slurm_cluster
-from euclidfm.ingest.sources.sky import TileTask
+from euclidfm.ingest.sources.tile_unit import TileUnit
 
 distributed = pytest.importorskip("distributed", reason="needs the extra 'cluster'")
 pytestmark = [
@@ -62,13 +62,13 @@ def test_a_running_scheduler_makes_the_same_store(tiles, whole, scheduler, tmp_p
     ingest(cfg, tmp_path / "store", progress=lambda done, total, what="": told.append((done, total, what)))
     assert same(whole, tmp_path / "store")
     assert told[0][:2] == (0, 36) and told[-1][:2] == (36, 36)
-    assert "3 of 3 tasks done" in told[-1][2]
+    assert "3 of 3 work units done" in told[-1][2]
 
 
 def test_what_is_done_is_not_done_again_under_another_scheduler(
     tiles, whole, scheduler, tmp_path, monkeypatch
 ):
-    batches = TileTask.batches
+    batches = TileUnit.batches
 
     def stop(self, quarantine):
         if self.tile.tile == 102:
@@ -76,7 +76,7 @@ def test_what_is_done_is_not_done_again_under_another_scheduler(
         yield from batches(self, quarantine)
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-        m.setattr(TileTask, "batches", stop)
+        m.setattr(TileUnit, "batches", stop)
         ingest(IngestConfig(source=str(tiles), size=32), tmp_path / "store")
     told = []
     cfg = IngestConfig(source=str(tiles), size=32, scheduler=scheduler)
@@ -101,7 +101,7 @@ def test_a_local_dask_cluster_makes_the_same_store(tiles, whole, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_or_has_no_such_name(tiles, tmp_path, monkeypatch):
-    monkeypatch.setattr("euclidfm.ingest.scheduler._PATIENCE", 0.5)
+    monkeypatch.setattr("euclidfm.ingest.scheduler._TIMEOUT", 0.5)
     cfg = IngestConfig(source=str(tiles), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         ingest(cfg, tmp_path / "store")

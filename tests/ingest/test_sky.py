@@ -291,7 +291,7 @@ def test_ground_based_mosaics_are_cut_like_the_others(tmp_path):
 def test_a_full_tile_becomes_several_tasks_and_one_store(tmp_path, monkeypatch):
     sky = write_sky(tmp_path / "sky", n=40, side=300, margin=5)
     whole, _ = run(sky.path, tmp_path / "whole", size=32)
-    monkeypatch.setattr("euclidfm.ingest.sources.sky.TASK_ROWS", 9)
+    monkeypatch.setattr("euclidfm.ingest.sources.tile_unit.UNIT_ROWS", 9)
     names = []
     ingest(
         IngestConfig(source=str(sky.path), size=32),
@@ -315,10 +315,10 @@ def test_a_cutout_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
     with fits.open(sky.mosaic("VIS", "FLAG"), mode="update") as h:
         h[0].data[200:203] = 1
     together, _ = run(sky.path, tmp_path / "together", size=64)
-    monkeypatch.setattr("euclidfm.ingest.images.cutouts.CROWDED", np.inf)
+    monkeypatch.setattr("euclidfm.ingest.images.geometry.CROWDED", np.inf)
     alone, _ = run(sky.path, tmp_path / "alone", size=64)
-    monkeypatch.setattr("euclidfm.ingest.images.cutouts.CROWDED", 0.25)
-    monkeypatch.setattr("euclidfm.ingest.images.cutouts.BLOCK", (64, 96))
+    monkeypatch.setattr("euclidfm.ingest.images.geometry.CROWDED", 0.25)
+    monkeypatch.setattr("euclidfm.ingest.images.geometry.BLOCK", (64, 96))
     blocks, _ = run(sky.path, tmp_path / "blocks", size=64)
     want = by_id(together, sky.object_id)
     for store in (alone, blocks):

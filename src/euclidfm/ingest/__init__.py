@@ -1,9 +1,7 @@
 """Ingest: from sky files, archives, cutouts, photometric tables or data sets to a store.
 
-`IngestConfig` says what and how, `ingest` does it. The reading path: `sources` (what is this?),
-then `sky` (`gather` with `remote`, `hats` and `irsa`; `catalogue`, `selection`, `sed`,
-`spectroscopy`, `mosaics`, `cutouts`), `stacks`, `photometry` or `hub`; `workspace` makes it
-resumable; `run` puts it together.
+`IngestConfig` says what to read and how, `ingest` does it. Begin with `pipeline`, which names the modules
+in the order in which a galaxy passes them.
 """
 
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe

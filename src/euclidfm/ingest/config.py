@@ -7,10 +7,9 @@ from typing import Any, Literal
 
 from euclidfm.core.bands import EUCLID_BANDS, SED_BANDS, band
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.sources.services import IrsaServices
-from euclidfm.store import assign_splits
+from euclidfm.store.splits import assign_splits
 
-__all__ = ["FLAG_BITS", "IngestConfig"]
+__all__ = ["FLAG_BITS", "IngestConfig", "IrsaServices"]
 
 FLAG_BITS = {"invalid": 1, "hot": 2, "cold": 4, "saturated": 8, "cosmic_ray": 16, "ghost": 32}
 """Bits of the flag maps (docs/sky-files.md)."""
@@ -19,6 +18,24 @@ SCHEDULERS = ("processes", "dask", "slurm")
 """Schedulers that have a name."""
 
 _HOW = ("scheduler", "workers", "cluster")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IrsaServices:
+    """Addresses of IRSA's services, and the names of their tables."""
+
+    tap: str = "https://irsa.ipac.caltech.edu/TAP"
+    sia: str = "https://irsa.ipac.caltech.edu/SIA"
+    catalogue: str = "euclid_q1_mer_catalogue"
+    """Table of the photometry."""
+    morphology: str = "euclid_q1_mer_morphology"
+    """Table of the morphology; empty for none."""
+    collection: str = "euclid_DpdMerBksMosaic"
+    """Image collection of the mosaics."""
+    images: Literal["archive", "cloud"] = "archive"
+    """Read mosaics from IRSA's own server, or from the copy in object storage that it names."""
+    timeout: float = 120.0
+    """Seconds to wait for an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a source becomes before any pixel is read: tasks, and what the store will be."""
+"""The plan of a run, made before any pixel is read: its work units, and what the store will be."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from typing import Any, Protocol
 import numpy as np
 
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.selection import Funnel
-from euclidfm.store import Galaxies, StoreInfo
+from euclidfm.ingest.selection import CutFlow
+from euclidfm.store.schema import Galaxies, StoreInfo
+from euclidfm.store.splits import SPLITS
+from euclidfm.store.writer import ROW_GROUP, SHARD_ROWS
 
 __all__ = [
     "BATCH",
-    "TASK_ROWS",
+    "UNIT_ROWS",
     "Plan",
-    "Task",
+    "WorkUnit",
     "absent_images",
     "batch_rows",
     "hashed_splits",
     "position_id",
 ]
 
-BATCH = 256
+BATCH = ROW_GROUP
 """Galaxies that are read together, at most."""
 
-TASK_ROWS = 8192
-"""Galaxies of one task, at most: a shard. A fuller tile becomes several tasks."""
+UNIT_ROWS = SHARD_ROWS
+"""Galaxies of one work unit, at most: one shard. A fuller tile becomes several units."""
 
 _BATCH_PIXELS = 2**23
+"""Pixels of one band that are held at once."""
 
 
 def batch_rows(size: int) -> int:
@@ -38,8 +41,8 @@ def batch_rows(size: int) -> int:
     return int(min(BATCH, 2 ** (fit.bit_length() - 1)))
 
 
-class Task(Protocol):
-    """A piece of work that is done as a whole: a tile, a group of files, a table."""
+class WorkUnit(Protocol):
+    """A piece of work that is finished as one: a tile, a group of cutout files, a table."""
 
     @property
     def name(self) -> str:
@@ -64,12 +67,12 @@ class Plan:
     Attributes
     ----------
     info : StoreInfo
-        Of the store to be written, provenance without the funnel.
-    tasks : list of Task
+        Of the store to be written; its provenance gets the summary at the end.
+    units : list of WorkUnit
         In the order of the store.
-    funnel : Funnel
+    cut_flow : CutFlow
     quarantine : Quarantine
-        What was left out already.
+        Objects and files that the plan left out.
     report : dict
         Further numbers for the summary (matches with spectra, ...).
     files : list of str
@@ -77,8 +80,8 @@ class Plan:
     """
 
     info: StoreInfo
-    tasks: list[Any]
-    funnel: Funnel = field(default_factory=Funnel)
+    units: list[Any]
+    cut_flow: CutFlow = field(default_factory=CutFlow)
     quarantine: Quarantine = field(default_factory=Quarantine)
     report: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -102,12 +105,10 @@ def position_id(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
 
 def hashed_splits(object_id: np.ndarray, fractions: tuple[float, float, float], seed: int) -> np.ndarray:
-    """Splits by a hash of the id, for objects without positions; (N,) str."""
-    from euclidfm.store import SPLITS
-
+    """Splits by a hash of the id (splitmix64), for objects without positions; (N,) str."""
     x = object_id.astype(np.int64).view(np.uint64) ^ np.uint64((seed * 0x9E3779B97F4A7C15) % 2**64)
     with np.errstate(over="ignore"):
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
         x ^= x >> np.uint64(31)
     position = x / 2.0**64

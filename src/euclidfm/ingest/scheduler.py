@@ -1,7 +1,7 @@
-"""Who does the tasks: this process, local processes, a Dask cluster, or jobs of SLURM.
+"""Running the work units: in this process, in local processes, on a Dask cluster, or in jobs of SLURM.
 
-The store does not depend on it. Each task writes its own files into the workspace and its mark
-last, so all that the scheduler carries back is that a task is done.
+The store does not depend on the choice. Each unit writes its own files into the workspace and its mark
+last, so the scheduler only carries back that a unit is done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan
-from euclidfm.ingest.workspace import TaskFolder, Workspace
+from euclidfm.ingest.workspace import UnitFolder, Workspace
 
 __all__ = ["slurm_cluster", "work"]
 
@@ -27,10 +27,10 @@ _SLURM = {
     "job_name": "euclidfm",
     "scheduler_options": {"dashboard_address": ":0"},
 }
-"""What a job asks for unless the config's `cluster` says otherwise."""
+"""Options of a job unless the config's `cluster` says otherwise."""
 
-_PATIENCE = 20.0
-"""Seconds that a Dask scheduler may take to answer."""
+_TIMEOUT = 20.0
+"""Seconds to wait for a Dask scheduler."""
 
 _LOST = (
     "a worker process ended while it read {what} (out of memory?); take fewer workers, or smaller cutouts, "
@@ -39,14 +39,15 @@ _LOST = (
 
 
 def work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) -> None:
-    """Do the tasks that are not done yet.
+    """Do the work units that are not done yet.
 
     Raises
     ------
     InputError
-        Of a task, or if the scheduler can't be reached or its workers don't share the file system.
+        If a unit fails on bad input, the scheduler can't be reached, or its workers don't share the file
+        system.
     """
-    todo = [k for k in range(len(plan.tasks)) if not space.is_done(k)]
+    todo = [k for k in range(len(plan.units)) if not space.is_done(k)]
     count = _Count(plan, todo, progress)
     if not todo:
         return
@@ -54,32 +55,32 @@ def work(cfg: IngestConfig, plan: Plan, space: Workspace, progress: Progress) ->
         _dask(cfg, plan, space, todo, count)
     elif cfg.workers == 1 or len(todo) == 1:
         for k in todo:
-            space.do(k, plan.tasks[k], plan.info, count.within(k))
+            space.folder().do(k, plan.units[k], plan.info, count.within(k))
             count.done(k)
     else:
         _processes(cfg, plan, space, todo, count)
 
 
 class _Count:
-    """Galaxies and tasks that are done."""
+    """Counts the galaxies and units that are done."""
 
     def __init__(self, plan: Plan, todo: list[int], progress: Progress) -> None:
-        self._tasks, self._progress = plan.tasks, progress
-        self._total = sum(t.rows for t in plan.tasks)
-        self._galaxies = self._total - sum(plan.tasks[k].rows for k in todo)
-        self._finished = len(plan.tasks) - len(todo)
+        self._units, self._progress = plan.units, progress
+        self._total = sum(u.rows for u in plan.units)
+        self._galaxies = self._total - sum(plan.units[k].rows for k in todo)
+        self._finished = len(plan.units) - len(todo)
         progress(self._galaxies, self._total, "")
 
     def _what(self, k: int) -> str:
-        return f"{self._tasks[k].name} ({self._finished} of {len(self._tasks)} tasks done)"
+        return f"{self._units[k].name} ({self._finished} of {len(self._units)} work units done)"
 
     def within(self, k: int) -> Callable[[int], None]:
-        """Callback for the galaxies of a task that are done so far."""
+        """Callback for the number of galaxies of a unit that are done so far."""
         return lambda rows: self._progress(self._galaxies + rows, self._total, self._what(k))
 
     def done(self, k: int) -> None:
-        """A task is done."""
-        self._galaxies += self._tasks[k].rows
+        """Count a unit as done."""
+        self._galaxies += self._units[k].rows
         self._finished += 1
         self._progress(self._galaxies, self._total, self._what(k))
 
@@ -91,7 +92,7 @@ def _processes(cfg: IngestConfig, plan: Plan, space: Workspace, todo: list[int],
 
     info = replace(plan.info, provenance={})
     with ProcessPoolExecutor(min(cfg.workers, len(todo)), mp_context=get_context("spawn")) as pool:
-        jobs = {pool.submit(space.worker().do, k, plan.tasks[k], info): k for k in todo}
+        jobs = {pool.submit(space.folder().do, k, plan.units[k], info): k for k in todo}
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -104,15 +105,15 @@ def _processes(cfg: IngestConfig, plan: Plan, space: Workspace, todo: list[int],
 
 
 def _dask(cfg: IngestConfig, plan: Plan, space: Workspace, todo: list[int], count: _Count) -> None:
-    """Hand tasks to a Dask cluster, a few more than it has threads, so that they never pile up there."""
+    """Give units to a Dask cluster, at most two for each of its threads at a time."""
     with _client(cfg) as client:
         from distributed import KilledWorker, as_completed
 
-        info, folder, waiting = replace(plan.info, provenance={}), space.worker().absolute(), iter(todo)
+        info, folder, waiting = replace(plan.info, provenance={}), space.folder(), iter(todo)
         jobs: dict[str, int] = {}
 
         def submit(k: int) -> Any:
-            job = client.submit(_do, folder, k, plan.tasks[k], info, pure=False)
+            job = client.submit(_do, folder, k, plan.units[k], info, pure=False)
             jobs[job.key] = k
             return job
 
@@ -126,33 +127,33 @@ def _dask(cfg: IngestConfig, plan: Plan, space: Workspace, todo: list[int], coun
             try:
                 job.result()
             except KilledWorker:
-                raise InputError(_LOST.format(what=plan.tasks[k].name)) from None
+                raise InputError(_LOST.format(what=plan.units[k].name)) from None
             count.done(k)
             for more in fill():
                 running.add(more)
 
 
-def _do(folder: TaskFolder, number: int, task: Any, info: Any) -> None:
-    """One task on a worker, which may be another machine."""
+def _do(folder: UnitFolder, number: int, unit: Any, info: Any) -> None:
+    """One unit on a worker, which may be another machine."""
     if not (folder.root / "done").is_dir():
         msg = (
             f"a worker can't see {folder.root}; source and store must be on a file system that all workers "
             "share, under the same name"
         )
         raise InputError(msg)
-    folder.do(number, task, info)
+    folder.do(number, unit, info)
 
 
 @contextmanager
 def _client(cfg: IngestConfig) -> Iterator[Any]:
-    """A client of the cluster that the config names; a cluster of our own ends with it."""
+    """A client of the cluster that the config names; a cluster that is started here ends with it."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:
         raise InputError(_missing(cfg, "distributed")) from None
     if "://" in cfg.scheduler:
         try:
-            client = Client(cfg.scheduler, timeout=_PATIENCE, set_as_default=False)
+            client = Client(cfg.scheduler, timeout=_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as e:
             msg = f"no Dask scheduler answers at {cfg.scheduler} ({e}); start one with `dask scheduler`"
             raise InputError(msg) from None
@@ -162,8 +163,8 @@ def _client(cfg: IngestConfig) -> Iterator[Any]:
     if cfg.scheduler == "slurm":
         cluster = slurm_cluster(cfg)
     else:
-        here = {"n_workers": cfg.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
-        cluster = LocalCluster(**(here | {"dashboard_address": "127.0.0.1:0"} | cfg.cluster))
+        local = {"n_workers": cfg.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
+        cluster = LocalCluster(**(local | {"dashboard_address": "127.0.0.1:0"} | cfg.cluster))
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Selection: a readable, named, versioned recipe, and the funnel of its survivors."""
+"""Selections of catalogue objects, and the cut flow: how many objects survive each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.expressions import evaluate, names_in
 from euclidfm.core.files import read_yaml
 
-__all__ = ["Funnel", "Selection", "Step", "shipped", "steps_from"]
+__all__ = ["CutFlow", "Selection", "Step", "shipped", "steps_from"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Step:
 
 
 @dataclass
-class Funnel:
-    """Survivors after each step, in order."""
+class CutFlow:
+    """Survivors of each step of a selection, in order."""
 
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -39,9 +39,12 @@ class Funnel:
         """Steps and survivors."""
         return list(self.counts.items())
 
+    def __str__(self) -> str:
+        return "; ".join(f"{step}: {survivors}" for step, survivors in self.counts.items())
+
 
 def shipped(kind: str, name: str) -> Path:
-    """File of a recipe by its shipped name, or of the user's own YAML.
+    """File of a selection or recipe: shipped with the package, or the user's own YAML.
 
     Parameters
     ----------
@@ -128,9 +131,9 @@ class Selection:
         """Catalogue columns that the steps need."""
         return tuple(dict.fromkeys(n for s in self.steps for n in names_in(s.where)))
 
-    def apply(self, columns: Mapping[str, np.ndarray], keep: np.ndarray, funnel: Funnel) -> np.ndarray:
+    def apply(self, columns: Mapping[str, np.ndarray], keep: np.ndarray, cut_flow: CutFlow) -> np.ndarray:
         """Rows of `keep` that pass every step, counting each step's survivors."""
         for step in self.steps:
             keep = keep & evaluate(step.where, columns)
-            funnel.count(step.name, keep.sum())
+            cut_flow.count(step.name, keep.sum())
         return keep

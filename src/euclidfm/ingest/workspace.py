@@ -1,13 +1,13 @@
-"""Where a run keeps what it has done: shards of finished tasks, a plan's fingerprint, a lock.
+"""The folder of a run: shards of finished work units, the fingerprint of the plan, and a lock.
 
 Beside the store ``name/`` a run works in ``.name.ingest/``::
 
     plan.json                  fingerprint of the config, the program and the files
-    store/shards/part-<task>-<n>.parquet
-    done/<task>.json           written last: the task's shards, rows and quarantine
+    store/shards/part-<unit>-<n>.parquet
+    done/<unit>.json           written last: the unit's shards, rows and quarantine
 
-The lock ``.name.ingest.lock`` is the operating system's, so it ends with its process, however
-that ends. `finish` gives ``store/`` its name in one step.
+The lock ``.name.ingest.lock`` is the operating system's, so it is freed whenever its process ends.
+`Workspace.publish` gives ``store/`` its name in one step.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -29,52 +29,66 @@ import pyarrow.parquet as pq
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, versions, write_json, write_yaml
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.plan import Plan, Task
+from euclidfm.ingest.plan import Plan, WorkUnit
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.shards import ShardWriter
-from euclidfm.store import StoreInfo
+from euclidfm.store.schema import StoreInfo
+from euclidfm.store.writer import ShardWriter, check_replaceable
 
-__all__ = ["TaskFolder", "Workspace", "fingerprint"]
+__all__ = ["UnitFolder", "Workspace", "fingerprint"]
 
 
 def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
     """Hash of all that decides a store: config, program, and size and time of every file read."""
-    files = sorted({f for t in plan.tasks for f in t.files} | set(plan.files))
+    files = sorted({f for u in plan.units for f in u.files} | set(plan.files))
     stamps = [(f, s.st_size, s.st_mtime_ns) for f in files for s in [Path(f).stat()] if Path(f).is_file()]
     settings = plain(cfg.what)
-    tasks = [[t.name, t.rows] for t in plan.tasks]
-    key = json.dumps([versions()["euclidfm"], settings, stamps, tasks, plain(plan.info)], sort_keys=True)
+    units = [[u.name, u.rows] for u in plan.units]
+    key = json.dumps([versions()["euclidfm"], settings, stamps, units, plain(plan.info)], sort_keys=True)
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def _mark(root: Path, number: int) -> Path:
+    """The file that says that a unit is finished."""
+    return root / "done" / f"{number:05d}.json"
+
+
 @dataclass(frozen=True)
-class TaskFolder:
-    """The part of a workspace that a task writes to; crosses to other processes."""
+class UnitFolder:
+    """The part of a workspace that a unit writes to; crosses to other processes."""
 
     root: Path
 
-    def absolute(self) -> TaskFolder:
-        """The same, for a process that runs in another folder."""
-        return TaskFolder(self.root.absolute())
+    def do(
+        self, number: int, unit: WorkUnit, info: StoreInfo, tick: Callable[[int], None] | None = None
+    ) -> None:
+        """Do one unit: write its shards, then its mark.
 
-    def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
-        """Do one task: write its shards, then its mark."""
+        Parameters
+        ----------
+        number : int
+            Place of the unit in the plan.
+        unit : WorkUnit
+        info : StoreInfo
+        tick : callable, optional
+            Called with the number of galaxies that are done so far.
+        """
         quarantine = Quarantine()
         rows, splits = 0, Counter[str]()
-        with ShardWriter(self.root / "store" / "shards", f"part-{number:05d}", info) as shards:
-            for galaxies in task.batches(quarantine):
+        names = f"part-{number:05d}-{{:03d}}.parquet"
+        with ShardWriter(self.root / "store" / "shards", info, names) as shards:
+            for galaxies in unit.batches(quarantine):
                 shards.add(galaxies)
                 rows += len(galaxies)
                 splits.update(str(s) for s in galaxies.split)
-                del galaxies  # or its pixels would be held while the next are read
+                del galaxies  # frees the pixels before the next are read
                 if tick is not None:
                     tick(rows)
         mark = {"rows": rows, "splits": splits, "shards": shards.names, "quarantine": quarantine.records}
-        write_json(self.root / "done" / f"{number:05d}.json", mark)
+        write_json(_mark(self.root, number), mark)
 
 
 class Workspace:
-    """The folder a run works in; use as a context manager, which holds the lock.
+    """The folder that a run works in; use as a context manager, which holds the lock.
 
     Parameters
     ----------
@@ -100,7 +114,7 @@ class Workspace:
         return self
 
     def _acquire(self) -> None:
-        """Take the lock, or say who has it."""
+        """Take the lock; if another process holds it, an error names that process."""
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             lock = self._lock_path.open("a+")
@@ -119,7 +133,7 @@ class Workspace:
             lock.close()
             msg = f"{self.out} is being written by another run (process {holder}); wait, or choose another"
             raise InputError(msg) from None
-        if gone:  # its last holder removed the file while we opened it
+        if gone:  # the last holder removed the file while it was being opened
             lock.close()
             self._acquire()
             return
@@ -130,25 +144,15 @@ class Workspace:
 
     def _check_out(self) -> None:
         if (self.root / "plan.json").exists() and not (self.root / "store").exists():
-            return  # a run was killed between naming the store and tidying up: `finished` tells
-        if not self.out.exists() or (self.out.is_dir() and not any(self.out.iterdir())):
-            return
-        if not (self.out / "store.json").exists():
-            msg = f"{self.out} exists and is not a store; choose another name"
-            raise InputError(msg)
-        if not self._overwrite:
-            msg = f"{self.out} exists already; remove it, choose another name, or pass --overwrite true"
-            raise InputError(msg)
+            return  # a run was killed between naming the store and removing its workspace; see `finished`
+        check_replaceable(self.out, overwrite=self._overwrite)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if kind is not None and not self._worth_keeping():
-            shutil.rmtree(self.root, ignore_errors=True)
+        if kind is not None and not any((self.root / "done").glob("*.json")):
+            self.discard()
         self._release()
-
-    def _worth_keeping(self) -> bool:
-        return any((self.root / "done").glob("*.json"))
 
     def _release(self) -> None:
         if self._lock is not None:
@@ -167,7 +171,7 @@ class Workspace:
         write_json(plan_file, {"fingerprint": mark})
 
     def finished(self, cfg: IngestConfig, plan: Plan) -> dict[str, Any] | None:
-        """Summary of the store, if a killed run had completed this very work; else None."""
+        """Summary of the store, if a run that was killed had completed it; else None."""
         plan_file = self.root / "plan.json"
         if not plan_file.exists() or (self.root / "store").exists() or not self.out.exists():
             return None
@@ -179,61 +183,41 @@ class Workspace:
         return dict(read_json(self.out / "store.json")["provenance"]["summary"])
 
     def is_done(self, number: int) -> bool:
-        """Whether a task was finished, by this run or an earlier one."""
-        return (self.root / "done" / f"{number:05d}.json").exists()
+        """Whether a unit was finished, by this run or an earlier one."""
+        return _mark(self.root, number).exists()
 
-    def worker(self) -> TaskFolder:
-        """What a task needs."""
-        return TaskFolder(self.root)
+    def folder(self) -> UnitFolder:
+        """The part of the workspace that a unit writes to."""
+        return UnitFolder(self.root.absolute())
 
-    def do(self, number: int, task: Task, info: StoreInfo, tick: Callable[[int], None] | None = None) -> None:
-        """Do one task in this process."""
-        self.worker().do(number, task, info, tick)
+    def marks(self, units: int) -> list[dict[str, Any]]:
+        """What each unit left: its ``rows``, ``splits``, ``shards`` and ``quarantine``."""
+        return [read_json(_mark(self.root, k)) for k in range(units)]
 
-    def finish(self, cfg: IngestConfig, plan: Plan) -> dict[str, Any]:
-        """Complete the store and give it its name; returns the summary."""
-        marks = [read_json(self.root / "done" / f"{k:05d}.json") for k in range(len(plan.tasks))]
-        quarantine = Quarantine([*plan.quarantine.records, *(r for m in marks for r in m["quarantine"])])
-        rows = sum(m["rows"] for m in marks)
-        if rows == 0:
-            why = quarantine.records[0]["reason"] if quarantine.records else "the source is empty"
-            msg = f"nothing of {cfg.source} could be read: {why} ({len(quarantine)} in quarantine)"
-            shutil.rmtree(self.root, ignore_errors=True)
-            raise InputError(msg)
-        plan.funnel.count("in the store", rows)
-        store = self.root / "store"
+    @property
+    def store(self) -> Path:
+        """The store under construction."""
+        return self.root / "store"
+
+    def complete(
+        self, cfg: IngestConfig, info: StoreInfo, quarantine: Quarantine, marks: list[dict[str, Any]]
+    ) -> None:
+        """Write all of the store that is not a shard; shards of units that were interrupted are removed."""
         kept = {s for m in marks for s in m["shards"]}
-        for shard in (store / "shards").iterdir():
+        for shard in (self.store / "shards").iterdir():
             if shard.name not in kept:
                 shard.unlink()
-        splits: Counter[str] = Counter()
-        for m in marks:
-            splits.update(m["splits"])
-        card = {
-            "rows": rows,
-            "funnel": plan.funnel.rows(),
-            "quarantined": len(quarantine),
-            "splits": {s: splits.get(s, 0) for s in ("train", "validation", "test")},
-            **plan.report,
-        }
-        provenance = {
-            **plan.info.provenance,
-            "source": cfg.source,
-            "version": versions()["euclidfm"],
-            "seed": cfg.seed,
-            "split_order": cfg.split_order,
-            "split_fractions": list(cfg.split_fractions),
-            "summary": card,
-        }
-        pq.write_table(quarantine.table(), store / "quarantine.parquet")
-        write_yaml(store / "ingest.yaml", cfg.what)
-        write_json(store / "store.json", replace(plan.info, rows=rows, provenance=provenance).to_dict())
-        if cfg.quality:
-            from euclidfm.ingest.quality.page import quality_report
+        pq.write_table(quarantine.table(), self.store / "quarantine.parquet")
+        write_yaml(self.store / "ingest.yaml", cfg.what)
+        write_json(self.store / "store.json", info.to_dict())
 
-            quality_report(store, store / "quality.html", name=self.out.name)
+    def publish(self) -> None:
+        """Give the store its name, in place of an older one, and remove the workspace."""
         if self.out.exists():
             self.out.rename(self.root / "replaced")
-        store.rename(self.out)
+        self.store.rename(self.out)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the workspace."""
         shutil.rmtree(self.root, ignore_errors=True)
-        return card

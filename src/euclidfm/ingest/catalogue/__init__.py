@@ -1,1 +1,1 @@
-"""Catalogues: columns, fluxes, labels, matches; no pixel is read here."""
+"""Catalogues: columns, fluxes, labels and matches. No pixel is read here."""

@@ -10,6 +10,7 @@ import numpy as np
 from euclidfm.core.bands import band
 from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.fluxes import extinction
+from euclidfm.ingest.files import readable
 
 __all__ = ["dereddening", "reddening_at"]
 
@@ -48,24 +49,12 @@ def reddening_at(path: Path, ra: np.ndarray, dec: np.ndarray, frame: str = "head
     """
     from astropy.io import fits
 
-    try:
-        with fits.open(path, memmap=True) as hdus:
-            hdu = next((h for h in hdus if isinstance(h, fits.BinTableHDU)), None)
-            if hdu is None:
-                msg = f"{path} has no table; expected a HEALPix map in HDU 1"
-                raise InputError(msg)
-            return _interpolated(path, hdu, ra, dec, frame)
-    except FileNotFoundError:
-        msg = f"{path} does not exist"
-        raise InputError(msg) from None
-    except PermissionError:
-        msg = f"{path} can't be read: permission denied; give yourself read permission (chmod u+r)"
-        raise InputError(msg) from None
-    except (OSError, TypeError, ValueError) as e:
-        if isinstance(e, InputError):
-            raise
-        msg = f"{path} is not a readable FITS file ({' '.join(str(e).split())[:120]}); get it again"
-        raise InputError(msg) from None
+    with readable(path, "FITS"), fits.open(path, memmap=True) as hdus:
+        hdu = next((h for h in hdus if isinstance(h, fits.BinTableHDU)), None)
+        if hdu is None:
+            msg = f"{path} has no table; expected a HEALPix map in HDU 1"
+            raise InputError(msg)
+        return _interpolated(path, hdu, ra, dec, frame)
 
 
 def _interpolated(path: Path, hdu: Any, ra: np.ndarray, dec: np.ndarray, frame: str) -> np.ndarray:
@@ -87,7 +76,7 @@ def _interpolated(path: Path, hdu: Any, ra: np.ndarray, dec: np.ndarray, frame: 
     pixel, weight = grid.bilinear_interpolation_weights(lon, lat)
     found = values[np.divmod(pixel, values.shape[1])].astype(float)
     ebv = (found * weight).sum(axis=0)
-    bad = ~np.isfinite(ebv) | (found < -1e3).any(axis=0)  # -1.6e30 marks what was not seen
+    bad = ~np.isfinite(ebv) | (found < -1e3).any(axis=0)  # -1.6e30 marks pixels that were not observed
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
         msg = f"{path} has no E(B-V) at RA {ra[i]:.5f}, Dec {dec[i]:+.5f}; take another map"
@@ -110,12 +99,12 @@ def _column(path: Path, hdu: Any) -> str:
 def _frame(path: Path, header: Any, frame: str) -> str:
     if frame != "header":
         return frame
-    told = str(header.get("COORDSYS", "")).strip().lower()
-    if told in _GALACTIC:
+    name = str(header.get("COORDSYS", "")).strip().lower()
+    if name in _GALACTIC:
         return "galactic"
-    if told in _EQUATORIAL:
+    if name in _EQUATORIAL:
         return "equatorial"
-    msg = f"{path}: COORDSYS is {told!r}; say --ebv_frame galactic or equatorial"
+    msg = f"{path}: COORDSYS is {name!r}; give --ebv_frame galactic or equatorial"
     raise InputError(msg)
 
 

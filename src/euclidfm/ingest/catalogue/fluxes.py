@@ -59,11 +59,10 @@ def vis_magnitude(t: Table) -> np.ndarray:
 
 def _vis_total(t: Table) -> tuple[np.ndarray, np.ndarray]:
     """Total flux in VIS: of the detection image, or PSF flux for an object that VIS did not detect."""
-    seen = t["vis_det"] == 1
-    flux = np.where(seen, t["flux_detection_total"], t["flux_vis_psf"])
-    return flux.astype(float), np.where(seen, t["fluxerr_detection_total"], t["fluxerr_vis_psf"]).astype(
-        float
-    )
+    detected = t["vis_det"] == 1
+    flux = np.where(detected, t["flux_detection_total"], t["flux_vis_psf"])
+    error = np.where(detected, t["fluxerr_detection_total"], t["fluxerr_vis_psf"])
+    return flux.astype(float), error.astype(float)
 
 
 def catalogue_sed(t: Table, bands: tuple[str, ...], kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -100,11 +99,11 @@ def _one_band(t: Table, name: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
     flux, error = t[f"flux_{stem}_templfit"].astype(float), t[f"fluxerr_{stem}_templfit"].astype(float)
     if kind == "templfit":
         return flux, error
-    seen = t["vis_det"] == 1
+    detected = t["vis_det"] == 1
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = t["flux_detection_total"] / t[f"flux_vis_to_{stem}_templfit"].astype(float)
     # Without a VIS detection there is no VIS template to scale by: the fit itself is the best flux.
-    factor = np.where(seen, np.where(factor > 0, factor, np.nan), 1.0)
+    factor = np.where(detected, np.where(factor > 0, factor, np.nan), 1.0)
     return flux * factor, error * factor
 
 

@@ -1,4 +1,4 @@
-"""Reading catalogues of any of the usual formats into plain columns."""
+"""Reading tables (FITS, Parquet, CSV, text, VOTable) into plain columns."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
+from euclidfm.ingest.files import readable
 
 __all__ = [
     "FORMATS",
@@ -117,17 +118,8 @@ def _read(path: Path, fmt: str | None, pick: Pick) -> tuple[Table, list[str]]:
     if not path.is_file():
         msg = f"{path} does not exist"
         raise InputError(msg)
-    try:
+    with readable(path, fmt):
         return readers[fmt](path, pick)
-    except InputError:
-        raise
-    except PermissionError:
-        msg = f"{path} can't be read: permission denied; give yourself read permission (chmod u+r)"
-        raise InputError(msg) from None
-    except (OSError, pa.ArrowInvalid, ValueError) as e:
-        told = " ".join(str(e).split())[:160]
-        msg = f"{path} can't be read as {fmt} ({told}); it may be truncated: get it again"
-        raise InputError(msg) from None
 
 
 def _fits(path: Path, pick: Pick) -> tuple[Table, list[str]]:
@@ -141,7 +133,7 @@ def _fits(path: Path, pick: Pick) -> tuple[Table, list[str]]:
             if hdu is None:
                 msg = f"{path} has no table; expected a binary table in HDU 1"
                 raise InputError(msg)
-            _whole(path, hdu)
+            _check_length(path, hdu)
             columns = {c.name: c.null for c in hdu.columns}
             return {n: _fits_column(path, n, hdu.data[n], columns[n]) for n in pick(tuple(columns))}, []
 
@@ -170,12 +162,15 @@ def _with_gaps(path: Path | str, name: str, values: np.ndarray, empty: np.ndarra
     return np.where(empty, np.nan, values.astype(float))
 
 
-def _whole(path: Path, hdu: Any) -> None:
-    """Check that a file is as long as its header says."""
+def _check_length(path: Path, hdu: Any) -> None:
+    """Check that a file is not shorter than its header says."""
     info, have = hdu.fileinfo(), path.stat().st_size
     if path.suffix != ".gz" and info and info["datLoc"] + hdu.size > have:
         promised = info["datLoc"] + hdu.size
-        msg = f"{path} is truncated: its header promises {promised} bytes, the file has {have}; get it again"
+        msg = (
+            f"{path} is truncated: its header promises {promised} bytes, the file has {have}; download it "
+            "again"
+        )
         raise InputError(msg)
 
 
@@ -260,8 +255,8 @@ def votable_columns(where: Path | str, votable: Any, pick: Pick = tuple) -> Tabl
                 )
                 raise InputError(msg)
             if info.name == "QUERY_STATUS" and str(info.value).upper() == "ERROR":
-                told = " ".join(str(info.content).split())
-                msg = f"{where} holds no table but the service's error: {told}"
+                error = " ".join(str(info.content).split())
+                msg = f"{where} holds no table but the service's error: {error}"
                 raise InputError(msg)
     array = votable.get_first_table().array
     return {n: _votable_column(where, n, array[n]) for n in pick(tuple(array.dtype.names or ()))}

@@ -7,7 +7,7 @@ import numpy as np
 from euclidfm.core.ids import match_ids
 from euclidfm.ingest.catalogue.columns import GZ_QUESTIONS
 from euclidfm.ingest.catalogue.formats import Table
-from euclidfm.store import Column
+from euclidfm.store.schema import Column
 
 __all__ = [
     "FLAGS",
@@ -134,8 +134,8 @@ def galaxy_zoo(t: Table) -> tuple[tuple[Column, ...], Table]:
     for name, (question, answer) in _GZ.items():
         if all(f"{question}_{a}" in t for a in GZ_QUESTIONS[question]):
             out[name] = fractions(t, question, answer)
-            told = f"Galaxy Zoo Euclid, expected fraction of votes: {question}, {answer}"
-            specs.append(Column(name=name, type="float32", description=told))
+            text = f"Galaxy Zoo Euclid, expected fraction of votes: {question}, {answer}"
+            specs.append(Column(name=name, type="float32", description=text))
     return tuple(specs), out
 
 
@@ -145,10 +145,10 @@ def metadata(t: Table) -> tuple[tuple[Column, ...], Table]:
         Column(name="mag_vis", type="float32", role="meta", unit="AB mag", description="total VIS magnitude")
     ]
     out: Table = {"mag_vis": t["mag_vis"].astype(np.float32)}
-    for name, (unit, told) in _META.items():
+    for name, (unit, text) in _META.items():
         if name in t:
             kept = _RENAMED.get(name, name)
-            specs.append(Column(name=kept, type="float32", role="meta", unit=unit, description=told))
+            specs.append(Column(name=kept, type="float32", role="meta", unit=unit, description=text))
             out[kept] = t[name].astype(np.float32)
     if "gal_ebv" in t:
         specs.append(

@@ -1,4 +1,4 @@
-"""Matching positions on the sky: nearest one-to-one pairs, and duplicates."""
+"""Positions on the sky: separations, nearest one-to-one pairs, and duplicates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-__all__ = ["Match", "duplicates", "match_one_to_one", "unit_vectors"]
+__all__ = [
+    "Match",
+    "chord",
+    "duplicates",
+    "first_of_each",
+    "match_one_to_one",
+    "on_sky",
+    "separation_deg",
+    "unit_vectors",
+]
+
+
+Degrees = np.ndarray | float
 
 
 def unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
@@ -16,8 +28,29 @@ def unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=1)
 
 
-def _chord(arcsec: float) -> float:
-    return 2 * np.sin(np.radians(arcsec / 3600) / 2)
+def chord(arcsec: float) -> float:
+    """Length of the chord of the unit sphere that an angle spans."""
+    return float(2 * np.sin(np.radians(arcsec / 3600) / 2))
+
+
+def separation_deg(ra: Degrees, dec: Degrees, other_ra: Degrees, other_dec: Degrees) -> np.ndarray:
+    """Angles between positions in degrees, pair by pair, or of many to one; (N,) array."""
+    one = unit_vectors(np.atleast_1d(ra), np.atleast_1d(dec))
+    other = unit_vectors(np.atleast_1d(other_ra), np.atleast_1d(other_dec))
+    return np.asarray(np.degrees(2 * np.arcsin(np.linalg.norm(one - other, axis=1) / 2)))
+
+
+def on_sky(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Positions that are numbers on the sky, in degrees; (N,) bool."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((ra >= 0) & (ra <= 360) & (dec >= -90) & (dec <= 90))
+
+
+def first_of_each(ids: np.ndarray) -> np.ndarray:
+    """Rows whose id does not occur earlier; (N,) bool."""
+    first = np.zeros(len(ids), bool)
+    first[np.unique(ids, return_index=True)[1]] = True
+    return first
 
 
 @dataclass(frozen=True)
@@ -52,14 +85,14 @@ def match_one_to_one(
     none = np.zeros(0, np.int64)
     if not len(ra) or not len(other_ra):
         return Match(none, none, ambiguous)
-    here, there = unit_vectors(ra, dec), unit_vectors(other_ra, other_dec)
-    lists = cKDTree(there).query_ball_point(here, _chord(arcsec))
-    first = np.repeat(np.arange(len(here)), [len(c) for c in lists])
+    one, other = unit_vectors(ra, dec), unit_vectors(other_ra, other_dec)
+    lists = cKDTree(other).query_ball_point(one, chord(arcsec))
+    first = np.repeat(np.arange(len(one)), [len(c) for c in lists])
     if not len(first):
         return Match(none, none, ambiguous)
     second = np.concatenate([np.asarray(c, np.int64) for c in lists if c])
-    distance = np.linalg.norm(here[first] - there[second], axis=1)
-    per_first, per_second = np.bincount(first, minlength=len(here)), np.bincount(second, minlength=len(there))
+    distance = np.linalg.norm(one[first] - other[second], axis=1)
+    per_first, per_second = np.bincount(first, minlength=len(one)), np.bincount(second, minlength=len(other))
     ambiguous[first[(per_first[first] > 1) | (per_second[second] > 1)]] = True
     used_first, used_second, pairs = set(), set(), []
     for k in np.lexsort((second, first, distance)).tolist():
@@ -101,7 +134,7 @@ def duplicates(
     drop = np.zeros(len(ra), bool)
     if len(np.unique(group)) < 2:
         return drop
-    pairs = cKDTree(unit_vectors(ra, dec)).query_pairs(_chord(arcsec), output_type="ndarray")
+    pairs = cKDTree(unit_vectors(ra, dec)).query_pairs(chord(arcsec), output_type="ndarray")
     by_id = np.argsort(object_id, kind="stable")
     same = np.flatnonzero(object_id[by_id][1:] == object_id[by_id][:-1])
     pairs = np.concatenate([pairs, np.stack([by_id[same], by_id[same + 1]], axis=1)]).astype(np.int64)

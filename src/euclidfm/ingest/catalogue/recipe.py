@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from euclidfm.core.bands import BANDS, PIXEL_ARCSEC
+from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, Band, resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_yaml
 from euclidfm.core.units import FLUX_UNITS, ujy_from_abmag
 from euclidfm.ingest.selection import Step, shipped, steps_from
-from euclidfm.store import SPLITS
+from euclidfm.store.schema import Column
+from euclidfm.store.splits import SPLITS
 
 __all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles"]
 
@@ -163,6 +164,27 @@ class PhotometryRecipe:
     images: ImageColumns | None = None
     config: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sed_bands(self) -> tuple[Band, ...]:
+        """Bands of the SED with their wavelengths."""
+        return tuple(resolve_bands([b.band for b in self.bands], dict(self.wavelengths_nm)))
+
+    @property
+    def store_columns(self) -> tuple[Column, ...]:
+        """The columns to keep, as the store describes them."""
+        return tuple(
+            Column(name=c.name, type=c.type, role=c.role, unit=c.unit, description=c.description)
+            for c in self.columns
+        )
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Name and version, and the expressions of the selection."""
+        return {
+            "recipe": f"{self.name} v{self.version}",
+            "recipe_steps": [s.where for s in self.select],
+        }
 
     @classmethod
     def load(cls, name: str) -> PhotometryRecipe:

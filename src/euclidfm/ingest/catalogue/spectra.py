@@ -17,6 +17,8 @@ __all__ = ["join_spectroscopy"]
 MAX_CHI2, MAX_LOGM_ERR = 17.0, 0.25
 """Quality of the mass fits that become labels, as in the reference work."""
 
+_MASSES = ("logm", "logm_err", "chi2")
+
 
 def join_spectroscopy(
     path: Path, ra: np.ndarray, dec: np.ndarray, arcsec: float
@@ -36,55 +38,68 @@ def join_spectroscopy(
         Those of `labels.SPEC`.
     report : dict
         Numbers of spectra, matches, ambiguous matches and labels.
+
+    Raises
+    ------
+    InputError
+        If the table can't be read, lacks a column, or has masses without their errors and chi squares.
     """
-    masses = ("logm", "logm_err", "chi2")
-    needed = ("right_ascension", "declination", "z", "zwarn")
-    spec = read_columns(path, needed, ("spectype", *masses))
-    have = [m for m in masses if m in spec]
-    if have and len(have) < len(masses):
-        missing = next(m for m in masses if m not in spec)
-        msg = (
-            f"{path} has {have[0].upper()} but no {missing.upper()}, which the quality cut on masses needs; "
-            "add it or drop the masses"
-        )
-        raise InputError(msg)
+    spec = _read(path)
     placed = np.isfinite(spec["right_ascension"]) & np.isfinite(spec["declination"])
     rows = np.flatnonzero(placed)
     match = match_one_to_one(ra, dec, spec["right_ascension"][rows], spec["declination"][rows], arcsec)
     at, row = match.first, rows[match.second]
-    n = len(ra)
-
-    kind = np.full(n, "", object)
-    kind[at] = [str(s).strip().upper() for s in spec["spectype"][row]] if "spectype" in spec else ""
-    sure = np.zeros(n, bool)
-    sure[at] = spec["zwarn"][row] == 0
-    z = np.full(n, np.nan, np.float32)
-    z[at] = spec["z"][row]
-    z[~sure | (kind == "STAR")] = np.nan
-    star = np.where(
-        sure & (kind == "STAR"), 1.0, np.where(sure & np.isin(kind, ["GALAXY", "QSO"]), 0.0, np.nan)
-    )
-    mass, mass_err = np.full(n, np.nan, np.float32), np.full(n, np.nan, np.float32)
-    if len(have) == len(masses):
-        with np.errstate(invalid="ignore"):
-            good = (spec["chi2"] < MAX_CHI2) & (spec["logm"] > 0) & (spec["logm_err"] < MAX_LOGM_ERR)
-        use = good[row]
-        mass[at[use]], mass_err[at[use]] = spec["logm"][row[use]], spec["logm_err"][row[use]]
-        mass[kind == "STAR"] = mass_err[kind == "STAR"] = np.nan
-    columns: Table = {
-        "z_spec": z,
-        "log_mass": mass,
-        "log_mass_err": mass_err,
-        "is_star": star.astype(np.float32),
-        "spectype": kind,
-        "flag_ambiguous_spec": match.ambiguous,
-    }
+    columns = _redshifts(spec, len(ra), at, row)
+    columns |= _masses(spec, columns["spectype"] == "STAR", at, row)
+    columns["flag_ambiguous_spec"] = match.ambiguous
     report = {
         "spectra": len(placed),
         "without_position": int((~placed).sum()),
         "matched": len(at),
         "ambiguous": int(match.ambiguous.sum()),
-        "z_spec": int(np.isfinite(z).sum()),
-        "log_mass": int(np.isfinite(mass).sum()),
+        "z_spec": int(np.isfinite(columns["z_spec"]).sum()),
+        "log_mass": int(np.isfinite(columns["log_mass"]).sum()),
     }
     return columns, report
+
+
+def _read(path: Path) -> Table:
+    """Columns of the table of spectra; the masses are all there, or none."""
+    needed = ("right_ascension", "declination", "z", "zwarn")
+    spec = read_columns(path, needed, ("spectype", *_MASSES))
+    have = [m for m in _MASSES if m in spec]
+    if have and len(have) < len(_MASSES):
+        missing = next(m for m in _MASSES if m not in spec)
+        msg = (
+            f"{path} has {have[0].upper()} but no {missing.upper()}, which the quality cut on masses needs; "
+            "add it or drop the masses"
+        )
+        raise InputError(msg)
+    return spec
+
+
+def _redshifts(spec: Table, n: int, at: np.ndarray, row: np.ndarray) -> Table:
+    """Type and redshift of `n` objects, of which those `at` have the spectra `row`."""
+    kind = np.full(n, "", object)
+    kind[at] = [str(s).strip().upper() for s in spec["spectype"][row]] if "spectype" in spec else ""
+    secure = np.zeros(n, bool)
+    secure[at] = spec["zwarn"][row] == 0
+    z = np.full(n, np.nan, np.float32)
+    z[at] = spec["z"][row]
+    z[~secure | (kind == "STAR")] = np.nan
+    star = np.full(n, np.nan, np.float32)
+    star[secure & np.isin(kind, ["GALAXY", "QSO"])] = 0.0
+    star[secure & (kind == "STAR")] = 1.0
+    return {"z_spec": z, "is_star": star, "spectype": kind}
+
+
+def _masses(spec: Table, star: np.ndarray, at: np.ndarray, row: np.ndarray) -> Table:
+    """Stellar masses that pass the quality cut and are not of stars."""
+    mass, error = np.full(len(star), np.nan, np.float32), np.full(len(star), np.nan, np.float32)
+    if "logm" in spec:
+        with np.errstate(invalid="ignore"):
+            good = (spec["chi2"] < MAX_CHI2) & (spec["logm"] > 0) & (spec["logm_err"] < MAX_LOGM_ERR)
+        use = good[row]
+        mass[at[use]], error[at[use]] = spec["logm"][row[use]], spec["logm_err"][row[use]]
+        mass[star] = error[star] = np.nan
+    return {"log_mass": mass, "log_mass_err": error}

@@ -1,1 +1,1 @@
-"""Images: mosaics near and far, cutouts, reprojection, aperture fluxes."""
+"""Images: mosaics on disk and behind URLs, cutouts, resampling, aperture fluxes."""

@@ -8,8 +8,10 @@ from scipy.signal import fftconvolve
 __all__ = ["aperture_flux", "aperture_weights", "captured_fraction"]
 
 SUBSAMPLING = 7
+"""Points along each side of a pixel, for pixels that the aperture cuts."""
+
 MAX_MASKED = 0.2
-"""Largest masked share of the aperture that is filled in by scaling."""
+"""Largest masked fraction of the aperture that is made up for by scaling."""
 
 MIN_SIGNAL_TO_NOISE = 10.0
 """Below this in VIS, the object's own profile is too noisy: a point source's correction is used."""
@@ -33,8 +35,8 @@ def aperture_flux(
     Parameters
     ----------
     image, rms : (ny, nx), same unit
-        The error is that of independent pixels with this RMS, which is how the MER RMS maps
-        are calibrated (resampling makes neighbours alike, and single pixels quieter).
+        Pixels are taken as independent with this RMS, which is how the MER RMS maps are calibrated
+        (resampling correlates neighbours and lowers the scatter of single pixels).
     mask : (ny, nx) bool
     weights : (ny, nx)
         Of `aperture_weights`.
@@ -52,11 +54,11 @@ def aperture_flux(
 def captured_fraction(
     vis: np.ndarray, vis_mask: np.ndarray, weights: np.ndarray, psf: np.ndarray | None, signal_to_noise: float
 ) -> float:
-    """Share of the VIS aperture flux that another band's PSF leaves in the aperture.
+    """Fraction of the VIS aperture flux that another band's PSF leaves in the aperture.
 
-    The VIS image is a picture of the object at nearly full resolution: smeared with the band's
-    PSF it loses what the band's own image has lost (as MER's ``FLUX_VIS_TO_b`` does). For faint
-    objects the same is asked of a point source.
+    The VIS image shows the object at nearly full resolution. Convolved with the band's PSF, it loses
+    from the aperture what the band's own image has lost (MER's ``FLUX_VIS_TO_b`` works likewise). Where
+    VIS is below `MIN_SIGNAL_TO_NOISE`, the fraction of a point source is used instead.
 
     Parameters
     ----------
@@ -66,6 +68,11 @@ def captured_fraction(
     psf : (k, k), optional
     signal_to_noise : float
         Of the VIS aperture flux.
+
+    Returns
+    -------
+    float
+        Fraction between 0.3 and 1.2; 1 without a PSF.
     """
     if psf is None or not np.isfinite(psf).all() or psf.sum() <= 0:
         return 1.0

@@ -1,37 +1,26 @@
 """Cutouts: square pieces of a mosaic around positions, padded and masked.
 
 Where cutouts lie close, the block of the mosaic that holds them is read, masked and converted once,
-and they are copied out of it; a lonely one is a block of its own.
+and they are copied out of it. A cutout without close neighbours is read by itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
+from euclidfm.ingest.images.geometry import overlap, runs
 from euclidfm.ingest.images.mosaic import NO_DATA_RMS, BandMosaic
 from euclidfm.ingest.images.reproject import regrid
 
-__all__ = ["Cutouts", "Scratch", "blocks", "corners", "cut_band", "mask_and_noise", "sky_order"]
-
+__all__ = ["Cutouts", "Scratch", "cut_band", "cutout_flags", "mask_and_noise"]
 
 NOISE_PIXELS = 1024
 """Pixels of the RMS map, evenly spread, whose median is the noise level."""
 
-BLOCK = (512, 2048)
-"""Height and width in pixels of the blocks of a mosaic whose cutouts are made together: wide, since a
-mosaic lies on disk row by row."""
-
-STRIP = 128
-"""Height in pixels of the strips of a block."""
-
 _CACHED = 32768
-"""Pixels that are worked on together, so that they stay in the processor's cache."""
-
-CROWDED = 0.25
-"""Pixels of cutouts for one of their block, from where on the block is read as a whole."""
+"""Pixels that are masked together, so that they stay in the processor's cache."""
 
 
 @dataclass
@@ -59,40 +48,41 @@ class Cutouts:
     masked: np.ndarray
 
 
-def corners(x: np.ndarray, y: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lower left pixels of cutouts whose centre (size - 1)/2 is within half a pixel of (x, y)."""
-    half = (size - 1) / 2
-    return np.floor(x - half + 0.5).astype(np.int64), np.floor(y - half + 0.5).astype(np.int64)
+def cutout_flags(masked: np.ndarray, edge: np.ndarray, bits: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of `labels.FLAGS`.
 
-
-def blocks(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
-    """Number of the block of the mosaic that each cutout's corner is in, row by row, back and forth."""
-    row, column = y0 // BLOCK[0], x0 // BLOCK[1]
-    across = 2 * (int(np.abs(column).max(initial=0)) + 1)
-    return np.asarray(row * across + np.where(row % 2 == 0, column, across - 1 - column))
-
-
-def sky_order(x0: np.ndarray, y0: np.ndarray) -> np.ndarray:
-    """Order in which cutouts touch a mosaic block by block, so that each is read once.
-
-    Within a block they go strip by strip: neighbours overlap, and what repeats compresses well.
+    Parameters
+    ----------
+    masked : (B, N) float
+        Share of masked pixels in each band; 1 for a band without an image, which does not count.
+    edge : (N,) bool
+        The cutout reaches beyond the image.
+    bits : (N,) int64
+        Bits of the flag map.
     """
-    return np.lexsort((x0, y0 // STRIP, blocks(x0, y0)))
+    present = masked < 1.0
+    mean = (masked * present).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+    fraction = np.where(present.any(axis=0), mean, 1.0)
+    return {
+        "flag_edge": edge,
+        "flag_masked_fraction": fraction.astype(np.float32),
+        "flag_bits": bits,
+    }
 
 
 class Scratch:
-    """Memory that is used again: fresh pages cost as much as what is written to them."""
+    """Memory that is used again, since allocating it costs as much as writing to it."""
 
     def __init__(self) -> None:
-        self._held: dict[tuple[int, str], np.ndarray] = {}
+        self._arrays: dict[tuple[int, str], np.ndarray] = {}
 
     def array(self, place: int, shape: tuple[int, int], kind: str) -> np.ndarray:
-        """An array to be filled; valid until the same `place` is asked for again."""
+        """An array to be filled; valid until the next call with the same `place`."""
         pixels = shape[0] * shape[1]
-        held = self._held.get((place, kind))
-        if held is None or len(held) < pixels:
-            held = self._held[place, kind] = np.empty(pixels, kind)
-        return held[:pixels].reshape(shape)
+        array = self._arrays.get((place, kind))
+        if array is None or len(array) < pixels:
+            array = self._arrays[place, kind] = np.empty(pixels, kind)
+        return array[:pixels].reshape(shape)
 
 
 def cut_band(
@@ -115,47 +105,44 @@ def cut_band(
         Flag bits that mask a pixel.
     scratch : Scratch, optional
     """
-    out, scratch = _room((len(x0), size, size)), scratch or Scratch()
+    out, scratch = _empty((len(x0), size, size)), scratch or Scratch()
     planes = mosaic.pixels()
-    for start, stop in _together(x0, y0, size):
+    for start, stop in runs(x0, y0, size):
         x, y = x0[start:stop], y0[start:stop]
         left, low = int(x.min()), int(y.min())
         shape = (int(y.max()) + size - low, int(x.max()) + size - left)
-        image: np.ndarray | None
-        if mosaic.onto is not None:
-            corner = (left, low)
-            image, rms, flag = regrid(planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS)
-        else:
-            image, rms, flag = (
-                None if p is None else _piece(p, left, low, scratch.array(k, shape, _kind(p)))
-                for k, p in enumerate(planes)
-            )
-        assert image is not None
+        image, rms, flag = _block(mosaic, planes, (left, low), shape, mask_bits, scratch)
         mask = scratch.array(3, shape, "?")
-        _clean(image, rms, flag, mosaic.ujy, mask_bits, mask)
+        _mask_and_scale(image, rms, flag, mosaic.ujy, mask_bits, mask)
         for i, (dx, dy) in enumerate(zip((x - left).tolist(), (y - low).tolist(), strict=True), start):
-            here = (slice(dy, dy + size), slice(dx, dx + size))
-            out.image[i], out.mask[i] = image[here], mask[here]
+            at = (slice(dy, dy + size), slice(dx, dx + size))
+            out.image[i], out.mask[i] = image[at], mask[at]
             _describe(
-                out, i, None if rms is None else rms[here], None if flag is None else flag[here], mosaic.ujy
+                out, i, None if rms is None else rms[at], None if flag is None else flag[at], mosaic.ujy
             )
     return out
 
 
-def _together(x0: np.ndarray, y0: np.ndarray, size: int) -> list[tuple[int, int]]:
-    """Runs of cutouts to make from one piece of the mosaic: those of a crowded block, or each alone."""
-    number = blocks(x0, y0)
-    edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(x0)]
-    runs = []
-    for start, stop in pairwise(edges):
-        x, y = x0[start:stop], y0[start:stop]
-        area = (np.ptp(x) + size) * (np.ptp(y) + size)
-        crowded = (stop - start) * size**2 > CROWDED * area
-        runs += [(start, stop)] if crowded else [(i, i + 1) for i in range(start, stop)]
-    return runs
+def _block(
+    mosaic: BandMosaic,
+    planes: tuple[np.ndarray, np.ndarray | None, np.ndarray | None],
+    corner: tuple[int, int],
+    shape: tuple[int, int],
+    mask_bits: int,
+    scratch: Scratch,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """A rectangle of image, RMS and flag map, in counts; resampled if the mosaic is on another grid."""
+    if mosaic.onto is not None:
+        return regrid(planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS)
+    image, rms, flag = (
+        None if p is None else _piece(p, *corner, scratch.array(k, shape, _kind(p)))
+        for k, p in enumerate(planes)
+    )
+    assert image is not None
+    return image, rms, flag
 
 
-def _room(shape: tuple[int, ...]) -> Cutouts:
+def _empty(shape: tuple[int, ...]) -> Cutouts:
     n = shape[0]
     return Cutouts(
         image=np.empty(shape, np.float32),
@@ -177,9 +164,8 @@ def _piece(pixels: np.ndarray, x: int, y: int, out: np.ndarray) -> np.ndarray:
         out[...] = pixels[y : y + height, x : x + width]
         return out
     out[...] = np.nan if out.dtype.kind == "f" else 0
-    xa, xb, ya, yb = max(x, 0), min(x + width, nx), max(y, 0), min(y + height, ny)
-    if xa < xb and ya < yb:
-        out[ya - y : yb - y, xa - x : xb - x] = pixels[ya:yb, xa:xb]
+    if common := overlap(x, y, out.shape, pixels.shape):
+        out[common[0]] = pixels[common[1]]
     return out
 
 
@@ -197,16 +183,16 @@ def mask_and_noise(
         µJy per count.
     mask_bits : int
     """
-    out = _room(image.shape)
+    out = _empty(image.shape)
     out.image[...] = image
     for i in range(len(image)):
         planes = (None if rms is None else rms[i], None if flag is None else flag[i])
-        _clean(out.image[i], *planes, ujy, mask_bits, out.mask[i])
+        _mask_and_scale(out.image[i], *planes, ujy, mask_bits, out.mask[i])
         _describe(out, i, *planes, ujy)
     return out
 
 
-def _clean(
+def _mask_and_scale(
     image: np.ndarray,
     rms: np.ndarray | None,
     flag: np.ndarray | None,
@@ -214,7 +200,7 @@ def _clean(
     mask_bits: int,
     mask: np.ndarray,
 ) -> None:
-    """Fill the mask of an image, which becomes µJy, 0 where masked; some rows at a time for the cache."""
+    """Fill `mask`, and turn the image into µJy with 0 where it is masked; in place, some rows at a time."""
     step = max(1, _CACHED // image.shape[1])
     for start in range(0, len(image), step):
         rows = slice(start, start + step)

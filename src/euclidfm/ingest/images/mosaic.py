@@ -1,11 +1,9 @@
-"""Mosaics: FITS images that are read piece by piece, in microjansky, with their masks."""
+"""The mosaics of one band of one tile: image, RMS and flag map, on one pixel grid."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -13,98 +11,17 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.units import ujy_per_count
-from euclidfm.ingest.images.remote_mosaic import RemotePlane
-from euclidfm.ingest.sources.tiles import BandFiles
-from euclidfm.ingest.sources.urls import Place
+from euclidfm.ingest.files import Place
+from euclidfm.ingest.images.plane import Plane, RemotePlane, open_plane
+from euclidfm.ingest.tiles import BandFiles
 
-__all__ = ["BandMosaic", "Plane", "check_same_grid", "open_band", "open_plane", "read_wcs"]
+__all__ = ["BandMosaic", "check_same_grid", "magzero", "open_band", "read_wcs"]
 
 NO_DATA_RMS = 1e15
-"""RMS values from here on mark pixels without data."""
+"""RMS at and above which a pixel has no data."""
 
 GRID_TOLERANCE_PX = 0.1
 """Bands whose corners differ by more are on different grids."""
-
-
-class Plane:
-    """One two-dimensional image on disk.
-
-    The pixels are mapped, not read, unless the file is compressed.
-
-    Parameters
-    ----------
-    path : path
-
-    Raises
-    ------
-    InputError
-        If the file is missing, unreadable, truncated or has no image.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
-                    hdu = next((h for h in hdus if h.header.get("NAXIS") == 2 and _is_image(h)), None)
-                    if hdu is None:
-                        msg = f"{path} has no two-dimensional image in any HDU"
-                        raise InputError(msg)
-                    self._take(hdu)
-        except PermissionError:
-            msg = f"{path} can't be read: permission denied; give yourself read permission (chmod u+r)"
-            raise InputError(msg) from None
-        except FileNotFoundError:
-            msg = f"{path} does not exist"
-            raise InputError(msg) from None
-        except (OSError, TypeError, EOFError, ValueError) as e:
-            if isinstance(e, InputError):
-                raise
-            msg = (
-                f"{path} is not a readable FITS file ({' '.join(str(e).split())[:120]}); it may be "
-                "truncated: download it again"
-            )
-            raise InputError(msg) from None
-
-    def _take(self, hdu: Any) -> None:
-        self.header: fits.Header = hdu.header.copy()
-        self.shape: tuple[int, int] = tuple(hdu.shape)
-        scaled = hdu.header.get("BSCALE", 1) != 1 or hdu.header.get("BZERO", 0) != 0
-        self._map: tuple[int, np.dtype] | None = None
-        self._held: np.ndarray | None = None
-        if isinstance(hdu, fits.CompImageHDU) or scaled or self.path.suffix == ".gz":
-            self._held = np.asarray(hdu.data)
-            return
-        kind = np.dtype(
-            {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}[hdu.header["BITPIX"]]
-        )
-        start = hdu.fileinfo()["datLoc"]
-        end, have = start + kind.itemsize * self.shape[0] * self.shape[1], self.path.stat().st_size
-        if have < end:
-            msg = (
-                f"{self.path} is truncated: its header promises {end} bytes, the file has {have}; download "
-                "it again"
-            )
-            raise InputError(msg)
-        self._map = (start, kind)
-
-    def pixels(self) -> np.ndarray:
-        """The whole plane, mapped; let go of it to free the memory that reading took."""
-        if self._map is None:
-            assert self._held is not None
-            return self._held
-        start, kind = self._map
-        return np.asarray(np.memmap(self.path, kind, "r", start, self.shape))
-
-
-def _is_image(hdu: Any) -> bool:
-    return isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU)
-
-
-def open_plane(place: Place) -> Plane | RemotePlane:
-    """An image, on disk or behind a URL."""
-    return Plane(place) if isinstance(place, Path) else RemotePlane(place)
 
 
 def read_wcs(path: Place, header: fits.Header) -> WCS:
@@ -150,7 +67,7 @@ class BandMosaic:
     """µJy per count."""
     wcs: WCS
     onto: WCS | None = None
-    """Grid that its cutouts are brought to, if it is another."""
+    """Grid that its cutouts are resampled to; None if they are on it."""
 
     def pixels(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Image, RMS and flag map, mapped."""
@@ -206,8 +123,8 @@ def check_same_grid(first: BandMosaic, other: BandMosaic) -> None:
         raise InputError(msg)
     x, y = np.array([0, nx - 1, 0, nx - 1], float), np.array([0, 0, ny - 1, ny - 1], float)
     sky = first.wcs.wcs_pix2world(x, y, 0)
-    there = other.wcs.wcs_world2pix(*sky, 0)
-    off = float(np.hypot(there[0] - x, there[1] - y).max())
+    found = other.wcs.wcs_world2pix(*sky, 0)
+    off = float(np.hypot(found[0] - x, found[1] - y).max())
     if not off < GRID_TOLERANCE_PX:
         msg = (
             f"{both} have different WCS: their corners are {off:.1f} pixels apart; resample them to one "

@@ -1,4 +1,4 @@
-"""Bands on another pixel grid, brought to the grid of the first band, piece by piece.
+"""Resampling a band to the pixel grid of the first band, piece by piece.
 
 The image is averaged as surface brightness over each new pixel and multiplied by the ratio of the
 pixels' areas, so that the flux of a source is kept (DeForest 2004, Solar Physics 219, 3, as
@@ -9,8 +9,6 @@ the nearest old pixel.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
@@ -24,6 +22,7 @@ _MARGIN_PX = 8
 """Pixels around the block that is needed, for the averaging."""
 
 _EDGE_POINTS = 33
+"""Points along each edge of the block, to find what it covers on the old grid."""
 
 
 def needs_reproject() -> None:
@@ -71,8 +70,6 @@ def regrid(
     flag : (height, width) int32
         RMS and flags are None if the band has none.
     """
-    from reproject import reproject_adaptive, reproject_interp
-
     new = _shifted(onto, *corner)
     rows, columns = _block(wcs, new, shape, planes[0].shape)
     image = np.full(shape, np.nan, np.float32)
@@ -90,42 +87,69 @@ def regrid(
         counts[~good] = noise[~good] = np.nan
     if bits is not None and mask_bits:
         counts[(bits & mask_bits) != 0] = np.nan
-    same: dict[str, Any] = {"shape_out": shape, "return_footprint": False}
-    image[...] = reproject_adaptive(
-        (counts, old),
-        new,
-        conserve_flux=True,
-        kernel="gaussian",
-        boundary_mode="strict",
-        bad_value_mode="strict",
-        **same,
-    )
+    image[...] = _averaged(counts, old, new, shape)
     if rms is not None and noise is not None:
-        ratio = proj_plane_pixel_area(new) / proj_plane_pixel_area(old)
-        variance = reproject_interp((noise**2, old), new, order="bilinear", **same)
-        rms[...] = np.sqrt(variance * ratio)
+        rms[...] = _resampled_rms(noise, old, new, shape)
     if flag is not None and bits is not None:
-        nearest = reproject_interp((bits.astype(float), old), new, order="nearest-neighbor", **same)
-        flag[...] = np.nan_to_num(nearest, nan=0.0).astype(np.int64)
+        flag[...] = _nearest(bits, old, new, shape)
     return image, rms, flag
 
 
+def _averaged(counts: np.ndarray, old: WCS, new: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """Counts on the new grid, flux conserved; NaN where any old pixel that contributes is NaN."""
+    from reproject import reproject_adaptive
+
+    return np.asarray(
+        reproject_adaptive(
+            (counts, old),
+            new,
+            shape_out=shape,
+            return_footprint=False,
+            conserve_flux=True,
+            kernel="gaussian",
+            boundary_mode="strict",
+            bad_value_mode="strict",
+        )
+    )
+
+
+def _resampled_rms(noise: np.ndarray, old: WCS, new: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """RMS on the new grid, interpolated as a variance and scaled by the ratio of the pixels' areas."""
+    from reproject import reproject_interp
+
+    ratio = proj_plane_pixel_area(new) / proj_plane_pixel_area(old)
+    variance = reproject_interp(
+        (noise**2, old), new, order="bilinear", shape_out=shape, return_footprint=False
+    )
+    return np.asarray(np.sqrt(variance * ratio))
+
+
+def _nearest(bits: np.ndarray, old: WCS, new: WCS, shape: tuple[int, int]) -> np.ndarray:
+    """Flags of the nearest old pixels; none beyond the old grid."""
+    from reproject import reproject_interp
+
+    nearest = reproject_interp(
+        (bits.astype(float), old), new, order="nearest-neighbor", shape_out=shape, return_footprint=False
+    )
+    return np.nan_to_num(nearest, nan=0.0).astype(np.int64)
+
+
 def _shifted(wcs: WCS, x: int, y: int) -> WCS:
-    """The grid counted from another corner."""
+    """The grid with another pixel as its origin."""
     out = wcs.deepcopy()
     out.wcs.crpix = np.asarray(out.wcs.crpix) - (x, y)
     out.pixel_shape = None
     return out
 
 
-def _block(wcs: WCS, new: WCS, shape: tuple[int, int], whole: tuple[int, ...]) -> tuple[slice, slice]:
+def _block(wcs: WCS, new: WCS, shape: tuple[int, int], full: tuple[int, ...]) -> tuple[slice, slice]:
     """Rows and columns of the old grid that a rectangle of the new one needs."""
     (height, width), t = shape, np.linspace(0.0, 1.0, _EDGE_POINTS)
     x = np.concatenate([t, t, 0 * t, 0 * t + 1]) * width - 0.5
     y = np.concatenate([0 * t, 0 * t + 1, t, t]) * height - 0.5
-    there = wcs.wcs_world2pix(*new.wcs_pix2world(x, y, 0), 0)
-    if not np.isfinite(there).all():
+    edge = wcs.wcs_world2pix(*new.wcs_pix2world(x, y, 0), 0)
+    if not np.isfinite(edge).all():
         return slice(0, 0), slice(0, 0)
-    (xa, ya), (xb, yb) = np.floor(np.min(there, axis=1)), np.ceil(np.max(there, axis=1))
-    rows = slice(max(int(ya) - _MARGIN_PX, 0), min(int(yb) + _MARGIN_PX + 1, whole[0]))
-    return rows, slice(max(int(xa) - _MARGIN_PX, 0), min(int(xb) + _MARGIN_PX + 1, whole[1]))
+    (xa, ya), (xb, yb) = np.floor(np.min(edge, axis=1)), np.ceil(np.max(edge, axis=1))
+    rows = slice(max(int(ya) - _MARGIN_PX, 0), min(int(yb) + _MARGIN_PX + 1, full[0]))
+    return rows, slice(max(int(xa) - _MARGIN_PX, 0), min(int(xb) + _MARGIN_PX + 1, full[1]))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from euclidfm.core.units import abmag_from_ujy
-from euclidfm.store import SPLITS, GalaxyStore
+from euclidfm.store.reader import GalaxyStore
+from euclidfm.store.splits import SPLITS
 
 __all__ = ["asinh_stretch", "figures"]
 
@@ -34,11 +35,11 @@ def figures(store: GalaxyStore) -> Iterator[tuple[str, str, str]]:
 
     matplotlib.use("Agg")
     with matplotlib.rc_context(_STYLE):
-        told, figure = _sky(store)
-        yield "Sky", told, _png(figure)
+        caption, figure = _sky(store)
+        yield "Sky", caption, _png(figure)
         if store.info.image_bands:
-            told, figure = _cutouts(store)
-            yield "Cutouts", told, _png(figure)
+            caption, figure = _cutouts(store)
+            yield "Cutouts", caption, _png(figure)
         if store.info.sed_names:
             yield (
                 "Magnitudes",
@@ -52,8 +53,8 @@ def figures(store: GalaxyStore) -> Iterator[tuple[str, str, str]]:
                     _png(_colours(store)),
                 )
         if "flag_masked_fraction" in store.info.names() and store.info.image_bands:
-            told = "Share of masked pixels of each galaxy, over the bands that have an image."
-            yield "Masked pixels", told, _png(_masked(store))
+            caption = "Share of masked pixels of each galaxy, over the bands that have an image."
+            yield "Masked pixels", caption, _png(_masked(store))
 
 
 def _png(figure: Any) -> str:
@@ -81,16 +82,18 @@ def _sky(store: GalaxyStore) -> tuple[str, Any]:
         return "The table has no positions; its splits go by a hash of the id.", figure
     centre = ra[placed][0]
     x = (ra - centre + 180.0) % 360.0 - 180.0 + centre
-    if np.ptp(x[placed]) > 90.0:  # several fields: one piece of sky is of no help
+    if np.ptp(x[placed]) > 90.0:  # several fields
         x = ra
     rows = np.flatnonzero(placed)
     rows = rows[:: max(1, len(rows) // _POINTS)]
     size = float(np.clip(150.0 / np.sqrt(len(rows)), 2.5, 10.0))
     for s in SPLITS:
-        here = rows[split[rows] == s]
-        if len(here):
-            told = f"{s} ({(split == s).sum()})"
-            ax.plot(x[here], dec[here], ".", ms=size, mew=0, color=_COLOURS[s], label=told, alpha=0.7)
+        of_split = rows[split[rows] == s]
+        if len(of_split):
+            label = f"{s} ({(split == s).sum()})"
+            ax.plot(
+                x[of_split], dec[of_split], ".", ms=size, mew=0, color=_COLOURS[s], label=label, alpha=0.7
+            )
     ax.invert_xaxis()
     ax.set_aspect(1.0 / max(np.cos(np.radians(np.median(dec[placed]))), 0.05), adjustable="datalim")
     ax.xaxis.set_major_formatter(lambda v, _: f"{v % 360.0:.6g}")
@@ -109,7 +112,7 @@ def asinh_stretch(image: np.ndarray, noise: float, top: float) -> np.ndarray:
 
 
 def _examples(store: GalaxyStore) -> np.ndarray:
-    """Rows across the range of brightness, from bright to faint; all, if there are few."""
+    """Rows of a few galaxies across the range of brightness, from bright to faint."""
     names = [b for b in ("VIS", *store.info.sed_names) if b in store.info.sed_names]
     flux = store.column(f"flux_{names[0]}") if names else np.arange(len(store), dtype=float)
     order = np.argsort(-np.nan_to_num(flux, nan=-np.inf), kind="stable")
@@ -141,8 +144,10 @@ def _cutouts(store: GalaxyStore) -> tuple[str, Any]:
                 ax.set_ylabel(b)
             if i == 0:
                 ax.set_title(_title(galaxies, j), fontsize=7)
-    told = "From bright to faint; asinh stretch, each image to its own peak; masked or absent pixels in red."
-    return told, figure
+    caption = (
+        "From bright to faint; asinh stretch, each image to its own peak; masked or absent pixels in red."
+    )
+    return caption, figure
 
 
 def _title(galaxies: Any, j: int) -> str:
@@ -180,7 +185,7 @@ def _histograms(columns: list[tuple[str, np.ndarray]], unit: str) -> Any:
         ax.set_axis_off()
     for ax, (name, values) in zip(axes.ravel(), columns, strict=False):
         known = values[np.isfinite(values)]
-        low, high = np.percentile(known, [2.0, 98.0])  # a few artefacts would squeeze the rest
+        low, high = np.percentile(known, [2.0, 98.0])  # otherwise a few artefacts would set the range
         pad = max(0.25 * (high - low), 0.5 - 0.5 * (high - low))
         ax.hist(known, bins=30, range=(low - pad, high + pad), color="#3b6fb6")
         ax.set_title(name, fontsize=9)

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
 from euclidfm.core.units import abmag_from_ujy
-from euclidfm.store import SPLITS, GalaxyStore
+from euclidfm.store.reader import GalaxyStore
+from euclidfm.store.splits import SPLITS
 
 __all__ = ["describe_store", "quality_report"]
 
@@ -31,7 +32,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``rows``, ``splits``, ``release``, ``funnel`` (steps and survivors), ``images`` (by band:
+        ``rows``, ``splits``, ``release``, ``funnel`` (cut flow: steps and survivors), ``images`` (by band:
         share of galaxies with an image, noise in µJy, 5 sigma surface brightness), ``sed`` (by
         band: share measured, AB magnitudes at 5, 50 and 95%, median signal to noise),
         ``columns`` (by name: role, share known), ``masked_fraction``, ``quarantine`` (reasons
@@ -62,11 +63,11 @@ def describe_store(path: str | Path) -> dict[str, Any]:
 def _image_numbers(store: GalaxyStore, b: str) -> dict[str, float]:
     noise = store.column(f"noise_{b}").astype(float)
     scale = store.index.column(f"scale_{b}").to_numpy() if f"scale_{b}" in store.index.column_names else noise
-    there = np.isfinite(scale)
+    present = np.isfinite(scale)
     sigma = float(np.nanmedian(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else float("nan")
     per_arcsec = sigma / store.info.pixel_arcsec
     limit = float(abmag_from_ujy(5 * per_arcsec)) if per_arcsec > 0 else float("nan")
-    return {"present": float(there.mean()), "noise_ujy": sigma, "limit_5sigma_arcsec2": limit}
+    return {"present": float(present.mean()), "noise_ujy": sigma, "limit_5sigma_arcsec2": limit}
 
 
 def _sed_numbers(store: GalaxyStore, b: str) -> dict[str, Any]:
@@ -101,7 +102,7 @@ def _quarantine(path: Path) -> dict[str, int]:
 
 
 def quality_report(store_path: str | Path, out_html: str | Path, name: str = "") -> dict[str, Any]:
-    """Write a self-contained page about a store.
+    """Write a self-contained HTML page about a store.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def quality_report(store_path: str | Path, out_html: str | Path, name: str = "")
             f'<img alt="{html.escape(heading)}" src="data:image/png;base64,{image}">'
         )
         if heading == "Sky":
-            parts += [_funnel(numbers), _bands(numbers)]
+            parts += [_cut_flow(numbers), _bands(numbers)]
     parts += [_quarantine_table(numbers), _columns_table(numbers)]
     page = _PAGE.replace("{title}", html.escape(title)).replace("{body}", "\n".join(p for p in parts if p))
     write_text(out_html, page)
@@ -157,7 +158,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _funnel(n: dict[str, Any]) -> str:
+def _cut_flow(n: dict[str, Any]) -> str:
     if not n["funnel"]:
         return ""
     first = max(n["funnel"][0][1], 1)

@@ -1,1 +1,1 @@
-"""Sources: what each kind of input (sky, service, data set, cutouts, table) becomes as a plan of tasks."""
+"""Sources: what each kind of input (sky, service, data set, cutout files, table) becomes as work units."""

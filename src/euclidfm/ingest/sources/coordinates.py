@@ -1,4 +1,4 @@
-"""Small samples by a list of coordinates: the catalogue object nearest to each of them."""
+"""A list of wanted positions, and the catalogue object nearest to each."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.columns import read_columns
-from euclidfm.ingest.catalogue.matching import match_one_to_one, unit_vectors
-from euclidfm.ingest.catalogue.mer import TileObjects
+from euclidfm.ingest.catalogue.matching import chord, match_one_to_one, on_sky, unit_vectors
+from euclidfm.ingest.catalogue.objects import TileObjects
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.selection import Funnel
+from euclidfm.ingest.selection import CutFlow
 
-__all__ = ["Targets", "keep_near", "keep_nearest", "read_targets"]
+__all__ = ["Targets", "keep_nearest", "read_targets"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,15 @@ class Targets:
     def __len__(self) -> int:
         return len(self.ra)
 
+    def near(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Positions (degrees) that are within the radius of any target; (N,) bool."""
+        from scipy.spatial import cKDTree
+
+        if not len(ra):
+            return np.zeros(0, bool)
+        distance, _ = cKDTree(unit_vectors(self.ra, self.dec)).query(unit_vectors(ra, dec))
+        return np.asarray(distance <= chord(self.radius_arcsec))
+
 
 def read_targets(path: str | Path, radius_arcsec: float) -> Targets:
     """Positions of a table with columns ``ra`` and ``dec`` in degrees (or RIGHT_ASCENSION, ...).
@@ -46,7 +55,7 @@ def read_targets(path: str | Path, radius_arcsec: float) -> Targets:
     Raises
     ------
     InputError
-        If the table can't be read, has no such columns, is empty, or holds no position in a row.
+        If the table can't be read, has no such columns, is empty, or a row is not on the sky.
     """
     path = Path(path)
     table = read_columns(path, ("right_ascension", "declination"))
@@ -58,29 +67,17 @@ def read_targets(path: str | Path, radius_arcsec: float) -> Targets:
     if not len(ra):
         msg = f"{path} lists no position; give at least one row of ra and dec"
         raise InputError(msg)
-    with np.errstate(invalid="ignore"):
-        bad = np.flatnonzero(~((ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90)))
+    bad = np.flatnonzero(~on_sky(ra, dec))
     if len(bad):
         msg = f"{path}: row {bad[0] + 1} (ra {ra[bad[0]]}, dec {dec[bad[0]]}) is not on the sky in degrees"
         raise InputError(msg)
     return Targets(path, ra, dec, radius_arcsec)
 
 
-def keep_near(targets: Targets, objects: TileObjects) -> None:
-    """Drop the objects of a tile that are near no target."""
-    from scipy.spatial import cKDTree
-
-    chord = 2 * np.sin(np.radians(targets.radius_arcsec / 3600) / 2)
-    if len(objects):
-        tree = cKDTree(unit_vectors(targets.ra, targets.dec))
-        distance, _ = tree.query(unit_vectors(objects.ra, objects.dec))
-        objects.keep(distance <= chord)
-
-
 def keep_nearest(
-    targets: Targets, tiles: Sequence[TileObjects], funnel: Funnel, quarantine: Quarantine
+    targets: Targets, tiles: Sequence[TileObjects], cut_flow: CutFlow, quarantine: Quarantine
 ) -> dict[str, int]:
-    """Keep one object a target, nearest pairs first; targets without one go to quarantine.
+    """Keep one object for each target, nearest pairs first; targets without one go to quarantine.
 
     Returns
     -------
@@ -103,7 +100,7 @@ def keep_nearest(
             ra=float(targets.ra[i]),
             dec=float(targets.dec[i]),
         )
-    funnel.count("nearest to a listed position", int(chosen.sum()))
+    cut_flow.count("nearest to a listed position", int(chosen.sum()))
     return {
         "targets": len(targets),
         "matched": len(match.first),

@@ -19,7 +19,7 @@ import pyarrow as pa
 from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.columns import canonical, find_columns, normalised
 from euclidfm.ingest.catalogue.formats import Table, arrow_column
-from euclidfm.ingest.sources.urls import is_remote, open_system, read_bytes, short
+from euclidfm.ingest.files import is_remote, open_system, read_bytes, short
 
 __all__ = ["Q1_MERGED", "HatsCatalogue", "is_hats", "open_hats"]
 
@@ -60,10 +60,10 @@ class HatsCatalogue:
 
         wanted: set[tuple[int, int]] = set()
         for order in sorted({k for k, _ in self.partitions}):
-            healpix, there = HEALPix(2**order, order="nested"), {n for k, n in self.partitions if k == order}
+            healpix, listed = HEALPix(2**order, order="nested"), {p for p in self.partitions if p[0] == order}
             for a, d in zip(np.atleast_1d(ra).tolist(), np.atleast_1d(dec).tolist(), strict=True):
                 hit = healpix.cone_search_lonlat(a * u.deg, d * u.deg, max(radius_arcsec, 0.1) * u.arcsec)
-                wanted |= {(order, int(n)) for n in hit} & {(order, n) for n in there}
+                wanted |= {(order, int(n)) for n in hit} & listed
         return [p for p in self.partitions if p in wanted]
 
     def read(
@@ -88,24 +88,12 @@ class HatsCatalogue:
         InputError
             If a file is missing or damaged, or a needed column is not there.
         """
-        import pyarrow.dataset as ds
-
         paths = [f for p in (self.partitions if partitions is None else partitions) for f in self._files(p)]
         needed = tuple(needed)
         if not paths:
             return {c: np.zeros(0, np.int64 if c == "object_id" else float) for c in needed}
         try:
-            system = open_system(self.root, self.options)[0]
-            data = ds.dataset(paths, format="parquet", filesystem=system)
-            names = {n: n for n in data.schema.names}
-            found = find_columns(self.root, names, needed, (*optional, "tile_index"))
-            keep = (
-                ds.field(found["tile_index"]).isin(list(tiles)) if tiles and "tile_index" in found else None
-            )
-            if tiles and keep is None:
-                msg = f"{self.root} has no column TILEID, which the choice of tiles needs"
-                raise InputError(msg)
-            table = data.to_table(columns=list(found.values()), filter=keep)
+            found, table = self._table(paths, needed, tuple(optional), tiles)
         except InputError:
             raise
         except FileNotFoundError as e:
@@ -116,6 +104,21 @@ class HatsCatalogue:
             raise InputError(msg) from e
         raw = {n: arrow_column(self.root, n, table.column(n)) for n in found.values()}
         return normalised(self.root, found, raw)
+
+    def _table(
+        self, paths: list[str], needed: tuple[str, ...], optional: tuple[str, ...], tiles: Sequence[int]
+    ) -> tuple[dict[str, str], pa.Table]:
+        """Names of the columns that were found, by canonical name, and their table."""
+        import pyarrow.dataset as ds
+
+        system = open_system(self.root, self.options)[0]
+        data = ds.dataset(paths, format="parquet", filesystem=system)
+        found = find_columns(self.root, data.schema.names, needed, (*optional, "tile_index"))
+        if tiles and "tile_index" not in found:
+            msg = f"{self.root} has no column TILEID, which the choice of tiles needs"
+            raise InputError(msg)
+        keep = ds.field(found["tile_index"]).isin(list(tiles)) if tiles else None
+        return found, data.to_table(columns=list(found.values()), filter=keep)
 
     def _files(self, partition: tuple[int, int]) -> list[str]:
         """Parquet files of a partition, as paths of the file system."""

@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub, or folders of their files, read with ``datasets``.
 
 A recipe says which columns are what. Rows are streamed in small batches, so memory does not grow
-with the data set; each of its files is a task of its own.
+with the data set; each of its files is a work unit of its own.
 """
 
 from __future__ import annotations
@@ -15,31 +15,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from euclidfm.core.bands import resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.formats import Table, arrow_column
 from euclidfm.ingest.catalogue.labels import FLAGS
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.plan import Plan, absent_images
+from euclidfm.ingest.files import short
+from euclidfm.ingest.images.cutouts import cutout_flags
+from euclidfm.ingest.plan import UNIT_ROWS, Plan, absent_images
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.selection import Funnel
+from euclidfm.ingest.selection import CutFlow
 from euclidfm.ingest.sources.hub_images import cut_images
 from euclidfm.ingest.sources.table import needed_columns, rows_of, split_rows
-from euclidfm.ingest.sources.urls import short
-from euclidfm.store import Column, Galaxies, StoreInfo
+from euclidfm.store.schema import Galaxies, StoreInfo
 
-__all__ = ["DatasetTask", "plan_dataset"]
+__all__ = ["DatasetUnit", "plan_dataset"]
 
 ROWS = 64
 """Rows that are read together."""
 
-SHARD_ROWS = 8192
-"""Rows of a task of a data set that is not divided into files."""
-
 
 def plan_dataset(cfg: IngestConfig) -> Plan:
-    """Look what splits and files a data set has; rows are left to the tasks.
+    """Find the splits and files of a data set; rows are left to the work units.
 
     Raises
     ------
@@ -56,33 +53,23 @@ def plan_dataset(cfg: IngestConfig) -> Plan:
         image_bands=bands,
         image_size=cfg.size if bands else 0,
         pixel_arcsec=images.pixel_arcsec,
-        sed_bands=tuple(resolve_bands([b.band for b in recipe.bands], dict(recipe.wavelengths_nm))),
-        columns=(
-            *(
-                Column(name=c.name, type=c.type, role=c.role, unit=c.unit, description=c.description)
-                for c in recipe.columns
-            ),
-            *FLAGS,
-        ),
+        sed_bands=recipe.sed_bands,
+        columns=(*recipe.store_columns, *FLAGS),
         release=cfg.release or recipe.release or recipe.name,
-        provenance={
-            "kind": "data set",
-            "recipe": f"{recipe.name} v{recipe.version}",
-            "recipe_steps": [s.where for s in recipe.select],
-        },
+        provenance={"kind": "data set", **recipe.provenance},
     )
-    tasks = []
+    units = []
     for split in recipe.splits or dict.fromkeys(_split_names(cfg, recipe), ""):
         data = _load(cfg, recipe, split)
         n = _shards(data)
-        tasks += [DatasetTask(cfg, split, k, n, _rows(data, n), bands) for k in range(n)]
+        units += [DatasetUnit(cfg, split, k, n, _rows(data, n), bands) for k in range(n)]
     local = Path(cfg.source)
     files = sorted(str(p) for p in local.rglob("*") if p.is_file()) if local.is_dir() else []
-    return Plan(info=info, tasks=tasks, files=files)
+    return Plan(info=info, units=units, files=files)
 
 
 @dataclass
-class DatasetTask:
+class DatasetUnit:
     """One file (shard) of a split of a data set."""
 
     cfg: IngestConfig
@@ -116,7 +103,7 @@ class DatasetTask:
                 recipe.splits.get(self.split) or None,
                 _columns(cfg.source, batch, recipe),
                 recipe,
-                Funnel(),
+                CutFlow(),
                 quarantine,
             )
             fresh = np.array([_first(int(i), seen) for i in galaxies.object_id], bool)
@@ -130,7 +117,7 @@ class DatasetTask:
             )
             galaxies, kept = galaxies.take(fresh), kept[fresh]
             if len(galaxies):
-                yield self._finished(galaxies, batch.take(pa.array(kept)), recipe)
+                yield self._with_images(galaxies, batch.take(pa.array(kept)), recipe)
 
     def _tables(self, data: Any) -> Iterator[pa.Table]:
         """Arrow tables of some rows."""
@@ -144,7 +131,7 @@ class DatasetTask:
             msg = f"{name} broke off ({type(e).__name__}: {short(e)}); run the same command again to go on"
             raise InputError(msg) from e
 
-    def _finished(self, galaxies: Galaxies, batch: pa.Table, recipe: PhotometryRecipe) -> Galaxies:
+    def _with_images(self, galaxies: Galaxies, batch: pa.Table, recipe: PhotometryRecipe) -> Galaxies:
         """Galaxies with their splits, images and flags."""
         n, cfg = len(galaxies), self.cfg
         galaxies.split = split_rows(galaxies, recipe, cfg)
@@ -155,19 +142,12 @@ class DatasetTask:
             galaxies.images, galaxies.masks, galaxies.noise = cut.images, cut.masks, cut.noise
             edge = cut.edge
             masked = np.stack([m.mean(axis=(1, 2)) for m in cut.masks.values()])
-        there = masked < 1.0
-        share = np.where(
-            there.any(axis=0), (masked * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 1.0
-        )
-        galaxies.columns |= {
-            "flag_edge": edge,
-            "flag_masked_fraction": share.astype(np.float32),
-            "flag_bits": np.zeros(n, np.int64),
-        }
+        galaxies.columns |= cutout_flags(masked, edge, np.zeros(n, np.int64))
         return galaxies
 
 
 def _first(i: int, seen: set[int]) -> bool:
+    """Whether an id was not seen before; it is from now on."""
     new = i not in seen
     seen.add(i)
     return new
@@ -248,12 +228,12 @@ def _unreadable(cfg: IngestConfig, e: Exception) -> InputError:
 def _shards(data: Any) -> int:
     """Pieces to read as tasks: the files of a stream, or blocks of rows."""
     if hasattr(data, "__len__"):
-        return max(1, -(-len(data) // SHARD_ROWS))
+        return max(1, -(-len(data) // UNIT_ROWS))
     return max(1, int(data.num_shards))
 
 
 def _rows(data: Any, shards: int) -> int:
-    """Rows of a shard, about; 0 if the data set does not say."""
+    """Approximate number of rows of a shard; 0 if the data set does not say."""
     if hasattr(data, "__len__"):
         return -(-len(data) // shards)
     known = (data.info.splits or {}).get(str(data.split))

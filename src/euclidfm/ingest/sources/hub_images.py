@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.recipe import ImageColumns
-from euclidfm.ingest.images.cutouts import corners
+from euclidfm.ingest.files import short
+from euclidfm.ingest.images.geometry import corners, overlap
 from euclidfm.ingest.plan import absent_images
-from euclidfm.ingest.sources.urls import short
 
 __all__ = ["DatasetImages", "cut_images"]
 
@@ -196,17 +196,19 @@ def _put(
     size = out.images[band].shape[1]
     (ny, nx), scale = flux.shape, where.to_ujy(band)
     x0, y0 = (int(c[0]) for c in corners(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]), size))
-    xa, xb, ya, yb = max(x0, 0), min(x0 + size, nx), max(y0, 0), min(y0 + size, ny)
-    there, here = (slice(ya, yb), slice(xa, xb)), (slice(ya - y0, yb - y0), slice(xa - x0, xb - x0))
     out.edge[i] |= x0 < 0 or y0 < 0
-    piece = flux[there]
+    common = overlap(x0, y0, (size, size), flux.shape)
+    if common is None:
+        return
+    at, source_at = common
+    piece = flux[source_at]
     bad = ~np.isfinite(piece)
     if ivar is not None:
         with np.errstate(invalid="ignore"):
-            bad |= ~(ivar[there] > 0)
+            bad |= ~(ivar[source_at] > 0)
     if mask is not None:
-        bad |= (mask[there] != 0) == (where.mask_means == "bad")
-    out.images[band][i][here] = np.where(bad, 0.0, piece * scale)
-    out.masks[band][i][here] = bad
+        bad |= (mask[source_at] != 0) == (where.mask_means == "bad")
+    out.images[band][i][at] = np.where(bad, 0.0, piece * scale)
+    out.masks[band][i][at] = bad
     if ivar is not None and not bad.all():
-        out.noise[band][i] = scale * float(np.median(1 / np.sqrt(ivar[there][~bad])))
+        out.noise[band][i] = scale * float(np.median(1 / np.sqrt(ivar[source_at][~bad])))

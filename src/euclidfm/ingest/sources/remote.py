@@ -1,14 +1,12 @@
-"""Skies that lie elsewhere: which files a tile has, and copies of them.
+"""A sky behind a URL: which files its tiles have, and copies of them in a cache folder.
 
-Catalogues are always copied to a cache folder of the same layout. A tile's mosaics are copied
-whole, or read piece by piece where only few objects are wanted (`choose`): a mosaic of 1.5 GB is
-read many times over by thousands of cutouts, but hardly touched by ten. What the cache holds with
-the right size is not copied again.
+Catalogues are always copied. A tile's mosaics are copied, or read in pieces where few objects are wanted
+(`fetch_mosaics`): thousands of cutouts read a mosaic of 1.5 GB many times over, ten cutouts hardly touch
+it. A file that the cache holds with the right size is not copied again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,127 +14,127 @@ from typing import Any, Literal
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.ingest.sources.tiles import BandFiles, TileFiles, bands_of, mosaic_of
-from euclidfm.ingest.sources.urls import Place, RemoteFile, copy_file, is_remote, open_system, short
+from euclidfm.ingest.files import Place, RemoteFile, copy_file, open_system, short
+from euclidfm.ingest.tiles import (
+    CATALOGUE,
+    CATALOGUES,
+    MORPHOLOGY,
+    SPECTROSCOPY,
+    BandFiles,
+    TileFiles,
+    bands_of,
+    mosaic_of,
+)
 
-__all__ = ["LAZY_OBJECTS", "Q1_BUCKET", "choose", "is_remote", "mirror", "remote_bands"]
-
-Q1_BUCKET = "s3://nasa-irsa-euclid-q1/q1"
-"""The public copy of Q1 at IRSA, read without an account."""
+__all__ = ["LAZY_OBJECTS", "fetch_mosaics", "mirror", "remote_bands"]
 
 LAZY_OBJECTS = 200
 """Objects of a tile up to which ``fetch: auto`` reads pieces of its mosaics instead of copying them."""
 
-_CATALOGUE = re.compile(r"FINAL-(MORPH-)?CAT_.*\.(fits|parquet|csv)$")
+Options = Mapping[str, Any]
+"""Options of an ``fsspec`` file system."""
 
 
 def mirror(
     source: str,
-    cache: str | Path,
+    cache: Path,
     tiles: Sequence[int],
     bands: Iterable[str],
-    options: Mapping[str, Any] | None = None,
+    options: Options,
     progress: Progress | None = None,
-) -> Path:
-    """Copy the catalogues of some tiles of a remote sky, and the mosaics of the given bands.
+) -> None:
+    """Copy the catalogues of some tiles, and the mosaics of some bands, to a cache of the same layout.
 
     Parameters
     ----------
     source : str
-        URL of the folder that holds ``MER/`` and ``catalogs/``, such as `Q1_BUCKET`.
-    cache : path
-        Folder for the copy; it gets the same layout.
+        URL of the folder that holds ``MER/`` and ``catalogs/``, such as ``s3://nasa-irsa-euclid-q1/q1``.
+    cache : Path
     tiles : sequence of int
-        Tiles to copy; a survey is not copied by accident, so none is an error.
+        Tiles to copy. None is an error, so that a whole survey is not copied by accident.
     bands : iterable of str
-        Bands whose mosaics are wanted.
-    options : mapping, optional
-        Options of the ``fsspec`` file system; ``s3://`` is read anonymously unless they say otherwise.
+        Bands whose mosaics are copied.
+    options : mapping
+        Options of the file system; ``s3://`` is read anonymously unless they say otherwise.
     progress : callable, optional
         ``progress(done, total, what)`` in megabytes.
-
-    Returns
-    -------
-    Path
-        `cache`.
 
     Raises
     ------
     InputError
-        If the place can't be reached, a tile is not there, or a file does not arrive whole.
+        If the URL can't be reached, a tile is not there, or a file does not arrive complete.
     """
-    cache, wanted = Path(cache), frozenset(bands)
     if not tiles:
         msg = f"{source} is remote: say which tiles to fetch, e.g. --tiles '[102018211]'"
         raise InputError(msg)
+    wanted = frozenset(bands)
     files: list[RemoteFile] = []
     for tile in tiles:
         files += _catalogues(source, int(tile), options)
         files += _mosaics(source, int(tile), wanted, options)
-    fetch(files, cache, progress)
-    return cache
+    _fetch(files, cache, progress)
 
 
 def remote_bands(
-    source: str, tile: int, bands: Iterable[str], cache: Path, options: Mapping[str, Any] | None = None
+    source: str, tile: int, bands: Iterable[str], cache: Path, options: Options
 ) -> dict[str, BandFiles]:
-    """Mosaics of a tile of a remote sky; those that the cache holds whole are the cache's."""
+    """Mosaics of a tile of a remote sky, by band; a file that the cache holds is the cached one."""
     files = _mosaics(source, tile, frozenset(bands), options)
-    return bands_of(tile, [_held(f, cache) or f for f in files])
+    return bands_of(tile, [_cached(f, cache) or f for f in files])
 
 
-def choose(
+def fetch_mosaics(
     tile: TileFiles,
     objects: int,
     cache: Path,
     how: Literal["auto", "copy", "lazy"],
     progress: Progress | None = None,
 ) -> TileFiles:
-    """The tile with its remote mosaics copied, or left where they are to be read in pieces.
+    """Copy the remote mosaics of a tile, or leave them where they are to be read in pieces.
 
     Parameters
     ----------
     tile : TileFiles
     objects : int
         Selected objects of the tile.
-    cache : path
+    cache : Path
     how : {"auto", "copy", "lazy"}
         ``auto`` reads in pieces for at most `LAZY_OBJECTS` objects.
     progress : callable, optional
     """
-    planes = [p for b in tile.bands.values() for p in (b.image, b.rms, b.flag)]
-    away = [p for p in planes if isinstance(p, RemoteFile)]
+    away = [p for p in tile.planes if isinstance(p, RemoteFile)]
     if not away or objects == 0 or how == "lazy" or (how == "auto" and objects <= LAZY_OBJECTS):
         return tile
-    here = dict(zip([f.url for f in away], fetch(away, cache, progress), strict=True))
+    copies = dict(zip([f.url for f in away], _fetch(away, cache, progress), strict=True))
 
-    def held(p: Place) -> Place:
-        return here[p.url] if isinstance(p, RemoteFile) else p
+    def copy_of(p: Place) -> Place:
+        return copies[p.url] if isinstance(p, RemoteFile) else p
 
     bands = {
-        name: BandFiles(held(b.image), b.rms and held(b.rms), b.flag and held(b.flag))
+        name: BandFiles(copy_of(b.image), b.rms and copy_of(b.rms), b.flag and copy_of(b.flag))
         for name, b in tile.bands.items()
     }
     return replace(tile, bands=bands)
 
 
-def fetch(files: Sequence[RemoteFile], cache: Path, progress: Progress | None = None) -> list[Path]:
-    """Copy files to their places in the cache; what is there with the right size is not copied again."""
+def _fetch(files: Sequence[RemoteFile], cache: Path, progress: Progress | None = None) -> list[Path]:
+    """Copy files to the cache, unless it holds them with the right size; returns the copies."""
     files = [f if f.size is not None else _sized(f) for f in files]
     total = sum(f.size or 0 for f in files)
     report, done, out = progress or silent, 0, []
     for f in files:
-        here = cache / f.place
-        if _held(f, cache) is None:
+        copy = cache / f.place
+        if _cached(f, cache) is None:
             system, path = open_system(f.url, f.options)
-            copy_file(system, path, f.url, here, f.size)
-        done += f.size or here.stat().st_size
-        report(done // 1_000_000, max(total, done) // 1_000_000, here.name)
-        out.append(here)
+            copy_file(system, path, f.url, copy, f.size)
+        done += f.size or copy.stat().st_size
+        report(done // 1_000_000, max(total, done) // 1_000_000, copy.name)
+        out.append(copy)
     return out
 
 
 def _sized(file: RemoteFile) -> RemoteFile:
+    """The file with its size, which a web server's listing does not give."""
     system, path = open_system(file.url, file.options)
     try:
         size = system.size(path)
@@ -149,30 +147,29 @@ def _sized(file: RemoteFile) -> RemoteFile:
     return replace(file, size=size)
 
 
-def _held(file: RemoteFile, cache: Path) -> Path | None:
-    """The copy of a file, if there is a whole one; a web server's list of files has no sizes."""
-    here = cache / file.place
-    if not here.exists():
+def _cached(file: RemoteFile, cache: Path) -> Path | None:
+    """The copy of a file, if the cache holds one of the right size."""
+    copy = cache / file.place
+    if not copy.exists():
         return None
     size = file.size if file.size is not None else _sized(file).size
-    return here if here.stat().st_size == size else None
+    return copy if copy.stat().st_size == size else None
 
 
-def _catalogues(source: str, tile: int, options: Mapping[str, Any] | None) -> list[RemoteFile]:
+def _catalogues(source: str, tile: int, options: Options) -> list[RemoteFile]:
     """Catalogues of a tile, and the sky's table of spectra."""
     _list(source, "", options, needed=True)
-    folder = f"catalogs/MER_FINAL_CATALOG/{tile}"
-    out = [f for f in _list(source, folder, options, needed=True) if _CATALOGUE.search(f.place)]
+    folder = f"{CATALOGUES}/{tile}"
+    listed = _list(source, folder, options, needed=True)
+    out = [f for f in listed if CATALOGUE.search(f.place) or MORPHOLOGY.search(f.place)]
     if not out:
         msg = f"{source}/{folder} holds no EUC_MER_FINAL-CAT catalogue; check --tiles"
         raise InputError(msg)
-    return out + [f for f in _list(source, "catalogs", options) if f.place == "catalogs/spectroscopy.fits"]
+    return out + [f for f in _list(source, "catalogs", options) if f.place == SPECTROSCOPY]
 
 
-def _mosaics(
-    source: str, tile: int, bands: frozenset[str], options: Mapping[str, Any] | None
-) -> list[RemoteFile]:
-    """The wanted bands' mosaics, RMS and flag maps of a tile."""
+def _mosaics(source: str, tile: int, bands: frozenset[str], options: Options) -> list[RemoteFile]:
+    """Mosaics, RMS and flag maps of the wanted bands of a tile."""
     out: list[RemoteFile] = []
     for camera in _folders(source, f"MER/{tile}", options) if bands else []:
         for file in _list(source, f"MER/{tile}/{camera}", options):
@@ -182,9 +179,7 @@ def _mosaics(
     return out
 
 
-def _entries(
-    source: str, folder: str, options: Mapping[str, Any] | None, needed: bool
-) -> list[dict[str, Any]]:
+def _entries(source: str, folder: str, options: Options, needed: bool) -> list[dict[str, Any]]:
     system, root = open_system(source, options)
     try:
         return list(system.ls(f"{root}/{folder}".rstrip("/"), detail=True))
@@ -202,13 +197,11 @@ def _name(entry: Mapping[str, Any]) -> str:
     return Path(str(entry["name"]).rstrip("/")).name
 
 
-def _list(
-    source: str, folder: str, options: Mapping[str, Any] | None, needed: bool = False
-) -> list[RemoteFile]:
+def _list(source: str, folder: str, options: Options, needed: bool = False) -> list[RemoteFile]:
     """Files of a folder, by name."""
     root = source.rstrip("/")
     found = [
-        RemoteFile(f"{root}/{place}", place, e.get("size"), options or {})
+        RemoteFile(f"{root}/{place}", place, e.get("size"), options)
         for e in _entries(source, folder, options, needed)
         if e.get("type") != "directory"
         for place in [f"{folder}/{_name(e)}".lstrip("/")]
@@ -216,6 +209,6 @@ def _list(
     return sorted(found, key=lambda f: f.place)
 
 
-def _folders(source: str, folder: str, options: Mapping[str, Any] | None) -> list[str]:
+def _folders(source: str, folder: str, options: Options) -> list[str]:
     entries = _entries(source, folder, options, needed=False)
     return sorted(_name(e) for e in entries if e.get("type") == "directory")

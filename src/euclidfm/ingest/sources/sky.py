@@ -1,10 +1,13 @@
-"""A sky of tiles: catalogues are selected first, then each tile's mosaics are cut."""
+"""Planning a sky of tiles: which tiles, which of their objects, which mosaics. `tile_unit` cuts the pixels.
+
+A sky may be a folder, a folder behind a URL, the merged-objects catalogue, or IRSA's services. Each gives
+the same: tiles with their mosaics (on disk or behind URLs) and their catalogue rows (in files, or read).
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +15,29 @@ import numpy as np
 
 from euclidfm.core.bands import PIXEL_ARCSEC, band
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.catalogue.formats import Table
 from euclidfm.ingest.catalogue.labels import FLAGS
-from euclidfm.ingest.catalogue.mer import TileObjects, read_tile, whole_sky
+from euclidfm.ingest.catalogue.objects import TileObjects
+from euclidfm.ingest.catalogue.tile import catalogue_columns, read_tile
+from euclidfm.ingest.catalogue.whole_sky import join_tiles
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.images.cutouts import Scratch, blocks, corners, cut_band, sky_order
-from euclidfm.ingest.images.mosaic import BandMosaic, check_same_grid, open_band
-from euclidfm.ingest.images.reproject import needs_reproject
-from euclidfm.ingest.plan import TASK_ROWS, Plan, absent_images, batch_rows
+from euclidfm.ingest.files import RemoteFile, fetch_bar, is_remote
+from euclidfm.ingest.plan import Plan
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.selection import Funnel, Selection
-from euclidfm.ingest.sources.coordinates import keep_near, keep_nearest
-from euclidfm.ingest.sources.gather import at_hand, gather
-from euclidfm.ingest.sources.tiles import TileFiles
-from euclidfm.ingest.sources.urls import RemoteFile
-from euclidfm.store import Galaxies, StoreInfo
+from euclidfm.ingest.selection import CutFlow, Selection
+from euclidfm.ingest.sources.coordinates import Targets, keep_nearest, read_targets
+from euclidfm.ingest.sources.folder import find_tiles
+from euclidfm.ingest.sources.irsa import irsa_tiles
+from euclidfm.ingest.sources.merged import merged_tiles
+from euclidfm.ingest.sources.remote import fetch_mosaics, mirror, remote_bands
+from euclidfm.ingest.sources.tile_unit import tile_units
+from euclidfm.ingest.tiles import SkyTile, TileFiles
+from euclidfm.store.schema import Column, StoreInfo
 
-__all__ = ["TileTask", "plan_sky"]
+__all__ = ["plan_sky"]
 
 
 def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
-    """Read and select the catalogues of a sky; pixels are left to the tasks.
+    """Read and select the catalogues of a sky; pixels are left to the work units.
 
     Parameters
     ----------
@@ -46,38 +51,121 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
         If there are no tiles, a catalogue is damaged or lacks a column, or nothing is selected.
     """
     selection = Selection.load(cfg.selection)
-    funnel, quarantine = Funnel(), Quarantine()
-    sky = gather(cfg, selection, quarantine, quiet)
-    files, objects = [], []
-    for t in sky.tiles:
-        tile = t.files
-        _needs_a_band(tile, cfg.bands)
-        try:
-            objects.append(read_tile(tile, cfg, selection, funnel, quarantine, t.rows, t.centre))
-            files.append(tile)
-        except InputError as e:
-            if cfg.on_error == "stop":
-                raise
-            quarantine.add(str(e), file=str(tile.catalogue), tile=tile.tile)
-        else:
-            if sky.targets is not None:
-                keep_near(sky.targets, objects[-1])
-    if not objects:
-        msg = f"no tile of {cfg.source} has a readable catalogue; see the messages of the quarantine"
-        raise InputError(msg)
-    columns, report, read = whole_sky(sky.folder, objects, cfg, funnel)
-    if sky.targets is not None:
-        report["coordinates"] = keep_nearest(sky.targets, objects, funnel, quarantine)
-        read.append(sky.targets.path)
-    if not sum(len(o) for o in objects):
-        steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
+    cut_flow, quarantine = CutFlow(), Quarantine()
+    targets = read_targets(cfg.coordinates, cfg.radius_arcsec) if cfg.coordinates else None
+    found = _find(cfg, selection, targets, quarantine, quiet)
+    files, objects = _read(cfg, found, selection, targets, cut_flow, quarantine)
+    columns, report, read = join_tiles(_folder(cfg), objects, cfg, cut_flow)
+    if targets is not None:
+        report["coordinates"] = keep_nearest(targets, objects, cut_flow, quarantine)
+        read.append(targets.path)
+    if not any(len(o) for o in objects):
         msg = (
-            f"selection {selection.name!r} leaves no object of {cfg.source} ({steps}); choose another "
+            f"selection {selection.name!r} leaves no object of {cfg.source} ({cut_flow}); choose another "
             "selection"
         )
         raise InputError(msg)
-    files = at_hand(cfg, files, [len(o) for o in objects], quiet)
-    info = StoreInfo(
+    files = _fetch(cfg, files, [len(o) for o in objects], quiet)
+    read += [p for f in files for p in (f.catalogue, f.morphology) if isinstance(p, Path)]
+    return Plan(
+        info=_store_info(cfg, selection, files, objects, columns),
+        units=[u for f, o in zip(files, objects, strict=True) for u in tile_units(cfg, f, o)],
+        cut_flow=cut_flow,
+        quarantine=quarantine,
+        report=report,
+        files=[str(p) for p in read],
+    )
+
+
+def _find(
+    cfg: IngestConfig, selection: Selection, targets: Targets | None, quarantine: Quarantine, quiet: bool
+) -> list[SkyTile]:
+    """The tiles, from wherever the sky is; catalogues behind URLs are copied or queried."""
+    columns = catalogue_columns(cfg, selection.columns)
+    if cfg.source == "irsa":
+        return irsa_tiles(cfg, columns, targets, quarantine, quiet)
+    if cfg.catalogue:
+        return merged_tiles(cfg, columns, targets)
+    if not is_remote(cfg.source):
+        return [SkyTile(t) for t in find_tiles(Path(cfg.source), cfg.tiles)]
+    cache = _cache(cfg)
+    with fetch_bar(quiet) as progress:
+        mirror(cfg.source, cache, cfg.tiles, (), cfg.storage_options, progress)
+    return [
+        SkyTile(replace(t, bands=remote_bands(cfg.source, t.tile, cfg.bands, cache, cfg.storage_options)))
+        for t in find_tiles(cache, cfg.tiles)
+    ]
+
+
+def _read(
+    cfg: IngestConfig,
+    found: list[SkyTile],
+    selection: Selection,
+    targets: Targets | None,
+    cut_flow: CutFlow,
+    quarantine: Quarantine,
+) -> tuple[list[TileFiles], list[TileObjects]]:
+    """Files and selected objects of each tile; a damaged catalogue ends the run or goes to quarantine."""
+    files, objects = [], []
+    for tile in found:
+        _need_a_band(tile.files, cfg.bands)
+        try:
+            selected = read_tile(tile, cfg, selection, cut_flow, quarantine)
+        except InputError as e:
+            if cfg.on_error == "stop":
+                raise
+            quarantine.add(str(e), file=str(tile.files.catalogue), tile=tile.files.tile)
+            continue
+        if targets is not None:
+            selected.keep(targets.near(selected.ra, selected.dec))
+        files.append(tile.files)
+        objects.append(selected)
+    if not objects:
+        msg = f"no tile of {cfg.source} has a readable catalogue; see the messages of the quarantine"
+        raise InputError(msg)
+    return files, objects
+
+
+def _need_a_band(tile: TileFiles, bands: tuple[str, ...]) -> None:
+    if bands and not any(b in tile.bands for b in bands):
+        msg = (
+            f"tile {tile.tile} has no mosaic in any of {', '.join(bands)} beside {tile.catalogue}; "
+            "add one, or ask for no images with bands: []"
+        )
+        raise InputError(msg)
+
+
+def _fetch(cfg: IngestConfig, files: list[TileFiles], objects: list[int], quiet: bool) -> list[TileFiles]:
+    """The tiles with their remote mosaics copied where many objects are wanted."""
+    if not any(isinstance(p, RemoteFile) for f in files for p in f.planes):
+        return files
+    with fetch_bar(quiet) as progress:
+        return [
+            fetch_mosaics(f, n, _cache(cfg), cfg.fetch, progress) for f, n in zip(files, objects, strict=True)
+        ]
+
+
+def _cache(cfg: IngestConfig) -> Path:
+    return Path(cfg.cache or "sky")
+
+
+def _folder(cfg: IngestConfig) -> Path | None:
+    """Folder on disk that may hold the sky's spectra and truth."""
+    if cfg.source == "irsa":
+        return None
+    if is_remote(cfg.source):
+        return None if cfg.catalogue else _cache(cfg)
+    return Path(cfg.source)
+
+
+def _store_info(
+    cfg: IngestConfig,
+    selection: Selection,
+    files: list[TileFiles],
+    objects: list[TileObjects],
+    columns: tuple[Column, ...],
+) -> StoreInfo:
+    return StoreInfo(
         image_bands=cfg.bands,
         image_size=cfg.size,
         pixel_arcsec=PIXEL_ARCSEC,
@@ -89,198 +177,22 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
             "tiles": [f.tile for f in files],
             "selection": f"{selection.name} v{selection.version}",
             "selection_steps": [s.where for s in selection.steps],
-            "images": _which_images(files, cfg.bands),
+            "images": {b: sum(b in f.bands for f in files) for b in cfg.bands},
             "dereddened": (Path(cfg.ebv_map).name if cfg.ebv_map else "GAL_EBV") if cfg.deredden else "no",
-            **_from_afar(files, objects),
+            **_remote_inputs(files, objects),
         },
     )
-    tasks = [t for f, o in zip(files, objects, strict=True) for t in _tile_tasks(cfg, f, o)]
-    return Plan(
-        info=info,
-        tasks=tasks,
-        funnel=funnel,
-        quarantine=quarantine,
-        report=report,
-        files=[str(p) for p in (*read, *_catalogues(files))],
-    )
 
 
-def _catalogues(files: list[TileFiles]) -> list[Path]:
-    """Catalogues of the tiles that are on disk."""
-    return [p for f in files for p in (f.catalogue, f.morphology) if isinstance(p, Path)]
-
-
-def _from_afar(files: list[TileFiles], objects: list[TileObjects]) -> dict[str, Any]:
-    """What the fingerprint of files on disk does not tell: services, and mosaics read in pieces."""
-    asked = sorted({f.catalogue for f in files if isinstance(f.catalogue, str)})
+def _remote_inputs(files: list[TileFiles], objects: list[TileObjects]) -> dict[str, Any]:
+    """Inputs that are not files on disk, for the provenance and the fingerprint of a run."""
+    services = sorted({f.catalogue for f in files if isinstance(f.catalogue, str)})
     pieces = [f.tile for f in files if any(isinstance(b.image, RemoteFile) for b in f.bands.values())]
     out: dict[str, Any] = {"read_in_pieces": pieces} if pieces else {}
-    if asked:
+    if services:
         rows = hashlib.sha256()
         for o in objects:
             for values in (o.object_id, o.ra, o.dec, o.flux):
                 rows.update(np.ascontiguousarray(values).tobytes())
-        out |= {"catalogue": asked, "catalogue_rows": rows.hexdigest()}
+        out |= {"catalogue": services, "catalogue_rows": rows.hexdigest()}
     return out
-
-
-def _needs_a_band(tile: TileFiles, bands: tuple[str, ...]) -> None:
-    if bands and not any(b in tile.bands for b in bands):
-        msg = (
-            f"tile {tile.tile} has no mosaic in any of {', '.join(bands)} beside {tile.catalogue}; "
-            "add one, or ask for no images with bands: []"
-        )
-        raise InputError(msg)
-
-
-def _which_images(files: list[TileFiles], bands: tuple[str, ...]) -> dict[str, int]:
-    """Number of tiles that have a mosaic, by band."""
-    return {b: sum(b in f.bands for f in files) for b in bands}
-
-
-def _tile_tasks(cfg: IngestConfig, tile: TileFiles, objects: TileObjects) -> list[TileTask]:
-    """One task, or for a full tile several: bands of declination with the same number of objects."""
-    parts = max(1, -(-len(objects) // TASK_ROWS))
-    if parts == 1:
-        return [TileTask(cfg=cfg, tile=tile, objects=objects)]
-    pieces = np.array_split(np.argsort(objects.dec, kind="stable"), parts)
-    return [
-        TileTask(cfg=cfg, tile=tile, objects=objects.taken(np.sort(rows)), part=k, parts=parts)
-        for k, rows in enumerate(pieces)
-    ]
-
-
-@dataclass
-class TileTask:
-    """Cut the selected objects of one tile, or of a band of it, out of its mosaics."""
-
-    cfg: IngestConfig
-    tile: TileFiles
-    objects: TileObjects
-    part: int = 0
-    parts: int = 1
-    _mosaics: dict[str, BandMosaic] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Shown by the progress bar."""
-        return f"tile {self.tile.tile}" + (f" {self.part + 1}/{self.parts}" if self.parts > 1 else "")
-
-    @property
-    def rows(self) -> int:
-        """Objects to cut."""
-        return len(self.objects)
-
-    @property
-    def files(self) -> list[str]:
-        """Mosaics of the tile that are on disk."""
-        planes = [p for b in self.tile.bands.values() for p in (b.image, b.rms, b.flag)]
-        return sorted(str(p) for p in planes if isinstance(p, Path))
-
-    def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
-        """Read the galaxies in sky order, so that each block of a mosaic is read once."""
-        mosaics = self._open(quarantine)
-        o, size = self.objects, self.cfg.size
-        if mosaics:
-            first = next(iter(mosaics.values()))
-            x, y = first.wcs.wcs_world2pix(o.ra, o.dec, 0)
-            ny, nx = first.image.shape
-            inside = (x > -0.5) & (x < nx - 0.5) & (y > -0.5) & (y < ny - 0.5)
-        elif self.cfg.bands:
-            inside = np.zeros(len(o), bool)
-            quarantine.add_objects(
-                "no band of its tile can be read", o.object_id, o.ra, o.dec, file="", tile=self.tile.tile
-            )
-            return
-        else:
-            x, y, (ny, nx) = np.zeros(len(o)), np.zeros(len(o)), (0, 0)
-            inside = np.ones(len(o), bool)
-        out = np.flatnonzero(~inside)
-        quarantine.add_objects(
-            "its position is outside the mosaic of its tile",
-            o.object_id[out],
-            o.ra[out],
-            o.dec[out],
-            file=str(self.tile.catalogue),
-            tile=self.tile.tile,
-        )
-        rows = np.flatnonzero(inside)
-        x0, y0 = corners(x[rows], y[rows], size)
-        order = sky_order(x0, y0)
-        rows, x0, y0 = rows[order], x0[order], y0[order]
-        edge = (x0 < 0) | (y0 < 0) | (x0 + size > nx) | (y0 + size > ny)
-        scratch = Scratch()
-        for at in _batches(blocks(x0, y0), batch_rows(size)):
-            yield self._galaxies(mosaics, rows[at], x0[at], y0[at], edge[at], scratch)
-
-    def _open(self, quarantine: Quarantine) -> dict[str, BandMosaic]:
-        """Open the mosaics; a damaged band ends the run, or goes to quarantine."""
-        mosaics: dict[str, BandMosaic] = {}
-        for b in self.cfg.bands:
-            if b not in self.tile.bands:
-                continue
-            try:
-                mosaic = open_band(b, self.tile.bands[b])
-                mosaics[b] = self._on_one_grid(next(iter(mosaics.values()), mosaic), mosaic)
-            except InputError as e:
-                if self.cfg.on_error == "stop":
-                    raise
-                if self.part == 0:
-                    quarantine.add(str(e), file=str(self.tile.bands[b].image), tile=self.tile.tile)
-        return mosaics
-
-    def _on_one_grid(self, first: BandMosaic, mosaic: BandMosaic) -> BandMosaic:
-        """The mosaic, to be resampled if its grid is not that of the first band and that is wanted."""
-        try:
-            check_same_grid(first, mosaic)
-        except InputError:
-            if not self.cfg.reproject:
-                raise
-            needs_reproject()
-            return replace(mosaic, onto=first.wcs)
-        return mosaic
-
-    def _galaxies(
-        self,
-        mosaics: dict[str, BandMosaic],
-        rows: np.ndarray,
-        x0: np.ndarray,
-        y0: np.ndarray,
-        edge: np.ndarray,
-        scratch: Scratch,
-    ) -> Galaxies:
-        cfg, n = self.cfg, len(rows)
-        images, masks, noise = absent_images(tuple(b for b in cfg.bands if b not in mosaics), n, cfg.size)
-        bits = np.zeros(n, np.int64)
-        masked = np.ones((len(cfg.bands), n))
-        for k, b in enumerate(cfg.bands):
-            if b in mosaics:
-                cut = cut_band(mosaics[b], x0, y0, cfg.size, cfg.mask_bits, scratch)
-                images[b], masks[b], noise[b] = cut.image, cut.mask, cut.noise
-                bits |= cut.flags
-                masked[k] = cut.masked
-        there = masked < 1.0
-        fraction = np.where(
-            there.any(axis=0), (masked * there).sum(axis=0) / np.maximum(there.sum(axis=0), 1), 1.0
-        )
-        flags: Table = {
-            "flag_edge": edge,
-            "flag_masked_fraction": fraction.astype(np.float32),
-            "flag_bits": bits,
-        }
-        return self.objects.galaxies(rows, cfg, images, masks, noise, flags)
-
-
-def _batches(block: np.ndarray, rows: int) -> list[slice]:
-    """Cutouts to make together: whole blocks, as many as fit into `rows`; a fuller block is divided."""
-    ends = [*(np.flatnonzero(np.diff(block)) + 1).tolist(), len(block)]
-    out, start, last = [], 0, 0
-    for end in ends:
-        if end - start > rows and last > start:
-            out.append(slice(start, last))
-            start = last
-        while end - start > rows:
-            out.append(slice(start, start + rows))
-            start += rows
-        last = end
-    return [*out, slice(start, len(block))] if start < len(block) else out

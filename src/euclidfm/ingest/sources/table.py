@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.core.bands import resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.core.expressions import evaluate, names_in
 from euclidfm.core.units import photometry_in_ujy
 from euclidfm.ingest.catalogue.columns import exact_ids
 from euclidfm.ingest.catalogue.formats import Table, read_table
+from euclidfm.ingest.catalogue.matching import first_of_each, on_sky
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import BATCH, Plan, hashed_splits, position_id
 from euclidfm.ingest.quarantine import Quarantine
-from euclidfm.ingest.selection import Funnel
-from euclidfm.store import Column, Galaxies, StoreInfo, assign_splits
+from euclidfm.ingest.selection import CutFlow
+from euclidfm.store.schema import Galaxies, StoreInfo
+from euclidfm.store.splits import assign_splits
 
-__all__ = ["TableTask", "needed_columns", "plan_table", "rows_of", "split_rows"]
+__all__ = ["TableUnit", "needed_columns", "plan_table", "rows_of", "split_rows"]
 
 
 def plan_table(cfg: IngestConfig) -> Plan:
@@ -34,47 +35,36 @@ def plan_table(cfg: IngestConfig) -> Plan:
         If a file or column is missing, or no row is left.
     """
     recipe = PhotometryRecipe.load(cfg.recipe or "")
-    funnel, quarantine = Funnel(), Quarantine()
+    cut_flow, quarantine = CutFlow(), Quarantine()
     parts, files = [], _files(Path(cfg.source), recipe)
     for file, split in files:
         table, lines = read_table(file, needed_columns(recipe), recipe.format)
-        funnel.count("rows of the table", len(next(iter(table.values()))) + len(lines))
+        cut_flow.count("rows of the table", len(next(iter(table.values()))) + len(lines))
         for line in lines:
             quarantine.add(line, file=str(file))
-        parts.append(rows_of(file, split, table, recipe, funnel, quarantine)[0])
+        parts.append(rows_of(file, split, table, recipe, cut_flow, quarantine)[0])
     galaxies = Galaxies.concat(parts)
-    first = np.zeros(len(galaxies), bool)
-    first[np.unique(galaxies.object_id, return_index=True)[1]] = True
+    first = first_of_each(galaxies.object_id)
     _leave_out(galaxies, ~first, "its id occurs earlier in the table", cfg.source, quarantine)
     galaxies = galaxies.take(first)
-    funnel.count("with an id of its own", len(galaxies))
+    cut_flow.count("with an id of its own", len(galaxies))
     if not len(galaxies):
-        steps = "; ".join(f"{n}: {c}" for n, c in funnel.rows())
-        msg = f"recipe {recipe.name!r} leaves no row of {cfg.source} ({steps}); choose another selection"
+        msg = f"recipe {recipe.name!r} leaves no row of {cfg.source} ({cut_flow}); choose another selection"
         raise InputError(msg)
     galaxies.split = split_rows(galaxies, recipe, cfg)
     info = StoreInfo(
-        sed_bands=tuple(resolve_bands([b.band for b in recipe.bands], dict(recipe.wavelengths_nm))),
-        columns=tuple(
-            Column(name=c.name, type=c.type, role=c.role, unit=c.unit, description=c.description)
-            for c in recipe.columns
-        ),
+        sed_bands=recipe.sed_bands,
+        columns=recipe.store_columns,
         release=cfg.release or recipe.release or recipe.name,
-        provenance={
-            "kind": "table",
-            "recipe": f"{recipe.name} v{recipe.version}",
-            "recipe_steps": [s.where for s in recipe.select],
-            "splits_by": _split_rule(recipe),
-        },
+        provenance={"kind": "table", **recipe.provenance, "splits_by": _split_rule(recipe)},
     )
     names = [str(f) for f, _ in files]
-    return Plan(
-        info=info, tasks=[TableTask(galaxies, names)], funnel=funnel, quarantine=quarantine, files=names
-    )
+    units = [TableUnit(galaxies, names)]
+    return Plan(info=info, units=units, cut_flow=cut_flow, quarantine=quarantine, files=names)
 
 
 @dataclass
-class TableTask:
+class TableUnit:
     """The rows of a table, already read."""
 
     galaxies: Galaxies
@@ -126,37 +116,34 @@ def rows_of(
     split: str | None,
     table: Table,
     recipe: PhotometryRecipe,
-    funnel: Funnel,
+    cut_flow: CutFlow,
     quarantine: Quarantine,
 ) -> tuple[Galaxies, np.ndarray]:
-    """Selected rows of a table as galaxies without images, and which rows they are."""
-    n = len(next(iter(table.values())))
-    keep = np.ones(n, bool)
-    numeric = {c for s in recipe.select for c in names_in(s.where)}
-    typed = table | {c: _number(file, c, table[c]) for c in numeric if _all_numbers(table[c])}
-    for step in recipe.select:
-        keep &= evaluate(step.where, typed)
-        funnel.count(step.name, keep.sum())
-    rows = np.flatnonzero(keep)
-    table = {k: v[keep] for k, v in table.items()}
-    n = len(rows)
-    placed = recipe.ra is not None and recipe.dec is not None
-    ra = _number(file, recipe.ra, table[recipe.ra]) if placed and recipe.ra else np.full(n, np.nan)
-    dec = _number(file, recipe.dec, table[recipe.dec]) if placed and recipe.dec else np.full(n, np.nan)
-    with np.errstate(invalid="ignore"):
-        sound = (ra >= 0) & (ra <= 360) & (np.abs(dec) <= 90) if placed else np.ones(n, bool)
-    ids = np.full(n, -1, np.int64)
-    if recipe.id:
-        ids = text_ids(table[recipe.id]) if recipe.id_text else exact_ids(file, recipe.id, table[recipe.id])
-    if recipe.id is None:
-        ids[sound] = position_id(ra[sound], dec[sound])
+    """Selected rows of a table as galaxies without images, and which rows they are.
+
+    Parameters
+    ----------
+    file : path or str
+        For messages.
+    split : str, optional
+        Split that all rows belong to; default: none yet.
+    table : dict of (N,) arrays
+        With the columns of `needed_columns`.
+    recipe : PhotometryRecipe
+    cut_flow : CutFlow
+    quarantine : Quarantine
+        Gets rows without a position, and rows without photometry.
+    """
+    rows = _selected(file, table, recipe, cut_flow)
+    table = {k: v[rows] for k, v in table.items()}
+    ra, dec, placed = _positions(file, table, recipe, len(rows))
     flux, fluxerr = _photometry(file, table, recipe)
     galaxies = Galaxies(
-        object_id=ids,
+        object_id=_ids(file, table, recipe, ra, dec, placed),
         ra=ra.astype(float),
         dec=dec.astype(float),
-        tile=np.full(n, -1, np.int64),
-        split=np.full(n, split or "", object),
+        tile=np.full(len(rows), -1, np.int64),
+        split=np.full(len(rows), split or "", object),
         images={},
         masks={},
         noise={},
@@ -166,11 +153,48 @@ def rows_of(
         columns={c.name: _label(file, table, recipe, c.name) for c in recipe.columns},
     )
     measured = np.isfinite(galaxies.flux).any(axis=1) | (recipe.images is not None)
-    _leave_out(galaxies, ~sound, "its position is not a number or not on the sky", str(file), quarantine)
-    _leave_out(galaxies, sound & ~measured, "no band is measured", str(file), quarantine)
-    funnel.count("sound (finite position, a measured band)", (sound & measured).sum())
-    good = sound & measured
+    _leave_out(galaxies, ~placed, "its position is not a number or not on the sky", str(file), quarantine)
+    _leave_out(galaxies, placed & ~measured, "no band is measured", str(file), quarantine)
+    good = placed & measured
+    cut_flow.count("sound (finite position, a measured band)", good.sum())
     return galaxies.take(good), rows[good]
+
+
+def _selected(file: Path | str, table: Table, recipe: PhotometryRecipe, cut_flow: CutFlow) -> np.ndarray:
+    """Rows that pass the recipe's selection."""
+    keep = np.ones(len(next(iter(table.values()))), bool)
+    numeric = {c for s in recipe.select for c in names_in(s.where)}
+    typed = table | {c: _numbers(file, c, table[c]) for c in numeric if _all_numbers(table[c])}
+    for step in recipe.select:
+        keep &= evaluate(step.where, typed)
+        cut_flow.count(step.name, keep.sum())
+    return np.flatnonzero(keep)
+
+
+def _positions(
+    file: Path | str, table: Table, recipe: PhotometryRecipe, n: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions in degrees, and which are on the sky; NaN, and all true, if the recipe names none."""
+    if recipe.ra is None or recipe.dec is None:
+        return np.full(n, np.nan), np.full(n, np.nan), np.ones(n, bool)
+    ra, dec = (_numbers(file, c, table[c]) for c in (recipe.ra, recipe.dec))
+    return ra, dec, on_sky(ra, dec)
+
+
+def _ids(
+    file: Path | str,
+    table: Table,
+    recipe: PhotometryRecipe,
+    ra: np.ndarray,
+    dec: np.ndarray,
+    placed: np.ndarray,
+) -> np.ndarray:
+    """Ids of the table, or made from the positions; -1 without either."""
+    if recipe.id:
+        return text_ids(table[recipe.id]) if recipe.id_text else exact_ids(file, recipe.id, table[recipe.id])
+    ids = np.full(len(ra), -1, np.int64)
+    ids[placed] = position_id(ra[placed], dec[placed])
+    return ids
 
 
 def text_ids(names: np.ndarray) -> np.ndarray:
@@ -187,7 +211,7 @@ def _all_numbers(values: np.ndarray) -> bool:
     return values.dtype.kind in "iufb"
 
 
-def _number(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
+def _numbers(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
     """A column as float64; text that is no number is an error that names the row."""
     if _all_numbers(values):
         return values.astype(float)
@@ -204,8 +228,8 @@ def _number(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _known(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
-    """The values, NaN where they are one of the marks for missing."""
+def _nan_where_missing(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
+    """The values, NaN where they are one of the marks for a missing value."""
     out = values.copy()
     for mark in missing:
         out[np.abs(out - mark) < 1e-6 * max(abs(mark), 1.0)] = np.nan
@@ -216,13 +240,13 @@ def _photometry(file: Path | str, table: Table, recipe: PhotometryRecipe) -> tup
     """Fluxes and errors in µJy, (N, K)."""
     pairs = []
     for b in recipe.bands:
-        value = _known(_number(file, b.value, table[b.value]), recipe.missing)
+        value = _nan_where_missing(_numbers(file, b.value, table[b.value]), recipe.missing)
         error = np.full(len(value), np.nan)
         if b.error:
-            error = _known(_number(file, b.error, table[b.error]), recipe.missing)
+            error = _nan_where_missing(_numbers(file, b.error, table[b.error]), recipe.missing)
             error[~(error > 0)] = np.nan
         if b.mask:
-            value = np.where(_number(file, b.mask, table[b.mask]) != 0, np.nan, value)
+            value = np.where(_numbers(file, b.mask, table[b.mask]) != 0, np.nan, value)
         if b.unit == "abmag" and np.isfinite(value).any() and not -5 < np.nanmedian(value) < 40:
             msg = (
                 f"{file}: column {b.value!r} has median {np.nanmedian(value):.3g}, which is no AB "
@@ -243,15 +267,14 @@ def _label(file: Path | str, table: Table, recipe: PhotometryRecipe, name: str) 
     values = table[c.column]
     if c.type == "string":
         return np.array([str(v) for v in values], object)
-    number = _number(file, c.column, values)
+    number = _numbers(file, c.column, values)
     if c.type in ("int64", "bool"):
-        whole = (
-            exact_ids(file, c.column, values)
-            if values.dtype.kind in "iu"
-            else np.nan_to_num(number, nan=-1 if c.type == "int64" else 0)
-        )
-        return whole.astype(np.dtype(c.type))
-    number = _known(number, recipe.missing)
+        if values.dtype.kind in "iu":
+            number = exact_ids(file, c.column, values)
+        else:
+            number = np.nan_to_num(number, nan=-1 if c.type == "int64" else 0)
+        return number.astype(np.dtype(c.type))
+    number = _nan_where_missing(number, recipe.missing)
     if c.where:
         number = np.where(evaluate(c.where, table), number, np.nan)
     return number.astype(np.dtype(c.type))
@@ -264,7 +287,7 @@ def _split_rule(recipe: PhotometryRecipe) -> str:
 
 
 def split_rows(g: Galaxies, recipe: PhotometryRecipe, cfg: IngestConfig) -> np.ndarray:
-    """Splits by position if there is one, else by a hash of the id; those given stay."""
+    """Splits by position if there is one, else by a hash of the id; rows keep the split of their file."""
     given = g.split.astype(str)
     if (given != "").all():
         train, validation, _ = cfg.split_fractions

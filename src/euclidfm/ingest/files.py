@@ -1,21 +1,32 @@
-"""Files behind URLs: object storage, web servers, anything that ``fsspec`` reaches.
-
-Every error of the network becomes one sentence that names the URL.
-"""
+"""Files on disk and behind URLs (anything that ``fsspec`` reaches), and their errors as one sentence each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import written_aside
+from euclidfm.core.progress import Progress, bar, silent
 
-__all__ = ["Place", "RemoteFile", "copy_file", "is_remote", "open_system", "read_bytes", "short"]
+__all__ = [
+    "Place",
+    "RemoteFile",
+    "copy_file",
+    "fetch_bar",
+    "is_remote",
+    "no_permission",
+    "open_system",
+    "read_bytes",
+    "readable",
+    "short",
+]
 
 _CHUNK = 1 << 22
+"""Bytes that are copied at a time."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,58 @@ class RemoteFile:
 
 
 Place = Path | RemoteFile
-"""Where a file is: here or behind a URL."""
+"""A file on disk or behind a URL."""
 
 
 def is_remote(source: str) -> bool:
     """Whether a source is a URL rather than a path."""
     return "://" in source and not source.startswith("file://")
+
+
+def short(e: BaseException) -> str:
+    """Message of an error, on one line of at most 120 characters."""
+    return " ".join(str(e).split())[:120]
+
+
+def no_permission(path: object) -> InputError:
+    """Error for a file on disk that may not be read."""
+    return InputError(f"{path} can't be read: permission denied; give yourself read permission (chmod u+r)")
+
+
+@contextmanager
+def readable(path: Path, what: str) -> Iterator[None]:
+    """Turn the errors of reading a file on disk into one sentence.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        Kind of file, such as ``"FITS"``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, may not be read, or is damaged.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except PermissionError:
+        raise no_permission(path) from None
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise InputError(msg) from None
+    except (OSError, TypeError, EOFError, ValueError, UserWarning) as e:
+        msg = f"{path} is not a readable {what} file ({short(e)}); it may be truncated: download it again"
+        raise InputError(msg) from None
+
+
+@contextmanager
+def fetch_bar(quiet: bool, unit: str = "MB") -> Iterator[Progress]:
+    """Progress bar of what is fetched; none if `quiet`."""
+    with nullcontext(silent) if quiet else bar("fetch", unit) as progress:
+        yield progress
 
 
 def open_system(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any, str]:
@@ -65,7 +122,7 @@ def open_system(url: str, options: Mapping[str, Any] | None = None) -> tuple[Any
     try:
         system, root = fsspec.core.url_to_fs(url, **options)
     except (ImportError, ValueError) as e:
-        msg = f"{url} can't be opened: {e}; pip install 'euclidfm[remote]' or another address"
+        msg = f"{url} can't be opened: {e}; pip install 'euclidfm[remote]' or give another address"
         raise InputError(msg) from e
     return system, str(root).rstrip("/")
 
@@ -82,21 +139,26 @@ def read_bytes(url: str, options: Mapping[str, Any] | None = None) -> bytes | No
         raise InputError(msg) from e
 
 
-def copy_file(system: Any, remote: str, url: str, here: Path, size: int | None) -> None:
-    """Copy one file aside, check its size, give it its name.
+def copy_file(system: Any, remote: str, url: str, copy: Path, size: int | None) -> None:
+    """Copy one remote file under a temporary name, check its size, rename it.
 
     Raises
     ------
     InputError
-        If it does not arrive whole; nothing half-written is left.
+        If it does not arrive complete; no partial file is left.
     """
-    with written_aside(here) as aside:
-        with aside.open("wb") as out:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    partial = copy.with_name(f".{copy.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("wb") as out:
             _stream(system, remote, url, out.write)
-        got = aside.stat().st_size
+        got = partial.stat().st_size
         if size is not None and got != size:
             msg = f"{url} arrived with {got} of {size} bytes; run the same command again to fetch the rest"
             raise InputError(msg)
+        partial.replace(copy)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _stream(system: Any, remote: str, url: str, write: Callable[[bytes], Any]) -> None:
@@ -109,16 +171,9 @@ def _stream(system: Any, remote: str, url: str, write: Callable[[bytes], Any]) -
     except FileNotFoundError as e:
         msg = f"{url} does not exist; check the address"
         raise InputError(msg) from e
-    except OSError as e:
-        if e.errno is not None and not isinstance(e, ConnectionError):
-            raise  # the disk's own trouble, which ingest explains
-        msg = f"{url} broke off ({short(e)}); run the same command again to go on"
-        raise InputError(msg) from e
     except Exception as e:
+        local_disk = isinstance(e, OSError) and e.errno is not None and not isinstance(e, ConnectionError)
+        if local_disk:
+            raise  # `pipeline.ingest` explains a full disk
         msg = f"{url} broke off ({type(e).__name__}: {short(e)}); run the same command again to go on"
         raise InputError(msg) from e
-
-
-def short(e: BaseException) -> str:
-    """Message of an error, in one short line."""
-    return " ".join(str(e).split())[:120]
