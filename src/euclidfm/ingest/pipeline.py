@@ -8,12 +8,12 @@ The way of a galaxy from the files to its row in the store, and the modules that
    without a position, applies the `selection`, and makes the SED (`fluxes`, `extinction`) and the labels
    (`labels`). `catalogue.whole_sky` drops duplicates of overlapping tiles (`matching`), assigns the split
    and joins spectra and truth (`spectra`). Cutout files, photometric tables and data sets are planned by
-   `sources.cutout_fits`, `table` and `hub`. The result is a `Plan`: a list of work units; no pixel was read.
+   `sources.cutout_fits`, `table` and `hub`. The result is a `Plan`, a list of work units; no mosaic was read.
 2. **Work** (`work`): `scheduler` runs the units here, in processes or on a cluster. A unit of a sky is a
    tile (`sources.tile_unit`): `images.mosaic` opens its planes (`images.plane`, on disk or behind a URL),
    `images.cutouts` cuts, masks and converts the pixels to µJy (`images.reproject` if a band is on another
-   grid). `workspace` gives the galaxies to `store.writer`, which writes the shards. Whatever can't be read
-   goes to the `quarantine`.
+   grid). `workspace` gives the galaxies to `store.writer`, which writes the shards. What can't be read goes
+   to the `quarantine`.
 3. **Finish** (`finish`): the summary, the cut flow and the quarantine go into the store, with a page about
    its `quality` if that is wanted. The store gets its name last.
 """
@@ -48,8 +48,8 @@ def ingest(
 ) -> dict[str, Any]:
     """Read a source into a new store.
 
-    A run that was stopped, even killed, continues where it was when it is started again; the
-    store is the same, bit for bit. The store appears under its name when it is complete.
+    A run that was stopped, even killed, continues where it was when it is started again, and ends in the
+    same store, bit for bit. The store appears under its name when it is complete.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def ingest(
     InputError
         On bad input; the message names the file, the row or column and the remedy.
     """
-    from euclidfm.ingest.sources.recognise import plan_source  # late: loads astropy and scipy
+    from euclidfm.ingest.sources.recognise import plan_source  # late: it loads astropy and scipy
 
     begun = time.monotonic()
     out, progress = Path(out), progress or silent
@@ -144,8 +144,6 @@ def _full_disk_explained(out: Path) -> Iterator[None]:
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        msg = (
-            f"no space left for {out}: free some and run the same command again; it continues where it "
-            "stopped"
-        )
+        advice = "free some and run the same command again; it continues where it stopped"
+        msg = f"no space left for {out}: {advice}"
         raise InputError(msg) from None

@@ -19,7 +19,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.units import ujy_per_count
 from euclidfm.ingest.files import readable
 from euclidfm.ingest.images.cutouts import mask_and_noise
-from euclidfm.ingest.images.mosaic import GRID_TOLERANCE_PX, magzero, read_wcs
+from euclidfm.ingest.images.mosaic import GRID_TOLERANCE_PX, corner_offset_px, magzero, read_wcs
 
 __all__ = ["CutoutFile", "read_cutout_file"]
 
@@ -128,10 +128,7 @@ def _check_grid(path: Path, extensions: Extensions, first: str, name: str, wcs: 
             "grid"
         )
         raise InputError(msg)
-    ny, nx = reference.shape
-    x, y = np.array([0.0, nx - 1]), np.array([0.0, ny - 1])
-    found = read_wcs(path, head).wcs_world2pix(*wcs.wcs_pix2world(x, y, 0), 0)
-    off = float(np.hypot(found[0] - x, found[1] - y).max())
+    off = corner_offset_px(wcs, read_wcs(path, head), reference.shape)
     if not off < GRID_TOLERANCE_PX:
         msg = (
             f"{path}: {name} and {first} have different WCS (corners {off:.1f} pixels apart); resample them "

@@ -15,7 +15,7 @@ from euclidfm.ingest.files import Place
 from euclidfm.ingest.images.plane import Plane, RemotePlane, open_plane
 from euclidfm.ingest.tiles import BandFiles
 
-__all__ = ["BandMosaic", "check_same_grid", "magzero", "open_band", "read_wcs"]
+__all__ = ["BandMosaic", "check_same_grid", "corner_offset_px", "magzero", "open_band", "read_wcs"]
 
 NO_DATA_RMS = 1e15
 """RMS at and above which a pixel has no data."""
@@ -34,6 +34,14 @@ def read_wcs(path: Place, header: fits.Header) -> WCS:
         msg = f"{path} has no celestial WCS in the header of its image (CTYPE1, CRVAL1, ...)"
         raise InputError(msg)
     return wcs.celestial
+
+
+def corner_offset_px(first: WCS, other: WCS, shape: tuple[int, ...]) -> float:
+    """Largest distance in pixels between the corners of two grids of one shape (ny, nx)."""
+    ny, nx = shape
+    x, y = np.array([0, nx - 1, 0, nx - 1], float), np.array([0, 0, ny - 1, ny - 1], float)
+    found = other.wcs_world2pix(*first.wcs_pix2world(x, y, 0), 0)
+    return float(np.hypot(found[0] - x, found[1] - y).max())
 
 
 def magzero(path: Place, header: fits.Header) -> float:
@@ -121,10 +129,7 @@ def check_same_grid(first: BandMosaic, other: BandMosaic) -> None:
             "them to one grid, or pass --reproject true"
         )
         raise InputError(msg)
-    x, y = np.array([0, nx - 1, 0, nx - 1], float), np.array([0, 0, ny - 1, ny - 1], float)
-    sky = first.wcs.wcs_pix2world(x, y, 0)
-    found = other.wcs.wcs_world2pix(*sky, 0)
-    off = float(np.hypot(found[0] - x, found[1] - y).max())
+    off = corner_offset_px(first.wcs, other.wcs, first.image.shape)
     if not off < GRID_TOLERANCE_PX:
         msg = (
             f"{both} have different WCS: their corners are {off:.1f} pixels apart; resample them to one "
