@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from euclidfm.discover.index import ApproximateConfig, ApproximateIndex, _exact, build_approximate
+from euclidfm.discover.index import ApproximateConfig, ApproximateIndex
+from euclidfm.discover.index_build import build_approximate, exact_nearest
 from euclidfm.embeddings.table import EmbeddingTable
 
 
@@ -83,7 +84,7 @@ def main() -> None:
     fresh = queries[:300]
     found, _ = index.search(fresh, 11)
     units = index.scaling.unit(emb.vectors)
-    exact = _exact(units, index.scaling.unit(fresh), 11)
+    exact = exact_nearest(units, index.scaling.unit(fresh), 11)
     hits = [len(set(f) & set(e)) - 1 for f, e in zip(found.tolist(), exact.tolist(), strict=True)]
     result["recall@10"] = round(float(np.mean(hits)) / 10, 4)
     result["peak_memory_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)

@@ -11,12 +11,8 @@ import pyarrow as pa
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_table
-from euclidfm.discover.index import (
-    ApproximateConfig,
-    ApproximateIndex,
-    build_approximate,
-    update_approximate,
-)
+from euclidfm.discover.index import ApproximateConfig, ApproximateIndex
+from euclidfm.discover.index_build import build_approximate, update_approximate
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.discover.selection import selected
 from euclidfm.discover.space import ScalingName

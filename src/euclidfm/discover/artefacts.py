@@ -1,7 +1,7 @@
-"""Bad data or interesting: the probability that an object is an artefact, and ranking without them.
+"""Probability that an object is an artefact, and rankings with likely artefacts last.
 
-The probability comes from a logistic regression on the embedding and on `quality` numbers of
-the cutout, learned where artefacts are known (mock skies, or objects that people marked).
+The probability comes from a logistic regression on the embedding and on the numbers of
+`euclidfm.discover.quality`, trained where artefacts are known (mock skies, or objects marked by eye).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.discover.outliers import rank_fraction
+from euclidfm.discover.outliers import rank_column, rank_fraction
 from euclidfm.discover.quality import store_quality
 from euclidfm.discover.space import finite_rows, principal_components
 from euclidfm.embeddings.table import EmbeddingTable
@@ -40,15 +40,15 @@ def artefact_score(
     is_artefact : (N,) array
         1 or 0 where known, NaN where not.
     quality : (N, F) array, optional
-        Of `euclidfm.discover.quality.store_quality`; NaN is taken as the median, and marked.
+        Of `euclidfm.discover.quality.store_quality`; NaN is replaced by the median, with an indicator column.
     seed : int
-        Of the folds.
+        Seed of the folds.
 
     Returns
     -------
     (N,) float64
-        An object with a known label is scored by a fit that did not see it (five folds);
-        NaN where there is neither an embedding nor a known quality.
+        An object with a known label is scored out of fold (five folds). NaN if there is neither an
+        embedding nor a known quality.
     """
     truth = np.asarray(is_artefact, float)
     if len(truth) != len(emb):
@@ -59,7 +59,7 @@ def artefact_score(
     count = int((truth[known] > 0.5).sum())
     if count < 2 or len(known) - count < 2:
         have = f"there are {count} artefacts among {len(known)}"
-        msg = f"an artefact score needs two known examples of both sorts; {have}"
+        msg = f"an artefact score needs two known examples each of artefacts and of other objects; {have}"
         raise InputError(msg)
     from sklearn.model_selection import StratifiedKFold
 
@@ -74,16 +74,16 @@ def artefact_score(
 
 
 def screened(scores: pa.Table, artefact: np.ndarray, limit: float = 0.5) -> pa.Table:
-    """Outlier scores with the likely artefacts moved behind everything else.
+    """Outlier scores with the likely artefacts ranked last.
 
     Parameters
     ----------
     scores : pyarrow.Table
         Of `outlier_scores`.
     artefact : (N,) array
-        Probabilities in the same order; NaN is kept.
+        Probabilities in the same order; NaN counts as no artefact.
     limit : float
-        Objects with a larger probability go last.
+        Probability above which an object is ranked last.
 
     Returns
     -------
@@ -94,12 +94,8 @@ def screened(scores: pa.Table, artefact: np.ndarray, limit: float = 0.5) -> pa.T
     score = scores.column("score").to_numpy()
     last = np.nan_to_num(artefact) > limit
     score = rank_fraction(score - 2.0 * last)
-    rank = np.empty(len(score), np.int64)
-    order = np.lexsort((np.arange(len(score)), -np.where(np.isfinite(score), score, -1.0)))
-    rank[order] = np.arange(1, len(score) + 1)
     table = scores.set_column(scores.column_names.index("score"), "score", pa.array(score))
-    ranks = pa.array(rank, pa.int64(), mask=~np.isfinite(score))
-    table = table.set_column(scores.column_names.index("rank"), "rank", ranks)
+    table = table.set_column(scores.column_names.index("rank"), "rank", rank_column(score))
     return table.append_column("artefact", pa.array(np.asarray(artefact, float)))
 
 
@@ -117,7 +113,7 @@ def artefacts_last(
         Of the same galaxies. Its column ``kind`` says which are artefacts (``artefact``) and which are not;
         an empty string is unknown.
     seed : int
-        Of the folds.
+        Seed of the folds.
     progress : callable, optional
         Of measuring the quality of the cutouts.
 

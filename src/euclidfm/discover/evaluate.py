@@ -1,7 +1,7 @@
-"""How good search and outlier ranking are, against what is known and against chance.
+"""Metrics of similarity search and outlier ranking where the true kinds are known.
 
-Both return records in the long form of all results (one record a number), with the
-columns `kind` and `base_rate` added.
+Both functions return records (`euclidfm.core.records`) with the additional fields `kind` and
+`base_rate`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.records import Record, make_record
+from euclidfm.discover.outliers import outlier_methods
 from euclidfm.discover.search import SimilarityIndex
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import bootstrap
@@ -70,30 +71,32 @@ def similarity_purity(
         queries = np.sort(rng.permutation(members)[:n_queries])
         found, _ = index.nearest(queries, max(k))
         same = kind[found] == name
-        base_rate = (len(members) - 1) / (len(index) - 1)
         for size in k:
-            shares = same[:, :size].mean(axis=1)
-            share = bootstrap(_mean, shares, seed=seed)
-            records.append(
-                make_record(
-                    task="search",
-                    method="cosine",
-                    inputs=index.space,
-                    fraction=None,
-                    n_test=len(queries),
-                    seed=seed,
-                    metric=f"purity@{size}",
-                    value=share.value,
-                    low=share.low,
-                    high=share.high,
-                    kind=name,
-                    members=len(members),
-                    base_rate=base_rate,
-                    lift=share.value / base_rate,
-                    ceiling=min(1.0, (len(members) - 1) / min(size, len(index) - 1)),
-                )
-            )
+            records.append(_purity(name, size, same[:, :size].mean(axis=1), len(members), index, seed))
     return records
+
+
+def _purity(kind: str, k: int, shares: np.ndarray, members: int, index: SimilarityIndex, seed: int) -> Record:
+    """Record of the mean share of the same kind among the nearest k, over the queries."""
+    share = bootstrap(_mean, shares, seed=seed)
+    base_rate = (members - 1) / (len(index) - 1)
+    return make_record(
+        task="search",
+        method="cosine",
+        inputs=index.space,
+        fraction=None,
+        n_test=len(shares),
+        seed=seed,
+        metric=f"purity@{k}",
+        value=share.value,
+        low=share.low,
+        high=share.high,
+        kind=kind,
+        members=members,
+        base_rate=base_rate,
+        lift=share.value / base_rate,
+        ceiling=min(1.0, (members - 1) / min(k, len(index) - 1)),
+    )
 
 
 def outlier_recall(
@@ -114,7 +117,7 @@ def outlier_recall(
     is_rare : (N,) bool
         In the order of `scores`.
     top : float
-        Fraction of the galaxies that is looked at (at least one galaxy).
+        Fraction of the galaxies, from the top of the ranking (at least one galaxy).
     seed : int
         Of the bootstrap.
     kind, inputs : str
@@ -136,41 +139,39 @@ def outlier_recall(
     if not rare[usable].any():
         msg = f"no galaxy of kind {kind!r} among the {usable.sum()} with a score: recall is not defined"
         raise InputError(msg)
-    looked_at = max(1, round(top * int(usable.sum())))
-    base_rate = float(rare[usable].mean())
-    names = [
-        "score",
-        *(n for n in scores.column_names if n not in ("object_id", "score", "rank", "artefact")),
-    ]
     records: list[Record] = []
-    for name in names:
+    for name in ["score", *outlier_methods(scores)]:
         values = scores.column(name).to_numpy()[usable]
-        first = np.argsort(-values, kind="stable")[:looked_at]
-        chosen = np.isin(np.arange(len(values)), first)
-        hits = chosen[rare[usable]]
-        recall = bootstrap(_mean, hits.astype(float), seed=seed)
-        count = len(hits)
-        factors = {"recall": 1.0, "precision": count / looked_at, "lift": count / looked_at / base_rate}
-        records += [
-            make_record(
-                task="outliers",
-                method="ensemble" if name == "score" else name,
-                inputs=inputs,
-                fraction=None,
-                n_test=int(usable.sum()),
-                seed=seed,
-                metric=f"{metric}@{top:g}",
-                value=recall.value * factor,
-                low=recall.low * factor,
-                high=recall.high * factor,
-                kind=kind,
-                members=count,
-                looked_at=looked_at,
-                base_rate=base_rate,
-            )
-            for metric, factor in factors.items()
-        ]
+        method = "ensemble" if name == "score" else name
+        for r in _recall(values, rare[usable], top, seed):
+            records.append(make_record(method=method, inputs=inputs, kind=kind, **r))
     return records
+
+
+def _recall(values: np.ndarray, rare: np.ndarray, top: float, seed: int) -> list[Record]:
+    """Recall, precision and lift of one method in the top of its ranking."""
+    inspected = max(1, round(top * len(values)))
+    first = np.argsort(-values, kind="stable")[:inspected]
+    hits = np.isin(np.arange(len(values)), first)[rare]
+    recall = bootstrap(_mean, hits.astype(float), seed=seed)
+    count, base_rate = len(hits), float(rare.mean())
+    factors = {"recall": 1.0, "precision": count / inspected, "lift": count / inspected / base_rate}
+    return [
+        {
+            "task": "outliers",
+            "fraction": None,
+            "n_test": len(values),
+            "seed": seed,
+            "metric": f"{metric}@{top:g}",
+            "value": recall.value * factor,
+            "low": recall.low * factor,
+            "high": recall.high * factor,
+            "members": count,
+            "looked_at": inspected,
+            "base_rate": base_rate,
+        }
+        for metric, factor in factors.items()
+    ]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A map of the embeddings: two numbers a galaxy, neighbours kept together."""
+"""Two-dimensional maps of the embeddings (UMAP, principal components)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def project_map(
     space : str
         ``"joint"`` or a modality.
     n_neighbors : int
-        Small shows detail, large shows the whole.
+        A small number keeps local structure, a large one global structure.
     min_dist : float
 
     Returns
@@ -61,7 +61,7 @@ def project_map(
         min_dist=min_dist,
         init="pca",
         random_state=seed,
-        n_jobs=1,  # threads would make it depend on the machine's load
+        n_jobs=1,  # with several threads the result depends on their timing
     )
     out = np.full((len(emb), 2), np.nan, np.float32)
     with warnings.catch_warnings():
@@ -71,7 +71,7 @@ def project_map(
 
 
 def project_pca(emb: EmbeddingTable, *, space: str = "joint") -> np.ndarray:
-    """First two principal components, (N, 2) float32: the map for want of UMAP."""
+    """First two principal components, (N, 2) float32: the map if UMAP is not installed."""
     vectors = vectors_of(emb, space)
     usable = finite_rows(vectors)
     out = np.full((len(emb), 2), np.nan, np.float32)

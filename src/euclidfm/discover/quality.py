@@ -1,8 +1,8 @@
-"""Numbers that tell bad data from a strange galaxy, measured on the cutouts.
+"""Measurements on the cutouts that separate bad data from unusual galaxies.
 
-A galaxy is as wide as the PSF or wider and is seen in every band that is deep enough; a
-cosmic ray or a hot pixel is sharper than the PSF and is there in one band only, and a ghost
-or a satellite trail is there in one instrument only.
+A galaxy is at least as wide as the PSF and appears in every band that is deep enough. A cosmic ray or
+a hot pixel is sharper than the PSF and appears in one band only; a ghost or a satellite trail appears
+in one instrument only.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["QUALITY", "image_quality", "store_quality"]
 QUALITY = ("masked", "masked_core", "sharpness", "vis_only", "elongation", "off_centre")
 """Names of the numbers of `image_quality`:
 
-masked, masked_core : share of masked pixels (of the bands that there are), in the cutout and
+masked, masked_core : share of masked pixels (over the bands of the galaxy), in the cutout and
     in its central fifth;
 sharpness : share of the light of the central 5 x 5 VIS pixels that is in the brightest one;
 vis_only : log10 of the signal-to-noise ratio in VIS over that in Y + J + H;
@@ -36,14 +36,14 @@ def image_quality(galaxies: Galaxies) -> np.ndarray:
     if not bands or n == 0:
         return out
     here = np.stack([galaxies.has_image(b) for b in bands])  # (B, N)
-    hidden = np.stack([galaxies.masks[b].mean(axis=(1, 2)) for b in bands])
+    masked = np.stack([galaxies.masks[b].mean(axis=(1, 2)) for b in bands])
     side = galaxies.masks[bands[0]].shape[1]
     core = slice(side * 2 // 5, max(side * 3 // 5, side * 2 // 5 + 1))
-    hidden_core = np.stack([galaxies.masks[b][:, core, core].mean(axis=(1, 2)) for b in bands])
+    masked_core = np.stack([galaxies.masks[b][:, core, core].mean(axis=(1, 2)) for b in bands])
     count = np.maximum(here.sum(axis=0), 1)
     seen = here.any(axis=0)
-    out[seen, 0] = ((hidden * here).sum(axis=0) / count)[seen]
-    out[seen, 1] = ((hidden_core * here).sum(axis=0) / count)[seen]
+    out[seen, 0] = ((masked * here).sum(axis=0) / count)[seen]
+    out[seen, 1] = ((masked_core * here).sum(axis=0) / count)[seen]
     signal = {b: _signal_to_noise(galaxies, b, core) for b in bands}
     infrared = [signal[b] for b in ("Y", "J", "H") if b in signal]
     if "VIS" in signal:
@@ -76,7 +76,7 @@ def store_quality(
 
 
 def _signal_to_noise(galaxies: Galaxies, band: str, core: slice) -> np.ndarray:
-    """Of the flux in the central fifth, from the sky noise alone."""
+    """Signal-to-noise ratio of the flux in the central fifth; the noise is that of the sky."""
     pixels = galaxies.images[band][:, core, core].astype(np.float64)
     noise = np.where(galaxies.has_image(band), galaxies.noise[band], np.nan)
     return np.asarray(pixels.sum(axis=(1, 2)) / (noise * np.sqrt(pixels[0].size)))

@@ -1,8 +1,8 @@
-"""Human in the loop: a few ratings bend the ranking towards what a person finds interesting.
+"""Active learning: ratings by a person change the outlier ranking.
 
-The ranking is the mean of a Gaussian process over the embedding whose *prior mean* is the
-outlier score: far from everything rated an object keeps its score, near a rated one it
-follows the rating. Ratings are kept in a CSV file that anything can read.
+The ranking is the posterior mean of a Gaussian process over the embedding, whose *prior mean* is the
+outlier score: an object far from all rated ones keeps its score, one close to a rated object follows
+the rating. Ratings are kept in a CSV file.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import pyarrow as pa
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
 from euclidfm.core.ids import match_ids
-from euclidfm.discover.outliers import rank_fraction
+from euclidfm.discover.outliers import rank_column, rank_fraction
 from euclidfm.discover.space import finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 
 __all__ = ["ActiveConfig", "add_rating", "read_ratings", "rerank", "simulate_user"]
 
 RATINGS = (0.0, 5.0)
-"""From boring to interesting."""
+"""Smallest rating (boring) and largest (interesting)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveConfig:
-    """How far a rating reaches."""
+    """Settings of the Gaussian process."""
 
     reach: float = 0.35
-    """How far a rating reaches: the kernel falls to 1/e where one minus the cosine is this."""
+    """Length scale: the kernel falls to 1/e where one minus the cosine equals this."""
     noise: float = 0.2
     """Standard deviation of a rating, on a scale from 0 to 1."""
     trust: float = 0.3
-    """What the outlier score, from 0 to 1, is worth before any rating, in the spread of what a person finds
-    interesting."""
+    """Weight of the outlier score (0 to 1) in the prior mean, in units of the prior standard deviation of
+    the ratings."""
 
 
 def read_ratings(path: str | Path) -> dict[int, float]:
@@ -75,7 +75,7 @@ def rerank(
     *,
     space: str = "joint",
 ) -> pa.Table:
-    """The outlier table with the ratings taken into account.
+    """The outlier table, ranked again with ratings.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def rerank(
     Returns
     -------
     pyarrow.Table
-        object_id, score (0 to 1), rank, outlier_score (what it was), rating (NaN = not rated).
+        object_id, score (0 to 1), rank, outlier_score (the input), rating (NaN = not rated).
     """
     if scores.column("object_id").to_pylist() != emb.object_id.tolist():
         msg = "the outlier scores are not of these embeddings, or not in their order"
@@ -99,16 +99,13 @@ def rerank(
     values = np.array(list(ratings.values()), float)[rows >= 0] / RATINGS[1]
     prior = scores.column("score").to_numpy()
     score = _Process(emb, prior, config or ActiveConfig(), space).mean(rated, values)
-    order = np.lexsort((np.arange(len(score)), -np.where(np.isfinite(score), score, -np.inf)))
-    rank = np.empty(len(score), np.int64)
-    rank[order] = np.arange(1, len(score) + 1)
     shown = np.full(len(score), np.nan)
     shown[rated] = values * RATINGS[1]
     return pa.table(
         {
             "object_id": pa.array(emb.object_id, pa.int64()),
             "score": pa.array(rank_fraction(score)),
-            "rank": pa.array(rank, pa.int64(), mask=~np.isfinite(score)),
+            "rank": rank_column(score),
             "outlier_score": pa.array(prior),
             "rating": pa.array(shown),
         }
@@ -124,22 +121,19 @@ def simulate_user(
     batch: int = 10,
     config: ActiveConfig | None = None,
     space: str = "joint",
-    seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """What a user who wants rarities finds, looking at the top of the ranking batch by batch.
+    """Number of rarities that a simulated user finds who inspects the ranking from its top, in batches.
 
     Parameters
     ----------
     emb, scores : as in `rerank`
     is_rare : (N,) bool
-        What the user rates 5; everything else gets 0.
+        Objects that the user rates 5; all others are rated 0.
     looks : int
-        Objects looked at in all.
+        Number of objects inspected.
     batch : int
-        Looked at between two rankings.
+        Number of objects inspected between two rankings.
     config, space : as in `rerank`
-    seed : int
-        Of the random order.
 
     Returns
     -------

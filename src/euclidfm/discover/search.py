@@ -1,8 +1,7 @@
-"""Similarity search: the galaxies whose embeddings point the same way.
+"""Similarity search: nearest neighbours by the cosine between scaled embeddings.
 
-Similarity is the cosine between scaled embeddings (`euclidfm.discover.space`). The
-search is exact, a matrix product by numpy or by FAISS; or it asks an index on disk
-(`euclidfm.discover.index`) for candidates and puts these in exact order.
+`euclidfm.discover.space` scales the embeddings. The search is exact (a matrix product by numpy or by
+FAISS), or takes candidates from an index on disk (`euclidfm.discover.index`) and ranks them exactly.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ import pyarrow as pa
 from astropy.coordinates import angular_separation
 
 from euclidfm.core.errors import InputError
-from euclidfm.discover.index import ApproximateIndex
+from euclidfm.discover.index import ApproximateIndex, load_faiss
 from euclidfm.discover.space import ScalingName, finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
 
-__all__ = ["SimilarityIndex", "neighbours"]
+__all__ = ["SimilarityIndex"]
 
 Engine = Literal["auto", "numpy", "faiss"]
 
-_BLOCK = 1024
 _FAISS_FROM = 50_000
 _MORE = 4
-"""Candidates that an index is asked for, over what is wanted; they are then ranked exactly."""
+"""Candidates requested from an approximate index, as a multiple of k; they are then ranked exactly."""
 
 
 class SimilarityIndex:
@@ -42,9 +40,9 @@ class SimilarityIndex:
     scaling : {"auto", "standard", "whiten", "centre", "none"}
         See `euclidfm.discover.space`.
     components : int
-        Of ``whiten``; 0 for the default.
+        Components of ``whiten``; 0 for the default.
     engine : {"auto", "numpy", "faiss"}
-        ``auto`` takes FAISS from 50 000 galaxies on, where it is installed.
+        ``auto`` takes FAISS from 50 000 galaxies on, if it is installed.
     approximate : ApproximateIndex, optional
         An index of the same embeddings, for millions of galaxies; `scaling` is then the index's.
 
@@ -55,8 +53,7 @@ class SimilarityIndex:
 
     Examples
     --------
-    >>> index = SimilarityIndex(emb)  # doctest: +SKIP
-    >>> index.search(object_id=-525436331123456789, k=10)  # doctest: +SKIP
+    >>> SimilarityIndex(emb).search(object_id=-525436331123456789, k=10)  # doctest: +SKIP
     """
 
     def __init__(
@@ -112,31 +109,30 @@ class SimilarityIndex:
         where: np.ndarray | None = None,
         negative_weight: float = 0.5,
     ) -> pa.Table:
-        """The k galaxies most similar to a query; the query's own galaxies are left out.
+        """The k galaxies most similar to a query, without the galaxies of the query itself.
 
-        Give one of `object_id`, `positives`, `ra` and `dec`, or `vector`; `negatives` may
-        be added to any.
+        Give one of `object_id`, `positives`, `ra` and `dec`, or `vector`; `negatives` is optional.
 
         Parameters
         ----------
         object_id : int, optional
         positives, negatives : sequence of int
-            Ids of galaxies to be near to, and away from: the query is the mean direction of
-            the positives minus `negative_weight` times that of the negatives.
+            Ids of examples and counter-examples: the query is the mean direction of the positives
+            minus `negative_weight` times that of the negatives.
         ra, dec : float, optional
-            Degrees; stands for the nearest galaxy, which must be `within_arcsec`.
+            Degrees; the example is the nearest galaxy, which must be `within_arcsec`.
         vector : (D,) array, optional
-            An embedding made elsewhere by the same model, in the same space.
+            An embedding by the same model, in the same space.
         k : int
         where : (N,) bool, optional
-            Galaxies that may be found (a cut in magnitude, redshift, flags).
+            Galaxies that may be returned (a cut in magnitude, redshift, flags).
         negative_weight : float
 
         Returns
         -------
         pyarrow.Table
             rank (from 1), object_id, ra, dec [deg], similarity (-1 to 1), row. Fewer
-            than k rows if there are no more galaxies. The query stands in the metadata.
+            than k rows if there are no more galaxies. The metadata hold the query.
         """
         given = [object_id is not None, len(positives) > 0, ra is not None or dec is not None]
         if sum(given) + (vector is not None) != 1:
@@ -149,20 +145,20 @@ class SimilarityIndex:
             row, separation = self._nearest_on_sky(ra, dec, within_arcsec)
             positives = [int(self.emb.object_id[row])]
             query["separation_arcsec"] = round(separation, 3)
-        away = [self._row(i) for i in negatives]
+        counter_examples = [self._row(i) for i in negatives]
         examples = [self._row(i) for i in positives]
         if vector is not None:
-            towards = self._unit_of(vector)
+            direction = self._unit_of(vector)
         else:
-            towards = self._units(np.array(examples)).mean(axis=0)
+            direction = self._units(np.array(examples)).mean(axis=0)
             query["positives"] = [int(i) for i in positives]
-        if away:
-            towards = towards - negative_weight * self._units(np.array(away)).mean(axis=0)
+        if counter_examples:
+            direction = direction - negative_weight * self._units(np.array(counter_examples)).mean(axis=0)
             query["negatives"] = [int(i) for i in negatives]
         allowed = self._allowed(where)
-        allowed[examples + away] = False
-        rows, similarity = self._rank(towards / max(float(np.linalg.norm(towards)), 1e-12), k, allowed)
-        return self._table(rows, similarity, query)
+        allowed[examples + counter_examples] = False
+        rows, similarity = self._rank(direction / max(float(np.linalg.norm(direction)), 1e-12), k, allowed)
+        return _result(self.emb, rows, similarity, query)
 
     def nearest(self, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Neighbours of many galaxies at once.
@@ -185,8 +181,7 @@ class SimilarityIndex:
         similarity = np.empty(found.shape, np.float32)
         if k < 1:
             return found, similarity
-        for start in range(0, len(rows), _BLOCK):
-            block = slice(start, start + _BLOCK)
+        for block in (slice(start, start + 1024) for start in range(0, len(rows), 1024)):
             cosines = self.units[rows[block]] @ self.units.T
             cosines[:, ~self.usable] = -np.inf
             cosines[np.arange(len(cosines)), rows[block]] = -np.inf
@@ -238,58 +233,39 @@ class SimilarityIndex:
             raise InputError(msg)
         return self.usable & where
 
-    def _rank(self, towards: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _rank(self, direction: np.ndarray, k: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         candidates = np.flatnonzero(allowed)
+        if self.approximate is not None and min(k, len(candidates)) > 0:
+            wanted = min(k, len(candidates))
+            candidates = self._candidates(self.approximate, direction, wanted, allowed)
         k = min(k, len(candidates))
         if k < 1:
             return np.empty(0, np.int64), np.empty(0, np.float32)
-        if self.approximate is not None:
-            candidates = self._candidates(self.approximate, towards, k, allowed)
-        elif self._flat is not None:
+        if self._flat is not None:
             import faiss
 
             chosen: Any = faiss.SearchParameters  # its signature is made at run time
             chosen = chosen(sel=faiss.IDSelectorBatch(candidates))
-            similarity, rows = self._flat.search(towards[None].astype(np.float32), k, params=chosen)
+            similarity, rows = self._flat.search(direction[None].astype(np.float32), k, params=chosen)
             return rows[0], similarity[0]
-        cosines = (self.units[candidates] if self.approximate is None else self._units(candidates)) @ towards
-        k = min(k, len(candidates))
-        if k < 1:
-            return np.empty(0, np.int64), np.empty(0, np.float32)
+        units = self.units[candidates] if self.approximate is None else self._units(candidates)
+        cosines = units @ direction
         best = np.sort(np.argpartition(-cosines, k - 1)[:k])
         best = best[np.argsort(-cosines[best], kind="stable")]
         return candidates[best], cosines[best]
 
     def _candidates(
-        self, index: ApproximateIndex, towards: np.ndarray, k: int, allowed: np.ndarray
+        self, index: ApproximateIndex, direction: np.ndarray, k: int, allowed: np.ndarray
     ) -> np.ndarray:
-        """Rows, in order, of more galaxies than wanted, from the index."""
+        """Rows of the candidates that the approximate index returns, in order."""
         where = None if allowed[self.usable].all() else np.isin(index.ids, self.emb.object_id[allowed])
-        ids, similarity = index.search_units(towards[None], _MORE * k, where)
+        ids, similarity = index.search_units(direction[None], _MORE * k, where)
         found = np.isin(self.emb.object_id, ids[0][np.isfinite(similarity[0])])
         return np.flatnonzero(found & allowed)
 
-    def _table(self, rows: np.ndarray, similarity: np.ndarray, query: dict[str, Any]) -> pa.Table:
-        table = pa.table(
-            {
-                "rank": pa.array(np.arange(1, len(rows) + 1), pa.int64()),
-                "object_id": pa.array(self.emb.object_id[rows], pa.int64()),
-                "ra": pa.array(self.emb.ra[rows], pa.float64()),
-                "dec": pa.array(self.emb.dec[rows], pa.float64()),
-                "similarity": pa.array(np.clip(similarity, -1.0, 1.0), pa.float32()),
-                "row": pa.array(rows, pa.int64()),
-            }
-        )
-        return table.replace_schema_metadata({"euclidfm": json.dumps(query)})
-
-
-def neighbours(emb: EmbeddingTable, *, space: str = "joint", **query: Any) -> pa.Table:
-    """One search without keeping the index; see `SimilarityIndex.search` for the query."""
-    return SimilarityIndex(emb, space=space).search(**query)
-
 
 def _same_space(index: ApproximateIndex, emb: EmbeddingTable, space: str) -> None:
-    """Refuse an index of something else."""
+    """Raise InputError if the index is of another space or model."""
     if index.info["space"] != space or index.info["model"].get("model") != emb.info.get("model"):
         msg = (
             f"the index is of space {index.info['space']!r} and model {index.info['model'].get('model')}, "
@@ -300,12 +276,25 @@ def _same_space(index: ApproximateIndex, emb: EmbeddingTable, space: str) -> Non
 
 def _faiss_index(units: np.ndarray, required: bool) -> Any:
     try:
-        import faiss
-    except ImportError:
+        faiss = load_faiss()
+    except InputError:
         if required:
-            msg = "engine 'faiss' needs faiss; install it with `pip install euclidfm[science]`"
-            raise InputError(msg) from None
+            raise
         return None
     index = faiss.IndexFlatIP(units.shape[1])
     index.add(np.ascontiguousarray(units))
     return index
+
+
+def _result(emb: EmbeddingTable, rows: np.ndarray, similarity: np.ndarray, query: dict[str, Any]) -> pa.Table:
+    table = pa.table(
+        {
+            "rank": pa.array(np.arange(1, len(rows) + 1), pa.int64()),
+            "object_id": pa.array(emb.object_id[rows], pa.int64()),
+            "ra": pa.array(emb.ra[rows], pa.float64()),
+            "dec": pa.array(emb.dec[rows], pa.float64()),
+            "similarity": pa.array(np.clip(similarity, -1.0, 1.0), pa.float32()),
+            "row": pa.array(rows, pa.int64()),
+        }
+    )
+    return table.replace_schema_metadata({"euclidfm": json.dumps(query)})

@@ -1,15 +1,15 @@
-"""The space that similarity and strangeness are measured in: scaled embeddings.
+"""Scaling of embeddings, for similarities and outlier scores.
 
-The numbers of an embedding have very different spreads; without scaling, a handful of
-them decides every distance. `fit_scaling` removes that, in one of these ways:
+The components of an embedding have very different variances. Without scaling, a few of them dominate
+every distance. `fit_scaling` offers:
 
-``standard``  each number minus its mean, over its standard deviation;
-``whiten``    principal components, each over its standard deviation: as many as are asked for,
+``standard``  each component minus its mean, over its standard deviation;
+``whiten``    principal components, each over its standard deviation: `components` of them,
               or those that carry 0.1% of the largest one's variance or more;
 ``centre``    minus the mean only;
 ``none``      as they are;
 ``auto``      ``whiten`` for the space ``shape``, whose two halves (mean and scatter over the
-              turns) are whitened apart, ``standard`` for all others.
+              symmetries) are whitened separately, ``standard`` for all others.
 
 Shapes: N galaxies, D width of the vectors, P width of the scaled vectors.
 """
@@ -31,9 +31,9 @@ ScalingName = Literal["auto", "standard", "whiten", "centre", "none"]
 _FIT_ROWS = 100_000
 _WHITEN_FLOOR = 1e-3
 _HALVES = {"shape": 2}
-"""Spaces of several parts side by side, which are whitened apart."""
+"""Spaces that concatenate several parts, which are whitened separately."""
 _SHAPE_COMPONENTS = 96
-"""Components of each half of the space ``shape`` (docs/discovery.md says how it was chosen)."""
+"""Components of each half of the space ``shape`` (docs/discovery.md describes how it was chosen)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Scaling:
 
 
 def vectors_of(emb: EmbeddingTable, space: str = "joint") -> np.ndarray:
-    """Vectors of the joint space, of one modality or of a further space, (N, D); NaN where there are none.
+    """Vectors of the joint space, of one modality or of a further space, (N, D); NaN if there are none.
 
     Raises
     ------
@@ -87,22 +87,22 @@ def finite_rows(vectors: np.ndarray) -> np.ndarray:
 def fit_scaling(
     vectors: np.ndarray, name: ScalingName = "standard", *, space: str = "joint", components: int = 0
 ) -> Scaling:
-    """Measure a scaling on vectors (at most 100 000 of them, evenly taken; rows with NaN are left out).
+    """Fit a scaling to vectors (at most 100 000 of them, evenly spaced; rows with NaN are left out).
 
     Parameters
     ----------
     vectors : (N, D) array
     name : {"auto", "standard", "whiten", "centre", "none"}
     space : str
-        What the vectors are; decides what ``auto`` is.
+        Space of the vectors; it decides what ``auto`` means.
     components : int
-        Of ``whiten`` (of each half of ``shape``); 0 takes what carries 0.1% of the largest variance, of
-        ``shape`` 96.
+        Components of ``whiten`` (of each half of ``shape``). 0 takes those with at least 0.1% of the
+        largest variance, and 96 for ``shape``.
 
     Raises
     ------
     InputError
-        If there is nothing to measure, or no such scaling.
+        If no row is finite, or the scaling is unknown.
     """
     if components < 0:
         msg = f"components must be 0 or more, got {components}"
@@ -132,7 +132,7 @@ def fit_scaling(
 
 
 def _whitening_of_parts(centred: np.ndarray, parts: int, components: int) -> np.ndarray:
-    """Block-diagonal map: each of the parts that stand side by side is whitened by itself."""
+    """Block-diagonal map that whitens each of the concatenated parts separately."""
     if parts > 1:
         components = components or _SHAPE_COMPONENTS
     width = centred.shape[1] // parts
@@ -146,7 +146,10 @@ def _whitening_of_parts(centred: np.ndarray, parts: int, components: int) -> np.
 
 
 def _whitening(centred: np.ndarray, components: int) -> np.ndarray:
-    """(D, P) axes over the spread along them; so many components are of the standardised numbers."""
+    """(D, P) principal axes over the standard deviation along them.
+
+    With a number of components, the axes are those of the standardised vectors.
+    """
     spread = centred.std(axis=0) if components else np.ones(centred.shape[1])
     scale = np.where(spread > 1e-8, 1.0 / np.maximum(spread, 1e-8), 0.0)
     scaled = centred * scale

@@ -1,4 +1,4 @@
-"""How odd a galaxy is in the eyes of the model itself: scores from the surprise of its tokens."""
+"""Outlier scores from the surprisal of a galaxy's tokens under the model."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from euclidfm.discover.outliers import rank_fraction
 
 __all__ = ["surprise_scores"]
 
-_ODDEST = 8
-"""The score of a modality is the mean over the oddest of its tokens, one in so many."""
+_FRACTION = 8
+"""The score of a modality is the mean over the largest 1/8 of its tokens' surprisals."""
 
 
 def surprise_scores(table: pa.Table) -> dict[str, np.ndarray]:
-    """One number a galaxy and modality: the mean over the oddest eighth of its tokens (at least one).
+    """One number per galaxy and modality: the mean of the largest eighth of its surprisals (at least one).
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def surprise_scores(table: pa.Table) -> dict[str, np.ndarray]:
             continue
         column = table.column(name).combine_chunks()
         values = np.asarray(column.flatten(), np.float64).reshape(table.num_rows, -1)
-        out[name] = _oddest(values)
+        out[name] = _mean_of_largest(values)
     ranks = np.stack([rank_fraction(v) for v in out.values()])
     known = np.isfinite(ranks)
     total = np.where(known, ranks, 0.0).sum(axis=0)
     return out | {"surprise": np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)}
 
 
-def _oddest(values: np.ndarray) -> np.ndarray:
+def _mean_of_largest(values: np.ndarray) -> np.ndarray:
     """Mean over each row's largest eighth of its finite values; NaN where there are none."""
     count = np.isfinite(values).sum(axis=1)
     ordered = -np.sort(np.where(np.isfinite(values), -values, np.inf), axis=1)  # largest first, NaN last
-    taken = np.ceil(count / _ODDEST).astype(int)
+    taken = np.ceil(count / _FRACTION).astype(int)
     inside = np.arange(values.shape[1]) < taken[:, None]
     total = np.where(inside, ordered, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(taken, 1), np.nan)

@@ -22,7 +22,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.pipeline import ingest
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.report.sheets.oddities import oddity_sheet
+from euclidfm.report.sheets.outliers import outlier_sheet
 from euclidfm.store.reader import GalaxyStore
 
 __all__ = ["draw_outliers", "embed_cutout", "rank_outliers"]
@@ -149,4 +149,4 @@ def draw_outliers(
     if run is not None:
         model = FoundationModel.load(run)
         maps = surprise_of(model, galaxies, seed=seed, wavelengths_nm=store.info.wavelengths_nm)
-    oddity_sheet(galaxies, [f"{rank}: {i}" for rank, i in enumerate(ids, 1)], sheet, maps)
+    outlier_sheet(galaxies, [f"{rank}: {i}" for rank, i in enumerate(ids, 1)], sheet, maps)

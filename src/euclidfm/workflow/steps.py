@@ -250,8 +250,8 @@ def discovery(
 ) -> pa.Table:
     """Judge searches, outliers and active finding on the known kinds; write and return the outlier scores."""
     from euclidfm.discover.quality import store_quality
-    from euclidfm.discover.study import StudyConfig, discovery_study
     from euclidfm.store.reader import GalaxyStore
+    from euclidfm.studies.discovery import StudyConfig, discovery_study
 
     store = GalaxyStore.open(run.store)
     study = discovery_study(

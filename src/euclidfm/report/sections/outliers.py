@@ -10,10 +10,11 @@ import numpy as np
 
 from euclidfm.core.files import read_json
 from euclidfm.core.ids import match_ids
+from euclidfm.discover.outliers import outlier_methods
 from euclidfm.report.html import Section, caption, fixed, missing, number, stamp, table
 from euclidfm.report.inputs import ReportData
 from euclidfm.report.sections.active import curve
-from euclidfm.report.sections.strips import read_pictures
+from euclidfm.report.sections.neighbours import read_pictures
 from euclidfm.report.sheets.stamps import heat_map
 
 __all__ = ["section"]
@@ -29,7 +30,7 @@ def section(data: ReportData) -> Section:
         return missing("outliers", _TITLE, "No outlier scores were given.")
     first = scores.sort_by("rank").slice(0, _SHOWN)
     ids = np.asarray(first["object_id"].to_numpy())
-    methods = [n for n in scores.column_names if n not in ("object_id", "score", "rank", "artefact")]
+    methods = outlier_methods(scores)
     path = data.inputs.active
     active = read_json(path) if path is not None and Path(path).exists() else None
     html = _cards(data, first) if data.mock.emb is not None and data.mock.store is not None else ""

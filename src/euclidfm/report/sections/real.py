@@ -11,7 +11,7 @@ from euclidfm.core.ids import match_ids
 from euclidfm.discover.space import finite_rows
 from euclidfm.report.html import Section, caption, missing, number, stamp
 from euclidfm.report.inputs import ReportData
-from euclidfm.report.sections.strips import neighbour_cards
+from euclidfm.report.sections.neighbours import neighbour_cards
 from euclidfm.report.sheets.stamps import pictures
 from euclidfm.report.style import COLOURS, MUTED, figure, svg
 from euclidfm.store import Galaxies

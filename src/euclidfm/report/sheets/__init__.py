@@ -1,1 +1,1 @@
-"""Sheets of galaxies: cutouts as pictures, oddities with surprise maps, generated galaxies."""
+"""Sheets of galaxies as PNG: cutouts, outliers with surprisal maps, generated galaxies."""

@@ -1,6 +1,6 @@
-"""What discovery finds where the truth is known: similarity, outliers, a person in the loop.
+"""Study of discovery where the true kinds are known: similarity search, outliers, ratings.
 
-The same objects are judged in every set of modalities: those that have an embedding in all of them.
+Every set of modalities is evaluated on the same objects: those that have an embedding in all of them.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ __all__ = ["StudyConfig", "discovery_study"]
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """What is asked of the embeddings."""
+    """Settings of the study."""
 
     rarities: tuple[str, ...] = ("ring", "merger", "lens")
-    """Kinds that outlier ranking should bring up, and that the simulated user is after."""
+    """Kinds that count as rare for the outlier ranking and for the simulated user."""
     k: tuple[int, ...] = (10, 100)
-    """Neighbours looked at."""
+    """Numbers of neighbours for the purity."""
     top: float = 0.01
-    """Share of the objects at the top of the outlier ranking that is looked at."""
+    """Fraction of the objects, from the top of the ranking, for recall and precision."""
     looks: int = 200
-    """Objects that the simulated user looks at."""
+    """Number of objects that the simulated user inspects."""
     most_masked: float = 0.02
     """Objects with a larger share of masked pixels (tile edges, lost columns) are not ranked."""
     split: str = "test"
-    """Objects that are judged; artefacts are learned on the others."""
+    """Split that is evaluated; the artefact classifier is trained on the others."""
     seed: int = 0
-    """Of forests, draws and bootstraps."""
+    """Seed of forests, draws and bootstraps."""
 
 
 def discovery_study(
@@ -51,17 +51,17 @@ def discovery_study(
     surprise: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     quality: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Judge similarity search, outlier ranking and ratings against known kinds.
+    """Evaluate similarity search, outlier ranking and ratings against known kinds.
 
     Parameters
     ----------
     tables : dict of str to EmbeddingTable
-        By the modalities that the model was shown, the fullest first; the same objects in the same order.
+        By the modalities given to the model, the largest set first; the same objects in the same order.
     labels : pyarrow.Table
         With object_id, ``kind`` (``artefact`` for artefacts), ``subtype``, ``flag_masked_fraction``.
     config : StudyConfig, optional
     surprise : dict of str to dict of str to (N,) array, optional
-        For each set of modalities, scores of `surprise_scores`, in the order of the tables; they join
+        For each set of modalities, scores of `surprise_scores`, in the order of the tables. They join
         the ensemble.
     quality : (N, F) array, optional
         Of `store_quality`, in the order of the tables.
@@ -69,9 +69,9 @@ def discovery_study(
     Returns
     -------
     dict
-        ``search`` and ``outliers``: records in the long form; ``active``: the simulated user's finds with
-        the fullest table; ``scores``: the fullest table's outlier table of the judged objects
-        (`pyarrow.Table`), artefacts screened.
+        ``search`` and ``outliers``: records in the long form; ``active``: the result of `simulate_user` with
+        the first table; ``scores``: the outlier table of the evaluated objects for the first table
+        (`pyarrow.Table`), with artefacts last.
     """
     config = config or StudyConfig()
     first = next(iter(tables.values()))
@@ -80,22 +80,22 @@ def discovery_study(
         raise InputError(msg)
     kind = first.column_of(labels, "subtype").astype(str)
     artefact = first.column_of(labels, "kind").astype(str) == "artefact"
-    judged = first.split == config.split
-    judged &= first.column_of(labels, "flag_masked_fraction") < config.most_masked
+    evaluated = first.split == config.split
+    evaluated &= first.column_of(labels, "flag_masked_fraction") < config.most_masked
     for emb in tables.values():
-        judged &= finite_rows(emb.vectors)
+        evaluated &= finite_rows(emb.vectors)
     known = np.where(first.split == config.split, np.nan, artefact.astype(float))
     out: dict[str, Any] = {"search": [], "outliers": [], "active": {}}
     for inputs, emb in tables.items():
-        here, names = emb.take(judged), kind[judged]
+        here, names = emb.take(evaluated), kind[evaluated]
         found = similarity_purity(here, names, k=config.k, seed=config.seed)
         out["search"] += [{**r, "inputs": inputs} for r in found]
-        extra = {n: v[judged] for n, v in (surprise or {}).get(inputs, {}).items()}
+        extra = {n: v[evaluated] for n, v in (surprise or {}).get(inputs, {}).items()}
         scores = outlier_scores(here, seed=config.seed, extra=extra)
         clean = scores
         if np.nansum(known) >= 2:
-            bad = artefact_score(emb, known, quality=quality, seed=config.seed)
-            clean = screened(scores, bad[judged])
+            probability = artefact_score(emb, known, quality=quality, seed=config.seed)
+            clean = screened(scores, probability[evaluated])
         rare = np.isin(names, config.rarities)
         out["outliers"] += _recall(scores, clean, rare, inputs, config)
         if not out["active"] and rare.any():

@@ -1,4 +1,4 @@
-"""A sheet of odd galaxies: each in its bands and colour, where its images surprise the model, and its SED."""
+"""A sheet of outliers: each galaxy in its bands and colour, with surprisal maps and its SED."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from euclidfm.report.sheets.stamps import heat_map, pictures
 from euclidfm.report.style import COLOURS, MUTED
 from euclidfm.store import Galaxies
 
-__all__ = ["oddity_sheet"]
+__all__ = ["outlier_sheet"]
 
 _NOTABLE_NATS = 1.0
-"""An SED point with more excess surprise than this is marked."""
+"""Excess surprisal, in nats, above which an SED point is marked."""
 
 
-def oddity_sheet(
+def outlier_sheet(
     galaxies: Galaxies,
     titles: Sequence[str],
     out_png: str | Path,
@@ -37,7 +37,7 @@ def oddity_sheet(
         One a galaxy.
     out_png : path
     maps : sequence of SurpriseMap, optional
-        Of the same galaxies; without, only pictures and SEDs are shown.
+        Surprisal maps of the same galaxies. Without them, only cutouts and SEDs are drawn.
     inches : float
         Side of one cutout.
     """
@@ -100,4 +100,4 @@ def _sed(axis: Any, galaxies: Galaxies, i: int, surprise: SurpriseMap | None, la
     axis.tick_params(labelsize=5, length=2, pad=1, labelbottom=last)
     axis.yaxis.tick_right()
     if last:
-        axis.set_xlabel("wavelength (nm); ringed: surprising", fontsize=6, labelpad=1)
+        axis.set_xlabel("wavelength (nm); ringed: high surprisal", fontsize=6, labelpad=1)
