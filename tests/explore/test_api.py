@@ -190,7 +190,7 @@ def test_a_run_without_products_shows_what_there_is(tmp_path):
         "the map and neighbours",
         "outliers",
         "p(z)",
-        "surprise maps",
+        "surprisal maps",
     }
     assert all(m["command"].startswith("euclidfm ") for m in said["missing"])
     assert client.get("/api/plane/map").status_code == 404

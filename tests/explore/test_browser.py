@@ -78,7 +78,7 @@ def test_click_see_walk_and_go_back(page, run):
 
 def test_surprise_map(page, run):
     page.goto(page.url.split("#")[0] + f"#{run.ids[0]}")
-    page.click("text=Where it surprises")
+    page.click("text=Surprisal maps")
     page.wait_for_selector("img[data-surprise=VIS]")
     assert page.locator("img[data-surprise=VIS]").evaluate("i => i.decode().then(() => i.naturalWidth)") == 16
 

@@ -184,7 +184,7 @@ def test_surprise_and_artefact_probability_are_shown(folder, tmp_path, blank_fig
         outliers=tmp_path / "screened.parquet",
     )
     page, numbers = build(inputs, tmp_path)
-    assert page.count("<figcaption>surprise</figcaption>") == 1 and "artefact 0.25" in page
+    assert page.count("<figcaption>surprisal</figcaption>") == 1 and "artefact 0.25" in page
     assert numbers["sections"]["outliers"]["methods"] == ["isolation_forest", "lof", "knn"]
 
 

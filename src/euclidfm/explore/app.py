@@ -1,4 +1,4 @@
-"""The routes of the page. No path that a client sends is ever opened as a file."""
+"""The routes of the page. No path sent by a client is opened as a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.explore import export, galaxy, ranking
 from euclidfm.explore.guard import Guard
 from euclidfm.explore.run import RunData
-from euclidfm.explore.surprisal import Surprise
+from euclidfm.explore.surprisal import SurprisalMaps
 
 __all__ = ["create_app"]
 
@@ -33,7 +33,7 @@ def create_app(run: RunData, host: str = "127.0.0.1", token: str | None = None) 
     ----------
     run : RunData
     host : str
-        Address that it will be bound to; says which Host headers are answered.
+        Address that the server binds to; it determines the accepted Host headers.
     token : str, optional
 
     Returns
@@ -48,7 +48,7 @@ def create_app(run: RunData, host: str = "127.0.0.1", token: str | None = None) 
         return JSONResponse({"detail": str(e)}, 422)
 
     _page_routes(app)
-    surprise = Surprise(run)
+    surprise = SurprisalMaps(run)
     _table_routes(app, run, surprise)
     _galaxy_routes(app, run, surprise)
     _selection_routes(app, run)
@@ -75,7 +75,7 @@ def _page_routes(app: FastAPI) -> None:
         return serve(name)
 
 
-def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
+def _table_routes(app: FastAPI, run: RunData, surprise: SurprisalMaps) -> None:
     planes = {"map": run.map, "sky": run.sky}
 
     @app.get("/api/run")
@@ -116,7 +116,7 @@ def _table_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
         return galaxy.find(run, q)
 
 
-def _galaxy_routes(app: FastAPI, run: RunData, surprise: Surprise) -> None:
+def _galaxy_routes(app: FastAPI, run: RunData, surprise: SurprisalMaps) -> None:
     @app.get("/api/row/{row}")
     def _row(row: int) -> dict[str, Any]:
         if not 0 <= row < len(run):

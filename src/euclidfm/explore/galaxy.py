@@ -1,4 +1,4 @@
-"""One galaxy as the page shows it: values, SED, p(z), pictures, neighbours, search."""
+"""Data of one galaxy for the page: values, SED, p(z), images, neighbours, search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOUR = "colour"
 
 
 def describe(run: RunData, row: int) -> dict[str, Any]:
-    """Everything about a galaxy but its pixels.
+    """All data of a galaxy except its pixels.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def picture(run: RunData, row: int, name: str, stretch: float, softening: float)
 
 
 def thumbnail(run: RunData, row: int) -> np.ndarray:
-    """The galaxy in colour, else in the first band that it has, else nothing but black."""
+    """The galaxy in colour, else in its first band, else a black image."""
     names = (COLOUR, *(run.store.info.image_bands if run.store is not None else ()))
     for name in names:
         galaxy = run.galaxy(row)
@@ -96,7 +96,7 @@ def png(shown: np.ndarray) -> bytes:
 
 
 def neighbours(run: RunData, row: int, k: int, space: str) -> list[dict[str, Any]]:
-    """The k galaxies most alike, nearest first; none for a galaxy without an embedding."""
+    """The k most similar galaxies, nearest first; empty for a galaxy without an embedding."""
     index = run.index(space)
     if not index.usable[row]:
         return []

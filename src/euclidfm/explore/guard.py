@@ -1,8 +1,8 @@
-"""Who may talk to the server: names of the host, the token, where a POST comes from.
+"""Access control of the server: Host header, token, and Origin of POST requests.
 
-A page of another site can make a browser send requests to this machine. It can't read the
-answers of another origin, unless its own name is made to point here (DNS rebinding): hence
-the check of the Host header, and of the Origin of everything that changes something.
+A page of another site can make a browser send requests to this machine. It cannot read the responses
+of another origin, unless its own name resolves to this machine (DNS rebinding). So the Host header is
+checked, and the Origin of every request that changes something.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_address(host: str, token: str | None) -> None:
-    """Refuse an address that others reach without a token that is hard to guess.
+    """Require a token that is hard to guess for an address that other machines can reach.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def check_address(host: str, token: str | None) -> None:
 
 
 class Guard:
-    """ASGI middleware: refuses what may not come in and adds the headers of safety.
+    """ASGI middleware that rejects requests without access and adds security headers.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ class Guard:
     host : str
         Address that the server binds to.
     token : str, optional
-        Asked for once (``?token=``, kept in a cookie) or as ``Authorization: Bearer``.
+        Required once as ``?token=`` (then kept in a cookie), or as ``Authorization: Bearer``.
     """
 
     def __init__(self, app: Any, host: str, token: str | None) -> None:
@@ -86,20 +86,20 @@ class Guard:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Handle a request, or reject it."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
             return  # no websockets here
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-        said = self._refusal(scope, headers)
-        if said is not None:
-            await _answer(send, *said)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _respond(send, *refusal)
             return
         if self.token is not None and self._in_query(scope):
             place = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
-            await _answer(send, 303, "", [("location", "/"), ("set-cookie", place)])
+            await _respond(send, 303, "", [("location", "/"), ("set-cookie", place)])
             return
 
         async def with_headers(message: Any) -> None:
@@ -113,7 +113,7 @@ class Guard:
     def _refusal(self, scope: Any, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return 421, "This server does not answer to that name; use the address that it printed."
+            return 421, "Unknown host name; use the address that `euclidfm explore` printed."
         if self.token is not None and not (self._in_query(scope) or self._carried(headers)):
             return 401, "Open the address with ?token=... that `euclidfm explore` printed."
         if scope["method"] not in ("GET", "HEAD", "POST"):
@@ -136,7 +136,7 @@ class Guard:
             return True
         if is_loopback(self.host):
             return False
-        try:  # a bare number can't be made to point elsewhere
+        try:  # an IP address cannot be rebound
             ipaddress.ip_address(name)
         except ValueError:
             return False
@@ -158,7 +158,7 @@ class Guard:
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
 
-async def _answer(send: Send, status: int, text: str, extra: list[tuple[str, str]] | None = None) -> None:
+async def _respond(send: Send, status: int, text: str, extra: list[tuple[str, str]] | None = None) -> None:
     headers = [("content-type", "text/plain; charset=utf-8"), *HEADERS.items(), *(extra or [])]
     encoded = [(k.encode(), v.encode("latin-1")) for k, v in headers]
     await send({"type": "http.response.start", "status": status, "headers": encoded})

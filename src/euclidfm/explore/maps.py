@@ -1,4 +1,4 @@
-"""Map coordinates of a run: made once, kept beside it as Parquet."""
+"""Map coordinates of a run, computed once and cached as Parquet."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ __all__ = ["MapKind", "map_of", "sky_plane"]
 MapKind = Literal["auto", "umap", "pca"]
 
 _UMAP_UP_TO = 100_000
-"""Galaxies for which UMAP takes minutes rather than hours on one core."""
+"""Largest number of galaxies for which UMAP takes minutes, not hours, on one core."""
 
 
 def map_of(
     emb: EmbeddingTable, cache: Path, kind: MapKind = "auto", progress: Progress = silent
 ) -> tuple[np.ndarray, str]:
-    """Coordinates of each galaxy and how they were made.
+    """Coordinates of each galaxy, and the method.
 
     Parameters
     ----------
     emb : EmbeddingTable
     cache : path
-        Parquet file with the map; made again if it is of other embeddings or another kind.
+        Parquet file with the map; computed again for other embeddings or another method.
     kind : {"auto", "umap", "pca"}
         ``auto`` takes UMAP if it is installed and there are at most 100 000 galaxies.
     progress : callable, optional
@@ -52,7 +52,7 @@ def map_of(
     identity = {"kind": kind, "embeddings": _identity(emb)}
     kept = _read(cache, identity)
     if kept is not None and len(kept) == len(emb):
-        progress(len(emb), len(emb), "kept from before")
+        progress(len(emb), len(emb), "read from the cache")
         return kept, kind
     progress(0, len(emb), kind)
     points = project_map(emb) if kind == "umap" else project_pca(emb)
@@ -77,11 +77,11 @@ def _read(cache: Path, identity: dict[str, str]) -> np.ndarray | None:
             return None
         return np.stack([table.column(n).to_numpy() for n in ("map_x", "map_y")], axis=1)
     except (pa.ArrowException, OSError, ValueError, KeyError):
-        return None  # a damaged copy is made again
+        return None  # a damaged cache is computed again
 
 
 def sky_plane(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """Positions on a plane, east to the left: what the sky view draws.
+    """Positions on a plane with east to the left, for the sky view.
 
     Parameters
     ----------

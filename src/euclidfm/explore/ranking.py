@@ -1,4 +1,4 @@
-"""The list of outliers, and what a person's ratings make of it."""
+"""The list of outliers, ranked with the ratings of the user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from euclidfm.explore.run import RunData
 __all__ = ["outlier_list", "rate"]
 
 _RERANKED = 20_000
-"""The most unusual galaxies that ratings move; a list that is read from its top needs no more."""
+"""Number of galaxies at the top of the ranking that are ranked again with ratings."""
 
 VERDICTS = {"boring": RATINGS[0], "interesting": RATINGS[1]}
-"""What the page's two buttons mean as ratings."""
+"""Ratings of the two buttons of the page."""
 
 
 def rate(run: RunData, row: int, verdict: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run folder holds, opened once and read when asked for.
+"""The contents of a run folder, opened once and read on demand.
 
 Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
 """
@@ -34,14 +34,14 @@ _KEPT = 512
 
 
 class RunData:
-    """A run to look at: a folder as `euclidfm demo` leaves it, or any part of one.
+    """A run to display: a folder that `euclidfm demo` wrote, or any part of one.
 
     Parameters
     ----------
     folder : path
-        Needs ``embeddings.parquet`` or ``store/``; everything else is shown if it is there.
+        Needs ``embeddings.parquet`` or ``store/``; all other files are optional.
     kind : {"auto", "umap", "pca"}
-        How the map is made, see `map_of`.
+        Method of the map, see `map_of`.
     progress : callable, optional
         Of the map.
 
@@ -95,7 +95,7 @@ class RunData:
         return self.folder.ratings
 
     def missing(self) -> list[dict[str, str]]:
-        """What this run lacks and the command that makes it."""
+        """Missing parts of the run, each with the command that makes it."""
         f = self.folder
         probe = f"euclidfm probe {f.embeddings} --store {f.store} --task photoz --density true"
         pretrain = f"euclidfm pretrain {f.store} --out {f.model.path} --model.objective likelihood"
@@ -108,12 +108,12 @@ class RunData:
             ),
             ("outliers", self.outliers, f"euclidfm outliers {f.embeddings} --out {f.outliers}"),
             ("p(z)", self.density, f"{probe} --out {f.probe('photoz').path}"),
-            ("surprise maps", self.likelihood_model(), pretrain),
+            ("surprisal maps", self.likelihood_model(), pretrain),
         ]
         return [{"what": what, "command": command} for what, have, command in there if have is None]
 
     def likelihood_model(self) -> dict[str, Any] | None:
-        """Config of the run's model if it can say what surprises it and there are galaxies to show it."""
+        """Config of the model of the run if it has a likelihood and the run has a store; else None."""
         card = self.folder.model.card
         config = read_json(card).get("config", {}) if card.is_file() and self.store is not None else {}
         return dict(config) if config.get("objective") == "likelihood" else None
@@ -169,7 +169,7 @@ class RunData:
 
     @property
     def spaces(self) -> list[str]:
-        """Names of the spaces that galaxies can be alike in."""
+        """Names of the spaces in which galaxies can be compared."""
         return [] if self.emb is None else ["joint", *self.emb.by_modality, *self.emb.spaces]
 
     _index: SimilarityIndex | None = None

@@ -17,18 +17,18 @@ __all__ = ["ExploreConfig", "explore"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
-    """Where the page is served, and to whom."""
+    """Settings of the server."""
 
     host: str = "127.0.0.1"
-    """Address to bind to; another than this machine's own needs a token."""
+    """Address to bind to; an address that other machines can reach needs a token."""
     port: int = 8765
     """Port; 0 takes a free one."""
     token: str | None = None
-    """Secret that the browser must show once, at least 16 characters."""
+    """Secret that the browser must give once, at least 16 characters."""
     browser: bool = True
     """Open the page in a browser."""
     map: MapKind = "auto"
-    """How the map is made: umap, pca, or auto (UMAP up to 100 000 galaxies)."""
+    """Method of the map: umap, pca, or auto (UMAP up to 100 000 galaxies)."""
 
 
 def explore(folder: Path, config: ExploreConfig) -> None:
@@ -60,7 +60,7 @@ def explore(folder: Path, config: ExploreConfig) -> None:
             print(f"no {part['what']}; make it with: {part['command']}", flush=True)
         print(f"{folder}: {len(run)} galaxies at {url} (Ctrl-C stops)", flush=True)
         app = create_app(run, config.host, config.token)
-        listening.listen(128)  # the browser may be quicker than the server
+        listening.listen(128)  # before the browser connects
         if config.browser:
             webbrowser.open(url)
         settings = uvicorn.Config(

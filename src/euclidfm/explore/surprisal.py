@@ -1,4 +1,4 @@
-"""Where a galaxy surprises the run's model, as a picture."""
+"""Maps of the surprisal of a galaxy's tokens under the model of the run."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from euclidfm.explore.galaxy import picture
 from euclidfm.explore.run import RunData
 from euclidfm.report.sheets.stamps import heat_map
 
-__all__ = ["Surprise"]
+__all__ = ["SurprisalMaps"]
 
 
-class Surprise:
-    """The run's model, loaded at first use, asked for one galaxy at a time."""
+class SurprisalMaps:
+    """Surprisal maps by the model of the run, which is loaded at first use."""
 
     def __init__(self, run: RunData) -> None:
         self.run = run
@@ -25,7 +25,7 @@ class Surprise:
         self._maps: dict[int, Any] = {}
 
     def picture(self, row: int, modality: str) -> np.ndarray:
-        """The galaxy in a band of the modality, red where the model is surprised.
+        """The galaxy in a band of the modality, red where the surprisal is large.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The columns of a run, joined by object_id and read when asked for.
+"""The columns of a run, joined by object_id and read on demand.
 
 Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
 """
@@ -14,7 +14,7 @@ import pyarrow as pa
 __all__ = ["ColumnSet", "Source"]
 
 _MOST_CATEGORIES = 40
-"""A column of text with more values than this is not something to colour by."""
+"""Largest number of categories of a text column; the most frequent ones are kept."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Source:
 
 
 class ColumnSet:
-    """Every column that the map can be coloured by and that an export holds.
+    """All columns of a run, for colouring the map and for exports.
 
     Parameters
     ----------
     sources : list of Source
-        A name that two have is that of the first.
+        If two sources share a name, the first one is used.
     """
 
     def __init__(self, sources: list[Source]) -> None:
@@ -102,7 +102,7 @@ class ColumnSet:
         return sorted(values[keep].tolist())
 
     def describe(self, name: str) -> dict[str, Any]:
-        """What the page needs to offer a column: name, kind, where it is from, meaning."""
+        """Name, kind, source and description of a column, for the page."""
         source = self._home[name]
         text = _is_text(source.table.schema.field(name).type)
         return {

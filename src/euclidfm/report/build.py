@@ -1,4 +1,4 @@
-"""Put the report together: the sections in reading order, one page and one JSON file."""
+"""Build the report: its sections in reading order, as one page and one JSON file."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REPRODUCTION: dict[str, tuple[str, Callable[[ReportData], Section]]] = {
     "summary": _SECTIONS["summary"],
     "claims": ("Claims and verdicts", claims.section),
     "panels": ("Label efficiency by modality", panels.section),
-    "modality": ("What modalities add: stars and edge-ons", studies.modality),
+    "modality": ("Gain from modalities: stars and edge-on discs", studies.modality),
     "densities": ("Redshift densities", studies.densities),
     "transfer": ("Generalisation", studies.transfer),
     "real-seds": ("Real catalogues, SED only", studies.real_seds),
@@ -70,15 +70,14 @@ def build_report(
     Parameters
     ----------
     inputs : ReportInputs
-        A part that is not given, or can't be read, costs its section only: the section
-        says in one line what is missing.
+        If an input is missing or unreadable, its section says so in one line.
     out_html : path
-        Self-contained page: no network, no other file.
+        A self-contained page that needs no network and no other file.
     out_json : path
         The same numbers, strict JSON.
     progress : callable
     parts : mapping, optional
-        Sections by key: title and what makes it; default those of a demo.
+        Sections by key: title and function; the default is those of a demo.
 
     Returns
     -------

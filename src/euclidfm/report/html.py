@@ -25,18 +25,18 @@ class Section:
     data: dict[str, Any] = field(default_factory=dict)
     """The same numbers, for `report.json`."""
     absent: str = ""
-    """Why there is nothing to show, if so."""
+    """Why the section is empty, if it is."""
 
 
 def missing(key: str, title: str, why: str) -> Section:
-    """A section that says in one line what it lacks."""
+    """A section with one line that names the missing input."""
     return Section(
         key=key, title=title, html=f'<p class="absent">{escape(why)}</p>', data={"absent": why}, absent=why
     )
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number for people: `digits` significant ones, a dash for what is not known."""
+    """A number with `digits` significant digits, or a dash if it is missing."""
     if value is None or isinstance(value, str):
         return escape(value) if value else "–"
     value = float(value)
@@ -49,7 +49,7 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def fixed(value: Any, decimals: int = 3) -> str:
-    """A number with so many decimals, a dash for what is not known."""
+    """A number with a fixed number of decimals, or a dash if it is missing."""
     if value is None or not np.isfinite(float(value)):
         return "–"
     return f"{float(value):.{decimals}f}".replace("-", "\u2212")
@@ -63,7 +63,7 @@ def seconds(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:
-    """A table of ready HTML cells; the first column is a row's name.
+    """An HTML table. Cells are HTML (escape text first); the first column names the row.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[
 
 
 def caption(text: str) -> str:
-    """The explanation under a figure or table."""
+    """The caption of a figure or table."""
     return f'<p class="caption">{text}</p>'
 
 
 def stamp(picture: np.ndarray | None, alt: str, label: str = "") -> str:
-    """One cutout with what it shows; a grey box where there is none."""
+    """A cutout with its label, or a grey box if there is no image."""
     below = f"<figcaption>{label}</figcaption>" if label else ""
     if picture is None:
         return f'<figure class="stamp"><div class="none">{escape(alt)}</div>{below}</figure>'

@@ -1,4 +1,4 @@
-"""What a report is made from: files, each of which may be missing, and what they hold."""
+"""Inputs of a report: files, each optional, and their contents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ReportData", "ReportInputs", "Sample"]
 
 @dataclass(frozen=True, kw_only=True)
 class ReportInputs:
-    """Files and facts of a report; whatever is None or not there is named in the page as missing."""
+    """Files and facts of a report. The page names each input that is None or does not exist."""
 
     title: str = "euclidfm report"
     store: str | Path | None = None
@@ -68,7 +68,7 @@ class ReportInputs:
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=versions)
     surprise: Mapping[int, np.ndarray] = field(default_factory=dict)
-    """For some objects, how surprising each VIS token is to the model (T,) (shown as a heat map)."""
+    """By object_id: surprisal of each VIS token, (T,), drawn as a heat map."""
 
     @classmethod
     def of_folder(cls, folder: str | Path, **more: Any) -> ReportInputs:
@@ -155,7 +155,7 @@ class Sample:
 
 
 class ReportData:
-    """The inputs, opened when first asked for."""
+    """The inputs, opened at first use."""
 
     def __init__(self, inputs: ReportInputs) -> None:
         self.inputs = inputs

@@ -1,7 +1,7 @@
-"""How figures look: one palette safe for colour-blind readers, SVG that follows the page's theme.
+"""Style of the figures: a palette safe for colour-blind readers, and SVG that follows the theme of the page.
 
-Ink, muted ink and grid lines are drawn in three marker colours that become CSS variables
-in the page, so that one figure reads on light and on dark.
+Text, secondary text and grid lines are drawn in three fixed colours, which `svg` replaces by CSS
+variables, so that a figure is readable on light and on dark pages.
 """
 
 from __future__ import annotations

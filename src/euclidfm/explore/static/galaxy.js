@@ -12,8 +12,8 @@ export async function showGalaxy(panel, run, id, { open, onNeighbours, onRated }
     element("p", { class: "muted" }, `ra ${galaxy.ra.toFixed(5)}, dec ${galaxy.dec.toFixed(5)}`), rating(galaxy.id, onRated)];
   if (galaxy.pictures.length) parts.push(pictures(galaxy), sliders(panel, galaxy.id));
   else parts.push(element("p", { class: "muted" }, "No images of this galaxy."));
-  const odd = Object.keys(run.surprise).filter((m) => run.surprise[m].some((b) => galaxy.pictures.includes(b)));
-  if (odd.length) parts.push(surprise(odd, galaxy.id));
+  const mapped = Object.keys(run.surprise).filter((m) => run.surprise[m].some((b) => galaxy.pictures.includes(b)));
+  if (mapped.length) parts.push(surprisalMaps(mapped, galaxy.id));
   const plots = element("div", { class: "plots" });
   if (galaxy.sed.length) plots.append(element("div", {}, element("h2", {}, "SED"), sedPlot(galaxy.sed)));
   if (galaxy.pz) plots.append(element("div", {}, element("h2", {}, "p(z)"), pzPlot(galaxy.pz, galaxy.values.z_spec)));
@@ -69,13 +69,13 @@ function sliders(panel, id) {
   return box;
 }
 
-function surprise(modalities, id) {
-  const grid = element("div", { class: "pictures" }), details = element("details", {}, element("summary", {}, "Where it surprises the model"), grid);
+function surprisalMaps(modalities, id) {
+  const grid = element("div", { class: "pictures" }), details = element("details", {}, element("summary", {}, "Surprisal maps"), grid);
   details.addEventListener("toggle", () => {
     if (!details.open || grid.children.length) return;
     for (const name of modalities) {
-      const image = element("img", { alt: `surprise in ${name}`, "data-surprise": name });
-      const figure = element("figure", {}, image, element("figcaption", {}, `${name}: red = unexpected`));
+      const image = element("img", { alt: `surprisal map of ${name}`, "data-surprise": name });
+      const figure = element("figure", {}, image, element("figcaption", {}, `${name}: red = high surprisal`));
       image.addEventListener("error", () => figure.replaceChildren(element("figcaption", {}, `${name}: no map of this galaxy`)));
       image.src = `/api/galaxy/${id}/surprise/${encodeURIComponent(name)}.png`;
       grid.append(figure);
@@ -86,7 +86,7 @@ function surprise(modalities, id) {
 
 function neighbourTitle(run, changed) {
   const choice = element("select", { "aria-label": "Neighbours by" }, ...run.spaces.map((s) =>
-    element("option", { value: s }, s === "joint" ? "everything" : s)));
+    element("option", { value: s }, s === "joint" ? "all modalities" : s)));
   choice.value = space;
   choice.addEventListener("change", () => { space = choice.value; changed(); });
   return element("h2", {}, "Neighbours by ", choice);
@@ -99,7 +99,7 @@ async function neighbours(box, id, open, onNeighbours) {
     button.addEventListener("click", () => open(n.id));
     return button;
   }));
-  if (!found.length) box.textContent = "This galaxy has no embedding here.";
+  if (!found.length) box.textContent = "This galaxy has no embedding in this space.";
   onNeighbours(found.map((n) => n.row));
 }
 

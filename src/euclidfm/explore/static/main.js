@@ -38,7 +38,7 @@ function controls() {
   $("view").addEventListener("change", guarded(() => showView($("view").value)));
   const groups = new Map();
   for (const c of run.columns) groups.set(c.from, [...(groups.get(c.from) ?? []), c]);
-  $("colour").append(element("option", { value: "" }, "(one colour)"));
+  $("colour").append(element("option", { value: "" }, "(single colour)"));
   for (const [from, columns] of groups)
     $("colour").append(element("optgroup", { label: from }, ...columns.map((c) => element("option", { value: c.name, title: c.about }, c.name))));
   $("colour").addEventListener("change", guarded(() => colourBy($("colour").value)));
@@ -56,7 +56,7 @@ function controls() {
 function missing() {
   if (!run.missing.length) return;
   $("missing").hidden = false;
-  $("missing").firstElementChild.textContent = `This run lacks ${run.missing.map((m) => m.what).join("; ")}`;
+  $("missing").firstElementChild.textContent = `Missing from this run: ${run.missing.map((m) => m.what).join("; ")}`;
   for (const m of run.missing) $("missing").lastElementChild.append(element("dt", {}, m.what), element("dd", {}, element("code", {}, m.command)));
 }
 
@@ -122,12 +122,12 @@ async function search(event) {
   event.preventDefault();
   const found = await json(`/api/search?q=${encodeURIComponent($("query").value)}`);
   open(found.id);
-  if (found.separation !== null) say(`the nearest galaxy, ${found.separation} arcsec away`);
+  if (found.separation !== null) say(`nearest galaxy, ${found.separation} arcsec away`);
 }
 
 async function listOutliers() {
   if (!run.outliers) {
-    $("outliers").append(element("p", { class: "muted" }, "This run has no outlier list."));
+    $("outliers").append(element("p", { class: "muted" }, "This run has no outliers."));
     return;
   }
   const list = await json("/api/outliers?top=100");
@@ -142,7 +142,7 @@ async function listOutliers() {
 
 async function rated(id, verdict) {
   await listOutliers();
-  say(`rated ${verdict}${run.outliers ? "; the list is ranked again" : ""}`);
+  say(`rated ${verdict}${run.outliers ? "; the list was ranked again" : ""}`);
 }
 
 function selected(count) {

@@ -1,4 +1,4 @@
-"""Rarities found against objects looked at: with ratings, without, and at random."""
+"""Rarities found against objects inspected: with ratings, without, and at random."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from euclidfm.report.style import COLOURS, MUTED, figure, svg
 __all__ = ["curve"]
 
 _LINES = {
-    "active": ("ranking bent by ratings", COLOURS["blue"], "-"),
-    "unrated": ("outlier ranking alone", COLOURS["vermilion"], "--"),
+    "active": ("ranking with ratings", COLOURS["blue"], "-"),
+    "unrated": ("outlier ranking", COLOURS["vermilion"], "--"),
     "random": ("at random (expected)", MUTED, ":"),
 }
 
@@ -29,14 +29,14 @@ def curve(found: Any) -> str:
         axis = fig.subplots()
         for key, (name, colour, line) in _LINES.items():
             axis.plot(looked_at, found[key], color=colour, linestyle=line, label=name)
-        axis.set(xlabel="objects looked at", ylabel="rarities found", xlim=(0, looked_at[-1]))
+        axis.set(xlabel="objects inspected", ylabel="rarities found", xlim=(0, looked_at[-1]))
         axis.set_ylim(bottom=0)
         axis.legend(loc="upper left")
-        drawn = svg(fig, "active", "Rarities found against objects looked at")
+        drawn = svg(fig, "active", "Rarities found against objects inspected")
     total = f" of {number(found['total'])}" if "total" in found else ""
     note = (
-        f"A simulated user who rates what is shown: {number(found['active'][-1])}{total} rarities among the "
-        f"first {number(looked_at[-1])} objects with ratings, {number(found['unrated'][-1])} without, "
-        f"{number(found['random'][-1], 2)} expected at random."
+        f"A simulated user inspects and rates the top of the ranking: {number(found['active'][-1])}{total} "
+        f"rarities are among the first {number(looked_at[-1])} objects with ratings, "
+        f"{number(found['unrated'][-1])} without; {number(found['random'][-1], 2)} are expected at random."
     )
-    return f'<h3>Human in the loop</h3><div class="figure">{drawn}</div>{caption(note)}'
+    return f'<h3>Active learning</h3><div class="figure">{drawn}</div>{caption(note)}'

@@ -1,9 +1,10 @@
-"""The reference work's claims, what was found, and the verdicts."""
+"""The claims of the reference work, the results, and the verdicts."""
 
 from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from euclidfm.core.files import read_json
 from euclidfm.report.html import Section, caption, missing, number, table
@@ -14,20 +15,20 @@ __all__ = ["section"]
 _TITLE = "Claims and verdicts"
 _OF = {
     "a": "(a) Embeddings follow morphology",
-    "b": "(b) Infrared isolates stars",
+    "b": "(b) Infrared images separate stars",
     "c": "(c) Simple probes beat supervised networks",
-    "d": "(d) SED tokens improve photo-z and bring up rarities",
+    "d": "(d) SED tokens improve photo-z and the outlier ranking",
     "beyond": "Beyond the reference",
 }
-_ASKED = {"above": "&gt;", "below": "&lt;", "not above": "not &gt;", "not below": "not &lt;"}
+_CONDITIONS = {"above": "&gt;", "below": "&lt;", "not above": "not &gt;", "not below": "not &lt;"}
 
 
 def section(data: ReportData) -> Section:
-    """One table a claim of the reference work."""
+    """One table for each claim of the reference work."""
     path = data.inputs.claims
     claims = read_json(path) if path is not None and Path(path).exists() else []
     if not claims:
-        return missing("claims", _TITLE, "No claims were judged.")
+        return missing("claims", _TITLE, "No claims were evaluated.")
     count = {
         v: sum(c["verdict"] == v for c in claims) for v in ("reproduced", "not reproduced", "inconclusive")
     }
@@ -36,26 +37,15 @@ def section(data: ReportData) -> Section:
         ours = [c for c in claims if c["key"] == key]
         if not ours:
             continue
-        rows = []
-        for c in ours:
-            asked = f"± {number(c['tolerance'])}" if c["ask"] == "within" else ""
-            asked = f"{number(c['limit'])} {asked}" if asked else f"{_ASKED[c['ask']]} {number(c['limit'])}"
-            rows.append(
-                [
-                    f"{escape(c['text'])}<small>{escape(c['measure'])}</small>",
-                    asked,
-                    f"{number(c['value'])}<small>{number(c['low'])} – {number(c['high'])}</small>",
-                    number(c["repeats"]),
-                    f'<span class="{c["verdict"].replace(" ", "-")}">{escape(c["verdict"])}</span>',
-                ]
-            )
+        rows = [_row(c) for c in ours]
         parts.append(
-            f"<h3>{escape(title)}</h3>" + table(["claim", "asked", "found", "repeats", "verdict"], rows)
+            f"<h3>{escape(title)}</h3>" + table(["claim", "condition", "result", "repeats", "verdict"], rows)
         )
     note = (
-        "Found: value with its 95% interval, of the repeats (Student's t; of one at all labels nothing, "
-        "of one at fewer it is unbounded) and the finite test set. Above and below need the whole "
-        "interval on the right side of the limit; no worse needs part of it there; verdicts are computed."
+        "Result: value with its 95% interval, from the scatter of the repeats (Student's t) and the finite "
+        "test set. With one repeat at all labels the scatter adds nothing; with one repeat at fewer labels "
+        "the interval is unbounded. The conditions &gt; and &lt; require the whole interval on that side of "
+        "the limit; not &gt; and not &lt; require a part of it. The verdicts follow from these rules."
     )
     return Section(
         key="claims",
@@ -63,3 +53,19 @@ def section(data: ReportData) -> Section:
         html=f'<div class="claims">{"".join(parts)}</div>{caption(note)}',
         data={"claims": claims},
     )
+
+
+def _row(claim: dict[str, Any]) -> list[str]:
+    """Text, condition, result, repeats and verdict of a claim."""
+    limit = number(claim["limit"])
+    if claim["ask"] == "within":
+        condition = f"{limit} ± {number(claim['tolerance'])}"
+    else:
+        condition = f"{_CONDITIONS[claim['ask']]} {limit}"
+    return [
+        f"{escape(claim['text'])}<small>{escape(claim['measure'])}</small>",
+        condition,
+        f"{number(claim['value'])}<small>{number(claim['low'])} – {number(claim['high'])}</small>",
+        number(claim["repeats"]),
+        f'<span class="{claim["verdict"].replace(" ", "-")}">{escape(claim["verdict"])}</span>',
+    ]

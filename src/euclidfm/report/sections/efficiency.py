@@ -25,8 +25,8 @@ def section(data: ReportData) -> Section:
     seeds = max(p.seeds for t in tasks for s in t.series for p in s.points)
     repeats = f"{seeds} seeds" if seeds > 1 else "one seed"
     note = (
-        "Metric on the fixed test set against the share of the training labels that a method saw. "
-        f"Bars: 68% interval (bootstrap over test galaxies; {repeats}, their scatter added in quadrature). "
+        "Metric on the fixed test set against the share of the training labels used. "
+        f"Bars: 68% interval (bootstrap over test galaxies; {repeats}, scatter added in quadrature). "
         "Dotted orange: catalogue photometry alone, without the foundation model."
     )
     return Section(

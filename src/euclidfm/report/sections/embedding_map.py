@@ -19,7 +19,7 @@ _MAX = 30_000
 
 
 def section(data: ReportData) -> Section:
-    """UMAP (or principal components for want of it) in two panels."""
+    """UMAP, or principal components if it is not installed, in two panels."""
     emb = data.mock.emb
     if emb is None or len(emb) < 5:
         return missing("map", _TITLE, "No embeddings were given.")
@@ -33,10 +33,10 @@ def section(data: ReportData) -> Section:
     z_name, z = data.mock.label("z_spec", "z_true", "z")
     redshift = np.full(len(emb), np.nan) if z is None else np.asarray(z, float)
     note = (
-        f"{method} of {len(shown)} galaxies' joint embeddings (no label was used to make it). Left: by "
-        f"type{'' if any(kinds) else ' (not known)'}. Right: by redshift"
+        f"{method} of {len(shown)} galaxies' joint embeddings, made without labels. Left: by "
+        f"type{'' if any(kinds) else ' (unknown)'}. Right: by redshift"
         f"{f' ({z_name}; grey: none)' if z_name else ' (not known)'}. "
-        f"Distances between far groups mean little.{why}"
+        f"Distances between separate groups are not meaningful.{why}"
     )
     return Section(
         key="map",

@@ -1,4 +1,4 @@
-"""Strips of nearest neighbours: a query of a known kind and the galaxies most like it."""
+"""Nearest neighbours of random queries of known kinds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _NEIGHBOURS = 8
 
 
 def section(data: ReportData) -> Section:
-    """One strip a kind of query."""
+    """One row of cutouts for each kind of query."""
     mock = data.mock
     if mock.emb is None or mock.store is None:
         return missing("neighbours", _TITLE, "No store with embeddings was given.")
     if not mock.store.info.image_bands:
         return missing("neighbours", _TITLE, "The store has no images.")
     rng = np.random.default_rng(data.inputs.seed)
-    strips, found = [], {}
+    rows, found = [], {}
     for kind in _QUERIES:
         row = _query(mock, kind, rng)
         if row is None:
@@ -39,23 +39,24 @@ def section(data: ReportData) -> Section:
             f"{kind.replace('_', ' ')} <small>{same} of {len(near)} neighbours are of the same kind</small>"
         )
         cards = neighbour_cards(mock, row, near, table["similarity"].to_numpy(), kind)
-        strips.append(f'<h3>{title}</h3><div class="strip">{cards}</div>')
+        rows.append(f'<h3>{title}</h3><div class="strip">{cards}</div>')
         found[kind] = {
             "query": mock.emb.object_id[row],
             "neighbours": table["object_id"].to_pylist(),
             "similarity": table["similarity"].to_pylist(),
             "kinds": mock.kinds[near].tolist(),
         }
-    if not strips:
+    if not rows:
         return missing(
             "neighbours", _TITLE, "No galaxy is known to be a ring, a merger, an edge-on or a lens."
         )
     note = (
-        "Framed: the query, drawn at random among the brighter half of its kind (not picked by hand); then "
-        f"its {_NEIGHBOURS} nearest by cosine similarity (below each), joint space. VIS, asinh stretch; "
-        "under it H, Y, VIS as red, green, blue. ✓: same kind as the query. Hatched: masked pixels."
+        "Framed: the query, drawn at random from the brighter half of its kind. Beside it: its "
+        f"{_NEIGHBOURS} nearest neighbours in the joint space, with their cosine similarity. Top: VIS with "
+        "an asinh stretch; bottom: H, Y, VIS as red, green, blue. ✓: same kind as the query. Hatched: masked "
+        "pixels."
     )
-    return Section(key="neighbours", title=_TITLE, html="".join(strips) + caption(note), data=found)
+    return Section(key="neighbours", title=_TITLE, html="".join(rows) + caption(note), data=found)
 
 
 def neighbour_cards(
@@ -79,11 +80,11 @@ def neighbour_cards(
 
 def read_pictures(sample: Sample, rows: list[int]) -> list[dict[str, np.ndarray]]:
     """Pictures of some rows of the embeddings; empty where the store has no such galaxy."""
-    places = sample.store_rows[rows]
-    have = np.flatnonzero(places >= 0)
+    store_rows = sample.store_rows[rows]
+    have = np.flatnonzero(store_rows >= 0)
     out: list[dict[str, np.ndarray]] = [{} for _ in rows]
     if sample.store is not None and len(have):
-        galaxies = sample.store.read(places[have])
+        galaxies = sample.store.read(store_rows[have])
         for i, j in enumerate(have):
             out[j] = pictures(galaxies, i)
     return out

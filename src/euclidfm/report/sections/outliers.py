@@ -37,9 +37,9 @@ def section(data: ReportData) -> Section:
     records = data.records(data.inputs.rarities)
     records = [r for r in records if str(r["metric"]).startswith(("recall", "lift"))]
     note = (
-        f"The {len(ids)} most unusual of {number(scores.num_rows)} objects by the mean rank over "
+        f"The {len(ids)} most unusual of {number(scores.num_rows)} objects, by the mean rank over "
         f"{', '.join(m.replace('_', ' ') for m in methods) or 'one score'}; "
-        "each with its bands and H, Y, VIS as colour."
+        "each in its bands, and in colour from H, Y and VIS."
     )
     return Section(
         key="outliers",
@@ -62,17 +62,17 @@ def _cards(data: ReportData, first: Any) -> str:
     for i, row, picture in zip(here, rows, read_pictures(mock, rows), strict=True):
         object_id = int(first["object_id"][i].as_py())
         if object_id in data.inputs.surprise and "VIS" in picture:
-            picture["surprise"] = heat_map(picture["VIS"], data.inputs.surprise[object_id])
+            picture["surprisal"] = heat_map(picture["VIS"], data.inputs.surprise[object_id])
         kind = str(mock.kinds[row]).replace("_", " ")
         stamps = "".join(stamp(p, f"{kind} {name}", name) for name, p in picture.items())
         stamps = stamps or stamp(None, "no image")
         title = f"<b>{first['rank'][i].as_py()}</b> {escape(kind)}"
-        bad = (
+        probability = (
             f" · artefact {fixed(first['artefact'][i].as_py(), 2)}"
             if "artefact" in first.column_names
             else ""
         )
-        below = f"<small>{object_id} · score {fixed(first['score'][i].as_py())}{bad}</small>"
+        below = f"<small>{object_id} · score {fixed(first['score'][i].as_py())}{probability}</small>"
         cards.append(f'<div class="outlier"><p>{title} {below}</p><div class="bands">{stamps}</div></div>')
     return f'<div class="outliers">{"".join(cards)}</div>'
 
@@ -90,11 +90,11 @@ def _recall_table(records: list[dict[str, Any]]) -> str:
         name = escape(f"{kind}, {method}".replace("_", " "))
         cells = [_recall_cell(found.get((kind, top, method, i)), lifts) for i in inputs]
         rows.append([name, f"top {100 * float(top or 'nan'):g}%", *cells])
-    return table(["rarity, method", "looked at", *(f"share found, {escape(i)}" for i in inputs)], rows)
+    return table(["rarity, method", "inspected", *(f"share found, {escape(i)}" for i in inputs)], rows)
 
 
 def _key(record: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Kind, share looked at, method, inputs."""
+    """Kind, share inspected, method, inputs."""
     top = str(record["metric"]).partition("@")[2]
     inputs = str(record.get("inputs") or "joint")
     return str(record.get("kind", "rare")), top, str(record["method"]), inputs

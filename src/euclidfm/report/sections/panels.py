@@ -46,16 +46,16 @@ def section(data: ReportData) -> Section:
     repeats = sorted({(p.fraction, p.seeds) for t in tasks for s in t.series for p in s.points})
     most = {f: max(n for g, n in repeats if g == f) for f, _ in repeats}
     least = {f: min(n for g, n in repeats if g == f) for f, _ in repeats}
-    said = ", ".join(
+    counts = ", ".join(
         f"{100 * f:g}%: {most[f]}" + (f" ({least[f]} for the slow methods)" if least[f] < most[f] else "")
         for f in most
     )
     note = (
         "Metric on one fixed test set against the share of the training labels. Bars: 68% interval over "
-        "test galaxies with the scatter between repeats in quadrature. Dotted orange, the same in every "
-        "panel of a row: the catalogue's photometry alone, without images and without pre-training. "
-        "Supervised networks stand in the panel of their images, and in that of VIS+NISP+SED the ones of "
-        f"VIS+NISP. Repeats: {said}."
+        "test galaxies, with the scatter between repeats added in quadrature. Dotted orange, the same in "
+        "every panel of a row: catalogue photometry alone, without images and without pre-training. "
+        "Supervised networks are in the panel of their images; the panel of VIS+NISP+SED shows those on "
+        f"VIS+NISP. Repeats: {counts}."
     )
     return Section(
         key="panels",

@@ -1,4 +1,4 @@
-"""Head and foot of the report: what was done, and with what."""
+"""Summary and provenance: sizes, main results, versions, timings and configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["headline", "provenance"]
 
 
 def headline(data: ReportData) -> Section:
-    """What was done, how large, how long, with which seed; and the first results."""
+    """Sizes, durations and seed, and the main results."""
     store, emb, run = data.mock.store, data.mock.emb, data.run
     facts: list[tuple[str, str]] = []
     numbers: dict[str, Any] = {"seed": data.inputs.seed}
@@ -48,7 +48,7 @@ def headline(data: ReportData) -> Section:
         numbers["real_galaxies"] = len(data.real.store)
     if data.inputs.timings:
         total = float(sum(data.inputs.timings.values()))
-        facts.append((seconds(total), "in all"))
+        facts.append((seconds(total), "total time"))
         numbers["total_seconds"] = total
     facts.append((str(data.inputs.seed), "seed"))
     tiles = "".join(f"<div><b>{escape(v)}</b><span>{escape(k)}</span></div>" for v, k in facts)
@@ -77,13 +77,13 @@ def provenance(data: ReportData) -> Section:
     if data.mock.store is not None and data.mock.store.info.provenance:
         text = json.dumps(plain(data.mock.store.info.provenance), indent=1)
         parts.append(
-            f"<details><summary>Where the store comes from</summary><pre>{escape(text)}</pre></details>"
+            f"<details><summary>Provenance of the store</summary><pre>{escape(text)}</pre></details>"
         )
     model = None if inputs.run is None else ModelFolder(Path(inputs.run)).card
     return Section(
         key="provenance",
         title="Provenance",
-        html=f"<p>Seed {inputs.seed}. Everything above is also in <code>report.json</code>.</p>"
+        html=f"<p>Seed {inputs.seed}. All numbers of this page are also in <code>report.json</code>.</p>"
         + "".join(parts),
         data={
             "seed": inputs.seed,

@@ -1,4 +1,4 @@
-"""Real galaxies: their bands, their SED, and the mock galaxies that the model finds most like them."""
+"""Real galaxies: their bands, their SED, and their nearest mock galaxies in the embedding space."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MAX = 60
 
 
 def section(data: ReportData) -> Section:
-    """One card a real galaxy."""
+    """One card for each real galaxy."""
     real = data.real
     if real.store is None:
         return missing("real", _TITLE, "No real galaxies were given (see `euclidfm demo --real`).")
@@ -62,10 +62,10 @@ def section(data: ReportData) -> Section:
         )
     more = f" The first {count} of {len(real.store)} are shown." if len(real.store) > count else ""
     note = (
-        f"{number(len(real.store))} real galaxies went through the same ingest and model as the mocks.{more} "
-        "SED: total flux against wavelength; triangles: 2σ upper limits. Beside: the nearest mock galaxies "
-        "by cosine similarity of the joint embeddings; the model was trained on mocks, so a low similarity "
-        "says that the mocks hold nothing like it."
+        f"{number(len(real.store))} real galaxies, processed by the ingest and the model of the mocks.{more} "
+        "SED: total flux against wavelength; triangles: 2σ upper limits. Right: the nearest mock galaxies "
+        "by cosine similarity of the joint embeddings. The model was trained on mocks, so a low similarity "
+        "means that the mocks contain no similar galaxy."
     )
     return Section(key="real", title=_TITLE, html=caption(note) + "".join(cards), data={"galaxies": found})
 

@@ -1,4 +1,4 @@
-"""The science table: tasks, methods and label fractions, and what may be said about them."""
+"""The science table: tasks, methods and label fractions, with a verdict for each task."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TITLE = "Science table"
 
 
 def section(data: ReportData) -> Section:
-    """One table a task, with a sentence that says what the numbers do and do not show."""
+    """One table for each task, with a sentence that compares the methods."""
     records = data.records(data.inputs.efficiency)
     tasks = tasks_of(records)
     if not tasks:
@@ -30,9 +30,9 @@ def section(data: ReportData) -> Section:
             f'<p class="verdict">{escape(verdicts[task.name])}</p>{_table(task)}{_details(records, task)}'
         )
     note = (
-        "Value and 68% interval. Bold: the best value of a column, which is not a claim that the "
-        "next best differs from it. Shaded rows see the catalogue's photometry only, without images and "
-        "without the foundation model: the line that any embedding has to beat."
+        "Value and 68% interval. Bold: the best value of a column; the next best may be indistinguishable "
+        "from it. Shaded rows: baselines on catalogue photometry alone, without images and without the "
+        "foundation model."
     )
     rows = [
         {"task": t.name, "metric": t.metric, "method": s.method, "inputs": s.inputs} | asdict(p)
@@ -61,7 +61,7 @@ def verdict(task: Task) -> str:
         words.append(f"{number(point.value)} [{number(point.low)}, {number(point.high)}]")
         for rival, what in (
             (best["cnn"], "the supervised CNN"),
-            (best["photometry"], "the best on raw photometry alone"),
+            (best["photometry"], "the best baseline on photometry alone"),
         ):
             if rival is not None:
                 words.append(f", {_compare(task, point, rival[1])} {what} ({number(rival[1].value)})")

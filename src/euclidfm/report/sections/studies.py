@@ -1,4 +1,4 @@
-"""Sections of the studies: what modalities add, p(z), and what is lost on other skies."""
+"""Sections of the studies: gain from modalities, p(z), and generalisation to other skies."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _cell(r: dict[str, Any] | None, decimals: int = 3) -> str:
 
 
 def modality(data: ReportData) -> Section:
-    """Stars and edge-ons by what the model is shown."""
-    title = "What modalities add: stars and edge-ons"
+    """Stars and edge-on discs by the modalities that the model is given."""
+    title = "Gain from modalities: stars and edge-on discs"
     records = data.records(data.inputs.modality)
     if not records:
         return missing("modality", title, "The modality study was not run.")
@@ -48,10 +48,10 @@ def modality(data: ReportData) -> Section:
                 rows.append([f"{escape(inputs)}, {escape(model)}", *(_cell(found.get(m)) for m in metrics)])
         parts.append(f"<h3>{name}</h3>" + table(head, rows))
     note = (
-        "The same linear probe on the same galaxies, test set; 68% intervals, gains on the same resampled"
-        " galaxies. One checkpoint with modalities withheld, and models that were trained without them. "
-        "Purity: share of the same class among the nearest training objects of a positive; its chance "
-        "value is the class balance."
+        "The same linear probe on the same test galaxies, with 68% bootstrap intervals; gains use the same "
+        "resampled galaxies. Rows: one checkpoint with dropped modalities, and models trained without them. "
+        "Purity: share of the same class among the nearest training objects of a positive; the class "
+        "balance is expected by chance."
     )
     return Section(
         key="modality", title=title, html="".join(parts) + caption(note), data={"records": records}
@@ -59,7 +59,7 @@ def modality(data: ReportData) -> Section:
 
 
 def densities(data: ReportData) -> Section:
-    """Whether redshift densities are calibrated, and how sharp they are."""
+    """Calibration and sharpness of redshift densities."""
     title = "Redshift densities"
     records = data.records(data.inputs.densities)
     if not records:
@@ -73,7 +73,7 @@ def densities(data: ReportData) -> Section:
         ("pit_ks", "PIT, Kolmogorov-Smirnov distance"),
         ("crps", "CRPS"),
         ("cde_loss", "CDE loss"),
-        ("pit_outliers", "truths that p(z) excludes"),
+        ("pit_outliers", "true redshifts outside the support of p(z)"),
         ("nmad", "NMAD of the median"),
         ("outliers_0.15", "outliers of the median, |Δz|/(1+z) > 0.15"),
     )
@@ -84,8 +84,9 @@ def densities(data: ReportData) -> Section:
     ]
     n = number(records[0].get("n_test"))
     note = (
-        f"{n} test galaxies, mixture-density head on the fullest embeddings, all labels; 68% intervals. "
-        "Calibrated on validation galaxies and on left-out training galaxies, judged on the test split."
+        f"{n} test galaxies; mixture-density head on the embeddings of all modalities; all labels; 68% "
+        "intervals. The calibration uses validation galaxies and out-of-fold training galaxies; the metrics "
+        "use the test split."
     )
     html = table(["metric", "calibrated", "before calibration"], rows) + caption(note)
     return Section(key="densities", title=title, html=html, data={"records": records})
@@ -104,7 +105,7 @@ _METRICS = (("photoz", "nmad", "NMAD of Δz/(1+z)"), ("mass", "nmad", "NMAD of �
 
 
 def transfer(data: ReportData) -> Section:
-    """What probes lose on other skies and on faint galaxies, and what brings it back."""
+    """Errors of probes on other skies and on faint galaxies, and remedies."""
     title = "Generalisation"
     records = [r for r in data.records(data.inputs.transfer) if r["metric"] == "nmad"]
     if not records:
@@ -130,13 +131,13 @@ def transfer(data: ReportData) -> Section:
         ]
         parts.append(f"<h3>{unit}</h3>" + table(["target", *(escape(_method(m)) for m in methods)], rows))
     note = (
-        "Probes on VIS+NISP+SED that learned on the first sky, judged on others (test split; 68% "
-        "intervals). Weighted: training galaxies drawn so that they resemble the target, no labels of it "
-        "used. Noise added, dimmed: training galaxies altered to the target's depth or brightness and "
-        "embedded again. 100 labels there: added to the training labels. Trained there: the best that "
-        "could be had. Faint: labels of the brightest 30% only, judged on all fainter test galaxies; "
-        "trained there is as many labels of all magnitudes. Booster: trees on photometry; where the "
-        "filters differ it takes bands by their order."
+        "Probes on VIS+NISP+SED, trained on the first sky and tested on others (test split; 68% intervals). "
+        "Weighted: training galaxies are resampled to resemble the target, without its labels. Noise added, "
+        "dimmed: training galaxies are altered to the depth or brightness of the target and embedded again. "
+        "100 labels there: added to the training labels. Trained there: trained on the target itself. "
+        "Faint: trained on the brightest 30%, tested on all fainter galaxies; here trained there means as "
+        "many labels of all magnitudes. Booster: boosted trees on photometry; if the filters differ, bands "
+        "are matched by their order."
     )
     return Section(
         key="transfer", title=title, html="".join(parts) + caption(note), data={"records": records}
@@ -207,8 +208,8 @@ def real_seds(data: ReportData) -> Section:
                 + table(["method", *(f"{100 * f:g}%" for f in fractions)], rows, classes)
             )
     note = (
-        "Share of the labels used; one fixed test set for each catalogue; 68% interval over test galaxies"
-        " with the scatter between repeats. Shaded: photometry alone, without pre-training."
+        "Columns: share of the labels used. One fixed test set for each catalogue; 68% interval over test "
+        "galaxies and the scatter between repeats. Shaded: photometry alone, without pre-training."
     )
     return Section(
         key="real-seds", title=title, html="".join(parts) + caption(note), data={"records": records}

@@ -1,4 +1,4 @@
-"""Short tables: purity of the similarity search, and stars among all objects."""
+"""Tables of the purity of the similarity search and of the star classifier."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def purity(data: ReportData) -> Section:
         head = ["kind", "known", "base rate", *(f"of nearest {k}, {escape(space)}" for space in spaces)]
         parts.append(table(head, rows))
     note = (
-        "Mean share of the same kind among the nearest k of each known example (68% interval over queries), "
-        "and in brackets its ratio to the base rate. * A kind with fewer than k + 1 members can't fill k "
-        "places: the largest share possible stands beside."
+        "Mean share of the same kind among the nearest k of each known example, with its 68% interval over "
+        "queries; in brackets the ratio to the base rate. * A kind with fewer than k + 1 members cannot fill "
+        "k neighbours; the largest possible share is given."
     )
     return Section(key="purity", title=title, html="".join(parts) + caption(note), data={"records": records})
 

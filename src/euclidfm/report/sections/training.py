@@ -1,4 +1,4 @@
-"""The training curve: loss against galaxies seen, in total and by modality."""
+"""The training curve: loss against step, in total and by modality."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def section(data: ReportData) -> Section:
         return missing("training", _TITLE, "No training log was given.")
     modalities = [n.removeprefix("loss_") for n in log if n.startswith("loss_")]
     note = (
-        "Loss of the predicted tokens (Huber in scaled units; nats with a likelihood); "
-        "faint: training batches, solid: their running median, "
-        "dots: held-out galaxies of the validation split. The total is the weighted sum of the modalities."
+        "Loss of the predicted tokens (Huber in scaled units, or nats with a likelihood). Faint lines: "
+        "training batches; solid lines: their running median; dots: validation split. The total "
+        "is the weighted sum over modalities."
     )
     last = {k: float(v[np.isfinite(v)][-1]) for k, v in log.items() if np.isfinite(v).any()}
     return Section(
@@ -54,16 +54,22 @@ def _draw(log: dict[str, np.ndarray], modalities: list[str]) -> str:
 
 
 def _curve(
-    axis: Any, step: np.ndarray, log: dict[str, np.ndarray], train: str, held_out: str, colour: str, name: str
+    axis: Any,
+    step: np.ndarray,
+    log: dict[str, np.ndarray],
+    train: str,
+    valid: str,
+    colour: str,
+    name: str,
 ) -> None:
     loss, c = log[train], COLOURS[colour]
     here = np.isfinite(loss)
     axis.plot(step[here], loss[here], color=c, alpha=0.25, linewidth=0.8)
     axis.plot(step[here], _running_median(loss[here]), color=c, label=name)
-    if held_out in log:
-        there = np.isfinite(log[held_out])
-        axis.plot(step[there], log[held_out][there], "o", color=c, markersize=3.5)
-    top = loss[here][max(1, here.sum() // 20) :]  # the first steps would hide the rest
+    if valid in log:
+        there = np.isfinite(log[valid])
+        axis.plot(step[there], log[valid][there], "o", color=c, markersize=3.5)
+    top = loss[here][max(1, here.sum() // 20) :]  # without the first steps, which would set the scale
     if top.size:
         lowest, highest = axis.dataLim.y0, float(np.max(top))
         old = axis.get_ylim()[1] if axis.get_autoscaley_on() is False else -np.inf

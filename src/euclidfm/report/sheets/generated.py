@@ -1,4 +1,4 @@
-"""A sheet of generated galaxies: what was given, what was measured, what the model made.
+"""A sheet of generated galaxies: given, measured and generated data side by side.
 
 One row a galaxy. Generated images are stretched by the noise level of the measured ones.
 """
@@ -31,16 +31,16 @@ def generation_sheet(
     Parameters
     ----------
     given : Galaxies
-        Only what the model saw.
+        The data that the model was given.
     measured : Galaxies
-        What is known of the same galaxies, for comparison.
+        All measured data of the same galaxies, for comparison.
     made : Galaxies
         The generated bands of the same galaxies.
     out_png : path
     inches : float
         Side of one cutout.
     name : str
-        What the model's galaxies are called.
+        Label of the generated data.
     """
     from matplotlib.figure import Figure
 

@@ -73,26 +73,26 @@ def outlier_sheet(
     fig.savefig(out_png, dpi=150, facecolor="white")
 
 
-def _row(galaxies: Galaxies, i: int, surprise: SurpriseMap | None) -> dict[str, np.ndarray]:
+def _row(galaxies: Galaxies, i: int, surprisal: SurpriseMap | None) -> dict[str, np.ndarray]:
     """Pictures of one galaxy by the titles of their columns."""
     row = pictures(galaxies, i)
-    for modality, excess in (surprise.patches if surprise else {}).items():
+    for modality, excess in (surprisal.patches if surprisal else {}).items():
         under = row.get(modality, row.get("H"))
         if under is not None and np.isfinite(excess).any():
-            row[f"surprise, {modality}"] = heat_map(under, excess.ravel())
+            row[f"surprisal, {modality}"] = heat_map(under, excess.ravel())
     return row
 
 
-def _sed(axis: Any, galaxies: Galaxies, i: int, surprise: SurpriseMap | None, last: bool) -> None:
+def _sed(axis: Any, galaxies: Galaxies, i: int, surprisal: SurpriseMap | None, last: bool) -> None:
     wave = np.array([BANDS[b].wavelength_nm if b in BANDS else np.nan for b in galaxies.sed_bands])
     flux, error = galaxies.flux[i], np.nan_to_num(galaxies.fluxerr[i])
-    excess = np.array([surprise.sed.get(b, np.nan) if surprise else np.nan for b in galaxies.sed_bands])
+    excess = np.array([surprisal.sed.get(b, np.nan) if surprisal else np.nan for b in galaxies.sed_bands])
     good = np.isfinite(flux) & (flux > 0) & np.isfinite(wave)
     if good.any():
         low = np.minimum(error[good], 0.9 * flux[good])
         axis.errorbar(wave[good], flux[good], [low, error[good]], fmt="o", ms=3, lw=0.8, color=MUTED)
-        odd = good & (np.nan_to_num(excess, nan=-np.inf) > _NOTABLE_NATS)
-        axis.plot(wave[odd], flux[odd], "o", ms=7, mfc="none", mec=COLOURS["vermilion"], mew=1.2)
+        notable = good & (np.nan_to_num(excess, nan=-np.inf) > _NOTABLE_NATS)
+        axis.plot(wave[notable], flux[notable], "o", ms=7, mfc="none", mec=COLOURS["vermilion"], mew=1.2)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.minorticks_off()

@@ -1,8 +1,8 @@
-"""Cutouts as pictures: an asinh stretch in one band, a colour composite in three.
+"""Cutouts as images: an asinh stretch of one band, a colour composite of three.
 
-The stretch is set by the noise (black at -1 sigma, linear up to a few sigma) and by the
-brightest pixels, so that a faint galaxy and a bright one are both seen. Masked pixels are
-hatched in grey, never black: black is sky.
+The stretch follows from the noise (black at -1 sigma, linear up to a few sigma) and from the
+brightest pixels, so that faint and bright galaxies are both visible. Masked pixels are hatched in
+grey.
 
 Shapes: S side of a cutout in pixels. Pictures are (S, S, 3) uint8, first row at the bottom
 of the sky (they are flipped when written, as mosaics are shown).
@@ -198,21 +198,21 @@ def _hatched(shown: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return picture
 
 
-def heat_map(picture: np.ndarray, surprise: np.ndarray) -> np.ndarray:
-    """Lay a map of surprise over a picture: red where the model is most surprised.
+def heat_map(picture: np.ndarray, surprisal: np.ndarray) -> np.ndarray:
+    """Overlay a map of surprisal on an image: red where the surprisal is largest.
 
     Parameters
     ----------
     picture : (S, S, 3) uint8
-    surprise : (T,) array
-        One number a token, in raster order from the first row; the tokens tile the cutout in
-        a square grid, so that T must be a square. NaN = no token.
+    surprisal : (T,) array
+        Surprisal of each token, in raster order from the first row. The tokens tile the cutout in a
+        square grid, so T must be a square number. NaN = no token.
     """
-    side = int(np.sqrt(len(surprise)))
-    if side * side != len(surprise):
-        msg = f"{len(surprise)} tokens do not tile a square cutout"
+    side = int(np.sqrt(len(surprisal)))
+    if side * side != len(surprisal):
+        msg = f"{len(surprisal)} tokens do not tile a square cutout"
         raise ValueError(msg)
-    grid = np.asarray(surprise, float).reshape(side, side)
+    grid = np.asarray(surprisal, float).reshape(side, side)
     low, high = np.nanpercentile(grid, [20, 99.5]) if np.isfinite(grid).any() else (0.0, 1.0)
     weight = np.nan_to_num(np.clip((grid - low) / max(high - low, 1e-12), 0, 1))
     pixel = np.arange(picture.shape[0]) * side // picture.shape[0]
