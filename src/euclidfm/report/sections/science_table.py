@@ -61,7 +61,7 @@ def verdict(task: Task) -> str:
         words.append(f"{number(point.value)} [{number(point.low)}, {number(point.high)}]")
         for rival, what in (
             (best["cnn"], "the supervised CNN"),
-            (best["photometry"], "the best baseline on photometry alone"),
+            (best["photometry"], "the best on raw photometry alone"),
         ):
             if rival is not None:
                 words.append(f", {_compare(task, point, rival[1])} {what} ({number(rival[1].value)})")
