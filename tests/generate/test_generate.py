@@ -11,7 +11,8 @@ from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build, tokenize
 from euclidfm.model.scaling import fit_scaling
-from euclidfm.model.tokenizer import Tokenizer, drop_modalities
+from euclidfm.model.tokenizer import Tokenizer
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from samples import blobs, write_store

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from euclidfm.cli import main
 from euclidfm.interop import import_astropt
 from euclidfm.model import FoundationModel, tokenize
-from euclidfm.model.tokenizer import ModalityTokens, vector_tokens
+from euclidfm.model.tokens import ModalityTokens, vector_tokens
 from samples import blobs
 
 try:

@@ -13,7 +13,7 @@ from euclidfm.generate import complete
 from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.likelihood import DegreesOfFreedom, Mixture, StudentT, mixture, student_t
 from euclidfm.model.scaling import fit_scaling
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from samples import surprisal
 

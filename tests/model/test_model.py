@@ -15,7 +15,8 @@ from euclidfm.model.patches import ring_order
 from euclidfm.model.pooling import embed_tokens, fit_modality_means
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.sequence import arrange
-from euclidfm.model.tokenizer import Tokenizer, drop_modalities
+from euclidfm.model.tokenizer import Tokenizer
+from euclidfm.model.tokens import drop_modalities
 from samples import blobs, write_store
 
 SMALL = ModelConfig(

@@ -12,7 +12,7 @@ from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.sequence import RotaryEncoding
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.model.transformer import rotate
 from euclidfm.pretrain import PretrainConfig, pretrain
 

@@ -15,7 +15,7 @@ from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
 from euclidfm.model.config import SCALARS
 from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.scaling import fit_scaling
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.report.sheets.generated import generation_sheet
 from euclidfm.store import Column, GalaxyStore, StoreInfo, StoreWriter

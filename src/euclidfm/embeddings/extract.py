@@ -15,7 +15,7 @@ from euclidfm.model.config import SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import embed_tokens
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["embed", "embed_stream"]

@@ -22,7 +22,7 @@ from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import random_orders
-from euclidfm.model.tokenizer import ModalityTokens, Tokens
+from euclidfm.model.tokens import ModalityTokens, Tokens
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["predict_scalar", "with_part"]

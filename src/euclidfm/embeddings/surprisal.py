@@ -27,7 +27,7 @@ from euclidfm.core.progress import Progress, silent
 from euclidfm.model.config import SED
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import every_nth, random_orders
-from euclidfm.model.tokenizer import Tokens, drop_modalities
+from euclidfm.model.tokens import Tokens, drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["SurpriseMap", "surprise_of", "surprise_table"]

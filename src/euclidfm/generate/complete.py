@@ -20,7 +20,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.model.config import SED
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import TokenSequence
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 from euclidfm.model.transformer import KeyValueCache
 
 __all__ = ["Completed", "complete"]

@@ -15,7 +15,7 @@ from euclidfm.generate.complete import complete
 from euclidfm.generate.physical import crop_galaxies, to_physical
 from euclidfm.model.config import SCALARS, SED, ModelConfig
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 
 __all__ = ["GenerateConfig", "generate", "write"]

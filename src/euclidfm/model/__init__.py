@@ -6,7 +6,8 @@ Read `config`, `tokenizer`, `sequence`, `transformer` and `foundation` in this o
 
 from euclidfm.model.config import SIZES, ImageModality, ModelConfig, VectorModality
 from euclidfm.model.foundation import FoundationModel, build
-from euclidfm.model.tokenizer import Tokens, tokenize
+from euclidfm.model.tokenizer import tokenize
+from euclidfm.model.tokens import Tokens
 
 __all__ = [
     "SIZES",

@@ -35,7 +35,8 @@ from euclidfm.model.sequence import (
     TokenSequence,
     arrange,
 )
-from euclidfm.model.tokenizer import Tokenizer, Tokens
+from euclidfm.model.tokenizer import Tokenizer
+from euclidfm.model.tokens import Tokens
 from euclidfm.model.transformer import BlockStyle, KeyValueCache, Transformer
 
 __all__ = ["FoundationModel", "build"]

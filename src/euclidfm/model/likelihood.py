@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.model.config import ModelConfig
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 
 __all__ = ["DegreesOfFreedom", "Distribution", "Mixture", "Objective", "StudentT", "mixture", "student_t"]
 

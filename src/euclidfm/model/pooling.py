@@ -13,7 +13,7 @@ from torch import Tensor
 
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import Batch
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 
 __all__ = ["Embedding", "embed_tokens", "fit_modality_means", "prepare_to_embed"]
 

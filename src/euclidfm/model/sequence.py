@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from euclidfm.model.packing import Packing
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 
 __all__ = [
     "Batch",

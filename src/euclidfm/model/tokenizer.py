@@ -12,8 +12,6 @@ Shapes: B galaxies, C bands, n tokens of a modality, P values of a token, F inpu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,17 +20,10 @@ from euclidfm.core.bands import BANDS
 from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
 from euclidfm.model.patches import apply_symmetry, cut_patches, patch_positions, ring_order
 from euclidfm.model.scaling import UNKNOWN_NOISE_UJY, numbers_of
+from euclidfm.model.tokens import ModalityTokens, Tokens, vector_tokens
 from euclidfm.store import Galaxies
 
-__all__ = [
-    "ModalityTokens",
-    "Tokenizer",
-    "Tokens",
-    "drop_modalities",
-    "take_rows",
-    "tokenize",
-    "vector_tokens",
-]
+__all__ = ["Tokenizer", "tokenize"]
 
 IMAGE_SOFTENING = 3.0
 """Noise units at which pixels turn from linear to logarithmic."""
@@ -40,38 +31,6 @@ SED_ERROR_FLOOR = 0.1
 """Errors below this (in natural-log flux) count as this much in the loss of an SED token."""
 UNKNOWN_SOFTENING_UJY = 0.05
 """Softening of an SED band that the training split lacked."""
-
-
-@dataclass
-class ModalityTokens:
-    """Tokens of one modality for a batch of galaxies."""
-
-    features: Tensor
-    """(B, n, F) input of the model: scaled values, masks, depths and errors."""
-    target: Tensor
-    """(B, n, P) scaled values that the model predicts."""
-    weight: Tensor
-    """(B, n, P) weight of each value in the loss; 0 where masked or not measured."""
-    valid: Tensor
-    """(B, n) bool: the token exists."""
-    coords: Tensor
-    """(n, 3) position: x and y in arcsec from the centre, ln(wavelength / 1 micron)."""
-    error: Tensor | None = None
-    """(B, n, P) known error of the target, 0 if unknown. None: the target has no errors."""
-
-    def to(self, device: torch.device) -> ModalityTokens:
-        """Move to a device."""
-        moved = {k: None if v is None else v.to(device, non_blocking=True) for k, v in self.__dict__.items()}
-        return ModalityTokens(**moved)  # type: ignore[arg-type]
-
-    def take(self, rows: slice) -> ModalityTokens:
-        """Tokens of some of the galaxies."""
-        each = {k: v[rows] for k, v in self.__dict__.items() if v is not None and k != "coords"}
-        return replace(self, **each)
-
-
-Tokens = dict[str, ModalityTokens]
-"""Tokens by modality, in the default order of the sequence."""
 
 
 class Tokenizer:
@@ -271,23 +230,3 @@ def tokenize(
 ) -> Tokens:
     """Turn galaxies into the tokens of a model of ours; see `Tokenizer`."""
     return Tokenizer(config)(galaxies, wavelengths_nm, symmetry)
-
-
-def vector_tokens(values: Tensor, coords: Tensor) -> ModalityTokens:
-    """Tokens of plain values (B, n, P), NaN where missing, at coordinates (n, C)."""
-    usable = values.isfinite()
-    plain = values.masked_fill(~usable, 0.0)
-    return ModalityTokens(plain, plain, usable.float(), usable.any(dim=-1), coords)
-
-
-def take_rows(tokens: Tokens, rows: slice) -> Tokens:
-    """Tokens of some of the galaxies."""
-    return {m: t.take(rows) for m, t in tokens.items()}
-
-
-def drop_modalities(tokens: Tokens, keep: tuple[str, ...]) -> Tokens:
-    """The same tokens with all modalities but `keep` marked absent."""
-    return {
-        m: t if m in keep else replace(t, valid=torch.zeros_like(t.valid), weight=torch.zeros_like(t.weight))
-        for m, t in tokens.items()
-    }

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from euclidfm.model.config import SCALARS, SED, ModelConfig
-from euclidfm.model.tokenizer import Tokenizer, Tokens
+from euclidfm.model.tokenizer import Tokenizer
+from euclidfm.model.tokens import Tokens
 from euclidfm.pretrain.augment import AugmentationDraws, draw_augmentations, drop_modalities
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext

@@ -15,7 +15,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.model.device import choose_precision, compile_blocks
 from euclidfm.model.foundation import FoundationModel, build
 from euclidfm.model.scaling import fit_scaling
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 from euclidfm.pretrain import checkpoint
 from euclidfm.pretrain.augment import AugmentationDraws
 from euclidfm.pretrain.batches import plain_batches, training_batches

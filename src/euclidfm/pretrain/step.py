@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.model.device import autocast
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.tokenizer import Tokens, take_rows
+from euclidfm.model.tokens import Tokens, take_rows
 from euclidfm.pretrain.augment import AugmentationDraws, prefix_lengths, random_masks, random_ranks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext

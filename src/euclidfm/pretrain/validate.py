@@ -10,7 +10,7 @@ import torch
 from euclidfm.model.device import autocast
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import every_nth
-from euclidfm.model.tokenizer import Tokens
+from euclidfm.model.tokens import Tokens
 
 __all__ = ["validate"]
 

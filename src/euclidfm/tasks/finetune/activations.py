@@ -21,7 +21,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import prepare_to_embed
 from euclidfm.model.sequence import Batch, TokenSequence
-from euclidfm.model.tokenizer import drop_modalities
+from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import GalaxyStore
 
 __all__ = ["ActivationCache"]
