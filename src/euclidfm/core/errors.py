@@ -1,8 +1,6 @@
-"""Errors that a user can cause, and how they end the program.
+"""The error for mistakes of a user.
 
-`InputError` is for bad input: one clear sentence that names the file, the row
-and the remedy. The command line prints it on stderr and exits with 2; anything
-else is an internal error and exits with 1.
+The command line prints an `InputError` on stderr and exits with 2. Other errors are internal and exit with 1.
 """
 
 from __future__ import annotations
@@ -11,4 +9,4 @@ __all__ = ["InputError"]
 
 
 class InputError(ValueError):
-    """Bad usage or bad input; the message is one sentence with its remedy."""
+    """Bad usage or bad input. The message is one sentence that names the file, the row and the remedy."""

@@ -85,7 +85,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Turn dataclasses, numpy values and paths into what JSON knows; NaN becomes null."""
+    """Turn dataclasses, numpy values and paths into values that JSON can hold; NaN becomes null."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -109,7 +109,13 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read JSON; `InputError` names the file if it is missing or not JSON."""
+    """Read JSON.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not JSON.
+    """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -128,7 +134,13 @@ def write_yaml(path: str | Path, value: Any) -> None:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read YAML; `InputError` names the file and the line if it can't be."""
+    """Read YAML.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not YAML; the message names the line.
+    """
     import yaml
 
     try:
@@ -142,7 +154,7 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def versions() -> dict[str, str]:
-    """Versions of this program and of what its results depend on."""
+    """Versions of this program, of Python, and of the packages that its results depend on."""
     out = {"python": platform.python_version(), "machine": platform.machine()}
     for name in ("euclidfm", "torch", "numpy", "scikit-learn", "astropy", "pyarrow", "galsim", "lightgbm"):
         try:
@@ -154,9 +166,9 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = False) -> Iterator[None]:
-    """Keep what was run, with what, and how it ended.
+    """Record the settings, the versions, the duration and the end of a run.
 
-    Writes ``folder/<verb>.run.json`` and appends to ``folder/euclidfm.log``.
+    ``folder/<verb>.run.json`` is written at the end; ``folder/euclidfm.log`` is appended to.
 
     Parameters
     ----------
@@ -165,7 +177,7 @@ def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = Fa
     config : dataclass or mapping
         The resolved config, seed included.
     appears : bool
-        The run itself makes the folder, all at once; until then the log is kept beside it.
+        The run makes the folder itself, by renaming; until then the log lies beside it.
     """
     folder = Path(folder)
     home = folder.parent if appears else folder

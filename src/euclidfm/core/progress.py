@@ -1,7 +1,7 @@
 """Progress bars with rate and time left, on stderr.
 
-Library functions take a callback ``progress(done, total, what)``; `bar` makes one that
-draws. In a pipe or a log file it prints a line now and then in place of the bar.
+Library functions take a callback ``progress(done, total, what)``. `bar` makes a callback that draws; in a
+pipe or a log file it prints a line every 20 seconds.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["Progress", "bar", "silent"]
 
 
 class Progress(Protocol):
-    """Called with how much is done, of how much, and what is being worked on."""
+    """Callback with the amount that is done, the total, and a few words about the current part."""
 
     def __call__(self, done: int, total: int, what: str = "") -> None:
-        """Show that `done` of `total` is done."""
+        """Show the state of the work."""
 
 
 def silent(done: int, total: int, what: str = "") -> None:
@@ -33,9 +33,9 @@ def bar(title: str, unit: str = "galaxies") -> Iterator[Progress]:
     Parameters
     ----------
     title : str
-        Shown at the left.
+        Text to the left of the bar.
     unit : str
-        What is counted; the rate is shown in units per second.
+        Unit of the counts; the rate is shown in units per second.
     """
     if not sys.stderr.isatty():
         yield _LineProgress(title, unit)
@@ -70,15 +70,15 @@ class _LineProgress:
 
     def __init__(self, title: str, unit: str) -> None:
         self._title, self._unit = title, unit
-        self._begun = self._said = time.monotonic()
+        self._begun = self._printed = time.monotonic()
         self._finished = False
 
     def __call__(self, done: int, total: int, what: str = "") -> None:
         now = time.monotonic()
-        if self._finished or (done < total and now - self._said < 20.0):
+        if self._finished or (done < total and now - self._printed < 20.0):
             return
         self._finished = done >= total
-        self._said = now
+        self._printed = now
         spent = max(now - self._begun, 1e-9)
         left = spent / done * (total - done) if done else float("nan")
         print(

@@ -35,6 +35,11 @@ class ModelFolder:
         return self.path / "config.yaml"
 
     @property
+    def settings(self) -> Path:
+        """The same as JSON, to compare the settings of a continued training."""
+        return self.path / "config.json"
+
+    @property
     def log(self) -> Path:
         """Losses by step."""
         return self.path / "log.csv"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.run_folder import ModelFolder
 from euclidfm.pretrain.config import PretrainConfig
 
 __all__ = ["check_finite", "memory_guard"]
@@ -57,6 +58,7 @@ def memory_guard(config: PretrainConfig, step: int, out: Path) -> Iterator[None]
 
 def _how_to_continue(out: Path) -> str:
     """Start of the remedy: whether there is a checkpoint."""
-    if any((out / "checkpoints").glob("step-*")):
-        return f"the last checkpoint in {out / 'checkpoints'} is good: continue it "
+    checkpoints = ModelFolder(out).checkpoints
+    if any(checkpoints.glob("step-*")):
+        return f"the last checkpoint in {checkpoints} is good: continue it "
     return "there is no checkpoint yet: start again "

@@ -11,6 +11,7 @@ from typing import Any
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, written_aside
+from euclidfm.core.run_folder import ModelFolder
 
 __all__ = ["TrainingLog"]
 
@@ -42,7 +43,7 @@ class TrainingLog:
         log_to: Sequence[str] = (),
         write: bool = True,
     ) -> None:
-        self.path, self.write = run_dir / "log.csv", write
+        self.path, self.write = ModelFolder(run_dir).log, write
         self.fields = ["step", "galaxies", "seconds", "lr", "loss", "grad_norm", "val_loss"]
         self.fields += [f"loss_{m}" for m in modalities] + [f"val_{m}" for m in modalities]
         self.rows: list[dict[str, Any]] = []

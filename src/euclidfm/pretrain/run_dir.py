@@ -7,6 +7,7 @@ from typing import Any
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import plain, read_json, write_json, write_yaml
+from euclidfm.core.run_folder import ModelFolder
 from euclidfm.model.checkpoint import current_settings
 from euclidfm.model.config import ModelConfig
 from euclidfm.pretrain.config import PretrainConfig, updated_settings
@@ -33,7 +34,8 @@ def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
     InputError
         If the folder holds a run with other settings.
     """
-    card = run_dir / "config.json"
+    folder = ModelFolder(run_dir)
+    card = folder.settings
     if card.exists():
         before, now = _known(read_json(card)), plain(settings)
         changed = [k for k in now | before if before.get(k) != now.get(k) and k not in _FREE]
@@ -45,7 +47,7 @@ def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
             raise InputError(msg)
     elif write:
         run_dir.mkdir(parents=True, exist_ok=True)
-        write_yaml(run_dir / "config.yaml", settings)
+        write_yaml(folder.config, settings)
         write_json(card, settings)
 
 

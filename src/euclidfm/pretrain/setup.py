@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from euclidfm.core.errors import InputError
+from euclidfm.core.run_folder import ModelFolder
 from euclidfm.model.device import choose_precision, compile_blocks
 from euclidfm.model.foundation import FoundationModel, build
 from euclidfm.model.scaling import fit_scaling
@@ -111,7 +112,7 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
         model.to(distributed.device)
     optimizers = make_optimizers(model, config)
     ema = ExponentialMovingAverage(model, config.ema)
-    first_step = checkpoint.resume(out / "checkpoints", model, optimizers, ema)
+    first_step = checkpoint.resume(ModelFolder(out).checkpoints, model, optimizers, ema)
     distributed.check_same_step(first_step)
     if config.compile:
         compile_blocks(model)

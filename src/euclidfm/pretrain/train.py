@@ -13,6 +13,7 @@ from pathlib import Path
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import versions, write_json
 from euclidfm.core.progress import Progress, silent
+from euclidfm.core.run_folder import ModelFolder
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import fit_modality_means
 from euclidfm.pretrain import checkpoint
@@ -118,7 +119,7 @@ def validate_and_keep_best(run: Run, step: int) -> dict[str, float]:
         if run.distributed.broadcast(losses["val_loss"] < run.log.lowest("val_loss")):
             best = model_with_means(run, keep=run.distributed.is_main)
             if best is not None:
-                best.save(run.out / "best", {"store": str(run.store.path), "steps": step})
+                best.save(ModelFolder(run.out).best, {"store": str(run.store.path), "steps": step})
     return losses
 
 
@@ -127,15 +128,16 @@ def draw_picture(run: Run, step: int, picture: Picture) -> None:
     with run.ema.applied():
         model = full_model(run.model, keep=run.distributed.is_main)
         if model is not None:
-            (run.out / "samples").mkdir(exist_ok=True)
-            picture(model, run.out / "samples" / f"step-{step:08d}.png")
+            folder = ModelFolder(run.out).samples
+            folder.mkdir(exist_ok=True)
+            picture(model, folder / f"step-{step:08d}.png")
 
 
 def save_checkpoint(run: Run, step: int) -> None:
     """Write the log and a checkpoint."""
     run.log.flush()
     meta, write = {"store": str(run.store.path)}, run.distributed.is_main
-    checkpoint.save(run.out / "checkpoints", step, run.model, run.optimizers, run.ema, meta, write)
+    checkpoint.save(ModelFolder(run.out).checkpoints, step, run.model, run.optimizers, run.ema, meta, write)
 
 
 def model_with_means(run: Run, keep: bool = True) -> FoundationModel | None:
@@ -165,6 +167,6 @@ def finish(run: Run) -> FoundationModel:
             "versions": versions(),
             "seed": run.config.seed,
         }
-        write_json(run.out / "run.json", about)
+        write_json(ModelFolder(run.out).summary, about)
         model.save(run.out, {"store": str(run.store.path), "release": run.store.info.release, "steps": steps})
     return model

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from euclidfm.core.files import write_json
+from euclidfm.core.files import write_json, write_table
 from euclidfm.core.records import Record
+from euclidfm.core.run_folder import ProbeFolder
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.bins import binned_records, binnings
 from euclidfm.tasks.density.fit import fit_density
@@ -29,9 +29,10 @@ def fit_and_write(
     probe = fit_probe(task, emb, labels, head=head, seed=seed)
     records = probe.evaluate(emb, labels)
     probe.save(out)
-    pq.write_table(probe.predict(emb), out / "predictions.parquet")
-    write_json(out / "metrics.json", records)
-    write_json(out / "bins.json", _bins(probe, emb, labels))
+    files = ProbeFolder(out)
+    write_table(probe.predict(emb), files.predictions)
+    write_json(files.metrics, records)
+    write_json(files.bins, _bins(probe, emb, labels))
     return records
 
 
@@ -48,7 +49,8 @@ def density_and_write(task: Task, emb: EmbeddingTable, labels: Any, out: Path, s
     probe = fit_density(emb, labels, task=task, seed=seed, use=("auto",))
     records = probe.evaluate(emb, labels)
     probe.save(out)
-    pq.write_table(probe.predict(emb), out / "pz.parquet")
-    write_qp(out / "pz.hdf5", probe.grid, probe.densities(emb), emb.object_id)
-    write_json(out / "pz_metrics.json", records)
+    files = ProbeFolder(out)
+    write_table(probe.predict(emb), files.densities)
+    write_qp(files.qp_densities, probe.grid, probe.densities(emb), emb.object_id)
+    write_json(files.density_metrics, records)
     return records

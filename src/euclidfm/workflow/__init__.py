@@ -1,1 +1,1 @@
-"""Whole jobs: the stages of the road, and `demo` and `reproduce` as lists of them."""
+"""Workflows: the stages from a sky to a report, and `demo` and `reproduce` as lists of them."""

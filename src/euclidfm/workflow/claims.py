@@ -1,8 +1,8 @@
-"""Verdicts: what the records say about each claim, from intervals and nothing else.
+"""Verdicts on the claims of the reference work, computed from records with intervals.
 
-A claim is a number and a limit. "Above" and "below" are *reproduced* if the number's whole 95% interval is
-on the right side of the limit, *not reproduced* if all of it is on the wrong side, else *inconclusive*.
-"No worse" is reproduced unless all of the interval is on the wrong side.
+A claim is a number and a limit. A claim "above" or "below" is *reproduced* if the 95% interval of the number
+lies on the right side of the limit, *not reproduced* if it lies on the wrong side, and *inconclusive*
+otherwise. A claim "not above" or "not below" is reproduced unless the interval lies on the wrong side.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 class Found(NamedTuple):
-    """A number, its 95% interval, and the repeats behind it."""
+    """A number, its 95% interval, and the number of repeats."""
 
     value: float
     low: float
@@ -43,20 +43,21 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim and what was found."""
+    """A claim, the number that tests it, and the verdict."""
 
     key: str
-    """Which claim: (a) to (d) of the reference, or ``beyond``."""
+    """``a`` to ``d`` of the reference work, or ``beyond``."""
     text: str
     """The claim in one sentence."""
     measure: str
-    """What was measured."""
+    """Description of the number."""
     value: float
     low: float
     high: float
     """95% interval."""
     repeats: int
-    """Repeats with other labels and initialisations; of one, at all labels, the interval has no scatter."""
+    """Repeats with other labels and initialisations. The interval of one repeat, at all labels, has no
+    scatter."""
     limit: float
     ask: str
     """``above`` or ``below`` the limit, ``not above``, ``not below``, or ``within`` `tolerance` of it."""
@@ -117,10 +118,11 @@ def _combine(
 ) -> Found:
     """A function of two metrics with its 95% interval.
 
-    The error has two parts: of the mean over repeats, pair by pair where both methods had the same labels
-    (Student's t, since they are few); and of the finite test set, from both bootstrap intervals as if they
-    were independent. They share their galaxies, so this part is too large rather than too small. One repeat
-    of a part of the labels tells nothing of the scatter between parts: its interval is unbounded.
+    The error has two parts. The first is that of the mean over repeats, pair by pair since both methods have
+    the same labels in a repeat (Student's t). The second is that of the finite test set, from both bootstrap
+    intervals as if they were independent; the methods share their galaxies, so this part is too large. A
+    single repeat at a part of the labels does not measure the scatter between parts: its interval is
+    unbounded.
     """
     shared = sorted(set(a) & set(b))
     n = len(shared)

@@ -1,4 +1,4 @@
-"""What `euclidfm reproduce` does at each scale."""
+"""Settings of `euclidfm reproduce` at each scale."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReproduceConfig:
     galaxies: int = 20000
     """Galaxies of the mock sky; stars, quasars and artefacts come on top."""
     rarity_boost: float = 0.5
-    """How common rings, mergers and lenses are (see `SkyConfig`)."""
+    """Frequency of rings, mergers and lenses, 0 (natural) to 1 (see `SkyConfig`)."""
     size: int = 64
     """Side of the cutouts in pixels."""
     vis_patch: int = 8
@@ -45,8 +45,8 @@ class ReproduceConfig:
         (0.8, 0),
         (1.0, 1),
     )
-    """Repeats of networks, boosters and curved maps: (from this share of the labels on, so many). Their
-    cost grows with the labels, while the scatter between repeats falls."""
+    """Repeats of networks, boosters and kernel feature maps, as (lowest share of the labels, repeats).
+    Their cost grows with the labels, while the scatter between repeats falls."""
     cnn_size: int = 32
     """Central crop of the supervised networks' cutouts, pixels."""
     other_galaxies: int = 4000
@@ -85,11 +85,11 @@ SCALES: dict[str, dict[str, Any]] = {
         "other_galaxies": 20000,
     },
 }
-"""``quick``: minutes, shows that everything works; ``standard``: hours on two cores; ``full``: a GPU."""
+"""Changes to the defaults. ``quick`` takes minutes, ``standard`` hours on two cores, ``full`` needs a GPU."""
 
 
 def scale(name: str, **changes: Any) -> ReproduceConfig:
-    """The settings of a scale, some of them changed.
+    """Settings of a scale, with changes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Stages of a long job: each is done once, and a job that was stopped continues with the next."""
+"""Resume a long job: each of its stages is done once, and a job that was stopped continues with the next."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Stages:
-    """A job under way: its folder, its settings, and the seconds of the stages that are done.
+    """The state of a job: its folder, its settings, and the seconds of its finished stages.
 
     Attributes
     ----------
     name : str
-        Of the job; ``<folder>/<name>.json`` keeps its state.
+        Name of the job; its state is in ``<folder>/<name>.json``.
     config : dataclass
     out : Path
     additions : tuple of str
-        Settings that may change between calls, since they only add to what was done without them.
+        Settings that may change between calls, since they add results and do not change the others.
     timings : dict of str to float
     """
 
@@ -39,7 +39,7 @@ class Stages:
     timings: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Take up what is there.
+        """Read the state of an earlier call.
 
         Raises
         ------
@@ -65,11 +65,11 @@ class Stages:
 
     @property
     def state(self) -> Path:
-        """File with the settings and the timings."""
+        """JSON file with the settings and the seconds of each stage."""
         return self.out / f"{self.name}.json"
 
     def __call__(self, stage: str, work: Callable[[], object]) -> None:
-        """Do a stage unless it is done; keep its time."""
+        """Do a stage and note its time, unless it was done before."""
         if stage in self.timings:
             log.info("%s: done before", stage)
             return
@@ -78,6 +78,6 @@ class Stages:
         self.note(stage, time.monotonic() - begun)
 
     def note(self, stage: str, seconds: float) -> None:
-        """Keep the time of a stage, and with it that it is done."""
+        """Write down that a stage is done, and its time."""
         self.timings[stage] = round(seconds, 1)
         write_json(self.state, {"config": plain(self.config), "timings": self.timings})

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import write_json
+from euclidfm.core.files import write_json, write_table
 from euclidfm.core.progress import Progress, silent
 from euclidfm.core.records import Record
+from euclidfm.core.run_folder import ProbeFolder
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel
 from euclidfm.store import GalaxyStore
@@ -160,8 +160,8 @@ def _write(
     records: list[Record],
 ) -> None:
     probe.save(out)
-    pq.write_table(probe.predict(after), out / "predictions.parquet")
-    write_json(out / "metrics.json", records)
+    write_table(probe.predict(after), ProbeFolder(out).predictions)
+    write_json(ProbeFolder(out).metrics, records)
     summary = {
         "from": before,
         "improved": tuned.improved,
