@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,3 +175,19 @@ def spectroscopy(ra: np.ndarray, dec: np.ndarray) -> Table:
             "CHI2": np.full(n, 3.0),
         }
     )
+
+
+RECORDS = ("euclidfm.log", "ingest.run.json")
+"""When and how long the command ran: beside the store, not part of it."""
+
+
+def same_store(a: Path, b: Path) -> bool:
+    """Whether two stores are equal, bit for bit."""
+
+    def contents(store: Path) -> list[str]:
+        files = [p for p in store.rglob("*") if p.is_file() and p.name not in RECORDS]
+        return sorted(str(p.relative_to(store)) for p in files)
+
+    files = contents(a)
+    assert files == contents(b) and "store.json" in files and any(f.startswith("shards/") for f in files)
+    return not any(filecmp.cmpfiles(a, b, files, shallow=False)[1:])

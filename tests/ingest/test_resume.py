@@ -1,6 +1,5 @@
 """Runs that are killed, fill the disk, or find finished work."""
 
-import filecmp
 import os
 import random
 import shutil
@@ -8,10 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from skyfiles import write_sky
+from skyfiles import same_store, write_sky
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
@@ -27,23 +25,6 @@ def tiles(tmp_path_factory):
     for k in range(TILES):
         write_sky(path, n=30, side=260, tile=100 + k, centre=(57.0 + k, -50.0), spectra=k == 0)
     return path
-
-
-RECORDS = ("euclidfm.log", "ingest.run.json")
-"""When and how long the command ran: beside the store, not part of it."""
-
-
-def same(a: Path, b: Path) -> bool:
-    """Whether two stores are equal, bit for bit."""
-    files = contents(a)
-    assert files == contents(b) and "store.json" in files and any(f.startswith("shards/") for f in files)
-    return not any(filecmp.cmpfiles(a, b, files, shallow=False)[1:])
-
-
-def contents(store: Path) -> list[str]:
-    return sorted(
-        str(p.relative_to(store)) for p in store.rglob("*") if p.is_file() and p.name not in RECORDS
-    )
 
 
 def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, monkeypatch):
@@ -66,7 +47,7 @@ def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, 
     ingest(cfg, tmp_path / "store", progress=lambda d, total, what="": done.append((d, total)))
     assert read == [100, 101, 102, 102, 103, 104]
     assert done[0] == (60, 150)
-    assert same(tmp_path / "whole", tmp_path / "store")
+    assert same_store(tmp_path / "whole", tmp_path / "store")
     assert not list(tmp_path.glob(".*"))
 
 
@@ -120,7 +101,7 @@ def test_kill_9_ten_times_over(tiles, tmp_path):
         process.wait()
         if not out.exists():
             subprocess.run([*command, "--out", str(out)], check=True, capture_output=True)
-        assert same(tmp_path / "whole", out)
+        assert same_store(tmp_path / "whole", out)
         shutil.rmtree(out)
     assert killed >= 5
 

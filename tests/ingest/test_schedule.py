@@ -1,6 +1,5 @@
 """Dask and SLURM do the same work as local processes, to the bit."""
 
-import filecmp
 import os
 import stat
 import sys
@@ -8,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from skyfiles import write_sky
+from skyfiles import same_store, write_sky
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
@@ -50,17 +49,11 @@ def scheduler():
         yield cluster.scheduler_address
 
 
-def same(a: Path, b: Path) -> bool:
-    files = sorted(str(p.relative_to(a)) for p in a.rglob("*") if p.is_file())
-    assert files == sorted(str(p.relative_to(b)) for p in b.rglob("*") if p.is_file())
-    return not any(filecmp.cmpfiles(a, b, files, shallow=False)[1:])
-
-
 def test_a_running_scheduler_makes_the_same_store(tiles, whole, scheduler, tmp_path):
     told = []
     cfg = IngestConfig(source=str(tiles), size=32, scheduler=scheduler)
     ingest(cfg, tmp_path / "store", progress=lambda done, total, what="": told.append((done, total, what)))
-    assert same(whole, tmp_path / "store")
+    assert same_store(whole, tmp_path / "store")
     assert told[0][:2] == (0, 36) and told[-1][:2] == (36, 36)
     assert "3 of 3 work units done" in told[-1][2]
 
@@ -82,7 +75,7 @@ def test_what_is_done_is_not_done_again_under_another_scheduler(
     cfg = IngestConfig(source=str(tiles), size=32, scheduler=scheduler)
     ingest(cfg, tmp_path / "store", progress=lambda done, total, what="": told.append(done))
     assert told == [24, 36]
-    assert same(whole, tmp_path / "store")
+    assert same_store(whole, tmp_path / "store")
 
 
 def test_the_error_of_a_worker_is_told(tiles, scheduler, tmp_path, capsys):
@@ -97,7 +90,7 @@ def test_the_error_of_a_worker_is_told(tiles, scheduler, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_local_dask_cluster_makes_the_same_store(tiles, whole, tmp_path):
     ingest(IngestConfig(source=str(tiles), size=32, scheduler="dask", workers=2), tmp_path / "store")
-    assert same(whole, tmp_path / "store")
+    assert same_store(whole, tmp_path / "store")
 
 
 def test_a_scheduler_that_is_not_there_or_has_no_such_name(tiles, tmp_path, monkeypatch):
@@ -154,7 +147,7 @@ def test_slurm_jobs_make_the_same_store(tiles, whole, fake_slurm, tmp_path):
     options = SLURM | {"job_script_prologue": [f"export PYTHONPATH={source}"]}
     cfg = IngestConfig(source=str(tiles), size=32, scheduler="slurm", workers=1, cluster=options)
     ingest(cfg, tmp_path / "store")
-    assert same(whole, tmp_path / "store")
+    assert same_store(whole, tmp_path / "store")
     (job,) = (int(n) for n in (fake_slurm / "sbatch.jobs").read_text().split())
     for _ in range(50):
         if not Path(f"/proc/{job}").exists():

@@ -106,6 +106,20 @@ def test_nothing_half_written_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("shard_rows", [100, 600, 8192])
+def test_shards_do_not_depend_on_the_batches(tmp_path, shard_rows):
+    galaxies = make_galaxies(700)
+    for name, parts in (("one", [700]), ("many", [255, 1, 2, 442])):
+        with StoreWriter(tmp_path / name, INFO, shard_rows=shard_rows) as writer:
+            for end, n in zip(np.cumsum(parts), parts, strict=True):
+                writer.add(galaxies.take(np.arange(end - n, end)))
+    shards = sorted(p.name for p in (tmp_path / "one/shards").iterdir())
+    assert shards == [f"part-{k:05d}.parquet" for k in range(-(-700 // shard_rows))]
+    for name in shards:
+        one, many = (pq.read_table(tmp_path / store / "shards" / name) for store in ("one", "many"))
+        assert one.num_rows <= shard_rows and one.equals(many)
+
+
 def test_existing_store_is_kept(store):
     store, _ = store
     with pytest.raises(InputError, match="exists already"):
