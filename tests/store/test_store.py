@@ -117,7 +117,8 @@ def test_shards_do_not_depend_on_the_batches(tmp_path, shard_rows):
     assert shards == [f"part-{k:05d}.parquet" for k in range(-(-700 // shard_rows))]
     for name in shards:
         one, many = (pq.read_table(tmp_path / store / "shards" / name) for store in ("one", "many"))
-        assert one.num_rows <= shard_rows and one.equals(many)
+        assert one.num_rows <= shard_rows and one.num_rows == many.num_rows
+        assert repr(one.to_pydict()) == repr(many.to_pydict())  # as text, in which NaN equals NaN
 
 
 def test_existing_store_is_kept(store):
