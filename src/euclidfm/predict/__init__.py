@@ -1,4 +1,4 @@
-"""Catalogues for science: what fitted probes say of any store, streamed to Parquet and FITS."""
+"""Science catalogues: predictions of fitted probes for any store, streamed to Parquet and FITS."""
 
 from euclidfm.predict.fields import Field
 from euclidfm.predict.run import predict

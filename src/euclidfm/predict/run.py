@@ -1,8 +1,8 @@
-"""From a store to a catalogue: embed a batch, ask every probe, write the rows, forget them."""
+"""From a store to a catalogue: embed a batch, apply every probe, write the rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings import embed_stream
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model import FoundationModel
-from euclidfm.predict.estimates import Estimator, load_estimators
+from euclidfm.predict.estimates import Estimator
 from euclidfm.predict.fields import Field, identity_fields
-from euclidfm.predict.writers import Writer, check_paths, open_writer
+from euclidfm.predict.load import load_estimators
+from euclidfm.predict.writers import check_paths, open_writer
 from euclidfm.store import GalaxyStore
 
 __all__ = ["ROWS", "predict"]
 
 ROWS = 4096
-"""Rows that are held before they are written: a row group of the Parquet file."""
+"""Rows that are collected before they are written; a row group of the Parquet file."""
 
 
 def predict(
@@ -38,22 +39,22 @@ def predict(
     batch: int = 128,
     progress: Progress = silent,
 ) -> int:
-    """Write what fitted probes say of the galaxies of a store, whatever modalities they have.
+    """Write the predictions of fitted probes for the galaxies of a store, whichever modalities they have.
 
-    The galaxies are embedded just as those were that the probes learnt from. A few thousand rows are held at
-    a time, so that a store of any size needs the same memory. The same call writes the same bytes.
+    The galaxies are embedded in the same way as those that the probes learnt from. A few thousand rows are
+    kept in memory at a time, for a store of any size. The same call writes the same bytes.
 
     Parameters
     ----------
     model : FoundationModel
     store : GalaxyStore
-        Any; labels take no part.
+        Any store; labels are not used.
     probes : sequence of path
         Folders that ``euclidfm probe`` wrote, or folders of such folders.
     out : path, or several
         ``.parquet`` or ``.fits``.
     pdf : bool
-        Also write whole densities, where a folder has one.
+        Also write the densities on their grid, if a folder has one.
     extrapolation : float
         Percentile of the training galaxies' own distances beyond which a galaxy is flagged.
     split : str, optional
@@ -78,7 +79,32 @@ def predict(
     made = _embedding_of(estimators, model)
     fields = identity_fields(made["modalities"]) + [f for e in estimators for f in e.fields()]
     _check_names(fields)
-    about = {
+    about = _about(model, store, made, estimators, extrapolation)
+    rows = 0
+    with ExitStack() as stack:
+        files = [stack.enter_context(written_aside(path)) for path in paths]
+        writers = [stack.enter_context(closing(open_writer(f, fields, about))) for f in files]
+        batches = embed_stream(model, store, **made, split=split, batch=batch, progress=progress)
+        for held in _groups(batches, estimators):
+            columns = {f.name: np.concatenate([h[f.name] for h in held]) for f in fields}
+            for w in writers:
+                w.add(columns)
+            rows += len(columns["object_id"])
+        if not rows:
+            msg = f"store {store.path} has no galaxy" + (f" of split {split!r}" if split else "")
+            raise InputError(msg + "; there is nothing to predict")
+    return rows
+
+
+def _about(
+    model: FoundationModel,
+    store: GalaxyStore,
+    made: dict[str, Any],
+    estimators: Sequence[Estimator],
+    extrapolation: float,
+) -> dict[str, Any]:
+    """Metadata of the catalogue."""
+    return {
         "title": "Estimates by euclidfm from embeddings of galaxies",
         "program": f"euclidfm {versions().get('euclidfm', '')}",
         "model": model.identity(),
@@ -90,28 +116,26 @@ def predict(
         "grids": {
             f"{e.prefix}_pdf_grid": [float(f"{g:.7g}") for g in e.density.grid]
             for e in estimators
-            if pdf and e.density
+            if e.pdf and e.density
         },
         "versions": versions(),
     }
-    rows = 0
-    with ExitStack() as stack:
-        files = [stack.enter_context(written_aside(path)) for path in paths]
-        writers = [stack.enter_context(closing(open_writer(f, fields, about))) for f in files]
-        held: list[dict[str, np.ndarray]] = []
-        waiting = 0
-        for emb in embed_stream(model, store, **made, split=split, batch=batch, progress=progress):
-            held.append(_rows(emb, estimators))
-            rows, waiting = rows + len(emb), waiting + len(emb)
-            if waiting >= ROWS:
-                _write(writers, fields, held)
-                held, waiting = [], 0
-        if held:
-            _write(writers, fields, held)
-        if not rows:
-            msg = f"store {store.path} has no galaxy" + (f" of split {split!r}" if split else "")
-            raise InputError(msg + "; there is nothing to predict")
-    return rows
+
+
+def _groups(
+    batches: Iterator[EmbeddingTable], estimators: Sequence[Estimator]
+) -> Iterator[list[dict[str, np.ndarray]]]:
+    """Columns of successive batches, in groups of at least `ROWS` rows."""
+    held: list[dict[str, np.ndarray]] = []
+    waiting = 0
+    for emb in batches:
+        held.append(_rows(emb, estimators))
+        waiting += len(emb)
+        if waiting >= ROWS:
+            yield held
+            held, waiting = [], 0
+    if held:
+        yield held
 
 
 def _rows(emb: EmbeddingTable, estimators: Sequence[Estimator]) -> dict[str, np.ndarray]:
@@ -126,14 +150,8 @@ def _rows(emb: EmbeddingTable, estimators: Sequence[Estimator]) -> dict[str, np.
     return out
 
 
-def _write(writers: Sequence[Writer], fields: Sequence[Field], held: Sequence[dict[str, np.ndarray]]) -> None:
-    columns = {f.name: np.concatenate([h[f.name] for h in held]) for f in fields}
-    for w in writers:
-        w.add(columns)
-
-
 def _embedding_of(estimators: Sequence[Estimator], model: FoundationModel) -> dict[str, Any]:
-    """How the embeddings were made that all probes learnt from: modalities, layer and turns."""
+    """Settings of the embeddings that all probes learnt from: modalities, layer, symmetries."""
     found: dict[str, Any] = {}
     first, ours = "", model.identity()
     for e in estimators:
@@ -151,8 +169,8 @@ def _embedding_of(estimators: Sequence[Estimator], model: FoundationModel) -> di
                 "symmetries": made.get("symmetries", made.get("turns")) or 1,  # turns: version 0.1
             }
             if found and how != found:
-                told = ", ".join(f"{k} {found[k]} and {v}" for k, v in how.items() if found[k] != v)
-                msg = f"{first} and {e.folder} learnt from different embeddings ({told}); predict them apart"
+                which = ", ".join(f"{k} {found[k]} and {v}" for k, v in how.items() if found[k] != v)
+                msg = f"{first} and {e.folder} learnt from different embeddings ({which}); predict them apart"
                 raise InputError(msg)
             found, first = how, first or str(e.folder)
     return found

@@ -1,4 +1,4 @@
-"""Catalogues on disk, written as the galaxies come: Parquet with a VOTable header, and FITS.
+"""Streaming writers of catalogues: Parquet with a VOTable header, and FITS.
 
 Both hold the same columns, units, UCDs and descriptions. Parquet follows the VOParquet
 convention, which TOPCAT and ``astropy.table.Table.read(path, format="parquet.votable")`` read; FITS has the
@@ -74,7 +74,7 @@ class _Parquet:
     def __init__(self, path: Path, fields: Sequence[Field], about: Mapping[str, Any]) -> None:
         self._fields = fields
         self._schema = pa.schema(
-            [pa.field(f.name, _arrow_type(f), metadata=_told(f)) for f in fields],
+            [pa.field(f.name, _arrow_type(f), metadata=_metadata(f)) for f in fields],
             metadata={
                 "euclidfm": json.dumps(plain(about)),
                 "IVOA.VOTable-Parquet.version": "1.0",
@@ -108,7 +108,7 @@ def _arrow_type(f: Field) -> pa.DataType:
     return scalar if f.size == 1 else pa.list_(scalar, f.size)
 
 
-def _told(f: Field) -> dict[str, str]:
+def _metadata(f: Field) -> dict[str, str]:
     return {"unit": f.unit, "ucd": f.ucd, "description": f.description}
 
 
@@ -121,15 +121,15 @@ def _votable(fields: Sequence[Field], about: Mapping[str, Any]) -> str:
     table = ElementTree.SubElement(ElementTree.SubElement(root, "RESOURCE"), "TABLE", name="catalogue")
     ElementTree.SubElement(table, "DESCRIPTION").text = str(about.get("title", "catalogue"))
     for f in fields:
-        told = {"name": f.name, "datatype": _VOTABLE[f.kind], "unit": f.unit, "ucd": f.ucd}
-        told["arraysize"] = str(f.size) if f.size > 1 or f.kind == "string" else ""
-        field = ElementTree.SubElement(table, "FIELD", {k: v for k, v in told.items() if v})
+        attributes = {"name": f.name, "datatype": _VOTABLE[f.kind], "unit": f.unit, "ucd": f.ucd}
+        attributes["arraysize"] = str(f.size) if f.size > 1 or f.kind == "string" else ""
+        field = ElementTree.SubElement(table, "FIELD", {k: v for k, v in attributes.items() if v})
         ElementTree.SubElement(field, "DESCRIPTION").text = f.description
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
 
 
 class _Fits:
-    """A binary table; the number of rows is put into the header when it is known."""
+    """A binary table; the number of rows is written to the header at the end."""
 
     def __init__(self, path: Path, fields: Sequence[Field], about: Mapping[str, Any]) -> None:
         self._fields, self._about = fields, about
@@ -189,7 +189,7 @@ def _format(f: Field) -> str:
 
 
 def _grid_image(name: str, grid: Sequence[float]) -> bytes:
-    """An extension with the points at which densities are given, as an image: readers look for one table."""
+    """An extension with the grid of the densities; an image, since readers expect a single table."""
     from astropy.io import fits
 
     header = fits.ImageHDU(np.asarray(grid, float), name=name.upper()).header

@@ -17,7 +17,7 @@ __all__ = ["binned_records", "binnings"]
 
 BINS = 5
 FEWEST = 20
-"""Galaxies a bin, at least; with fewer of them there are fewer bins."""
+"""Smallest number of galaxies per bin; with fewer galaxies there are fewer bins."""
 
 _BY = {
     "magnitude": ("mag_vis", "flux_VIS"),
@@ -27,7 +27,7 @@ _BY = {
 
 
 def binnings(emb: EmbeddingTable, labels: Any) -> dict[str, tuple[str, np.ndarray]]:
-    """What the galaxies can be binned by: ``{magnitude, redshift, size: (column, (N,) values)}``.
+    """Quantities by which galaxies are binned: ``{magnitude, redshift, size: (column, (N,) values)}``.
 
     The magnitude is AB; from the VIS flux if there is no column of it.
     """

@@ -1,4 +1,4 @@
-"""How far a galaxy is from those that a probe learnt from: a probe extrapolates there.
+"""Distance of a galaxy from the training galaxies of a probe, which extrapolates far from them.
 
 Shapes: n galaxies, d features, k directions, m training galaxies that are kept.
 """
@@ -19,18 +19,18 @@ from euclidfm.tasks.heads.maps import principal_components
 __all__ = ["Reference", "distances", "provenance"]
 
 MOST = 2000
-"""Training galaxies kept, at most: 0.2 MB."""
+"""Largest number of training galaxies that are stored (0.2 MB)."""
 DIRECTIONS = 24
-"""Principal components in which distances are taken, at most."""
+"""Largest number of principal components in which distances are measured."""
 NEIGHBOURS = 5
 
 
 @dataclass
 class Reference:
-    """Training galaxies in whitened principal components, and how far each is from the others.
+    """Training galaxies in whitened principal components, and their distances from one another.
 
-    The distance of a galaxy is the mean of those to its five nearest training galaxies, in units of the
-    median that the training galaxies themselves have, each left out in turn: 1 is a typical one.
+    The distance of a galaxy is the mean distance to its five nearest training galaxies, in units of the
+    median distance of the training galaxies themselves, each measured without itself.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Reference:
         Features to components of unit variance.
     points : (m, k) float32
     own : (m,) float32
-        Distances of the training galaxies themselves, rising.
+        Distances of the training galaxies themselves, in increasing order.
     """
 
     rotation: np.ndarray
@@ -47,10 +47,10 @@ class Reference:
 
     @classmethod
     def of(cls, S: np.ndarray, seed: int = 0) -> Reference:
-        """Learn from the (n, d) scaled features of the training galaxies; at most 2000 are kept.
+        """Fit to the (n, d) scaled features of the training galaxies; at most 2000 of these are stored.
 
-        There are at most n / 10 components, 24 in all: more would follow the few galaxies they are measured
-        on, and every other galaxy would look far away.
+        The number of components is at most n / 10 and at most 24. With more, they would overfit the few
+        training galaxies, and every other galaxy would seem far away.
         """
         directions, spread = principal_components(S, min(DIRECTIONS, max(1, len(S) // 10)))
         rotation = (directions / spread).astype(np.float32)
@@ -71,9 +71,9 @@ class Reference:
         Returns
         -------
         distance : (n,) array
-            1 for a typical training galaxy.
+            1 is the median of the training galaxies.
         percentile : (n,) array
-            100 times the fraction of the training galaxies that are nearer to the others.
+            Percentage of the training galaxies that are nearer to the others.
         """
         distance, known = np.full(len(S), np.nan), np.isfinite(S).all(axis=1)
         if known.any():
@@ -83,7 +83,7 @@ class Reference:
 
 
 def _nearest(X: np.ndarray, points: np.ndarray, skip: int) -> np.ndarray:
-    """(n,) mean distance to the nearest points, leaving out the `skip` very nearest (itself)."""
+    """(n,) mean distance to the nearest points, without the `skip` nearest (the galaxy itself)."""
     k = min(NEIGHBOURS + skip, len(points))
     near = np.sort(np.partition(cdist(X, points), k - 1, axis=1)[:, :k], axis=1)[:, skip:]
     return np.asarray(near.mean(axis=1))
@@ -95,10 +95,10 @@ def distances(reference: Reference | None, scaler: Scaler, X: np.ndarray) -> tup
     Raises
     ------
     InputError
-        If the probe was kept without its training galaxies.
+        If the probe was stored without its training galaxies.
     """
     if reference is None:
-        msg = "the probe was kept without its training galaxies, by an older version; fit it again"
+        msg = "the probe was stored without its training galaxies, by an older version; fit it again"
         raise InputError(msg)
     S = scaler(X)
     S[~np.isfinite(X).any(axis=1)] = np.nan
@@ -106,13 +106,13 @@ def distances(reference: Reference | None, scaler: Scaler, X: np.ndarray) -> tup
 
 
 def provenance(train: EmbeddingTable) -> dict[str, Any]:
-    """Which model's embeddings a probe learns from, made how, and what its training galaxies had.
+    """Origin of the embeddings that a probe learns from, and the modalities of its training galaxies.
 
     Returns
     -------
     dict
-        `embeddings`: the table's info that JSON knows; `had`: fraction of the training galaxies that have
-        each modality.
+        `embeddings`: the entries of the table's info that JSON can hold. `had`: fraction of the training
+        galaxies that have each modality.
     """
     info = {k: v for k, v in train.info.items() if isinstance(v, str | int | float | bool | list)}
     had = {m: float(np.isfinite(v).any(axis=1).mean()) for m, v in train.by_modality.items()}

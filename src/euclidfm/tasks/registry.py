@@ -12,10 +12,10 @@ from euclidfm.tasks.task import LabelSource, Task
 __all__ = ["TASKS", "classification", "get", "regression"]
 
 ARTEFACT_LIMIT = 0.5
-"""Galaxy Zoo: objects with at least this fraction of "artefact, star or zoom" votes are left out."""
+"""Galaxy Zoo: objects with at least this fraction of "artefact, star or zoom" votes get no label."""
 
 CONFIDENT = 0.6
-"""Share that the leading answer must have for a galaxy to count as confidently classified."""
+"""Fraction of the votes that the leading class must have for a galaxy to be confidently classified."""
 
 
 def _smooth_or_featured(c: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -33,7 +33,7 @@ def _smooth_or_featured(c: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _edge_on(c: Mapping[str, np.ndarray]) -> np.ndarray:
-    """1 edge-on disc; the question is only asked of featured galaxies, so smooth ones are 0."""
+    """1 for an edge-on disc. Volunteers classify only featured galaxies this way, so smooth ones are 0."""
     classified = np.isfinite(c["gz_featured"]) & np.isfinite(c["gz_edge_on"])
     real = c["gz_smooth"] + c["gz_featured"] > 1.0 - ARTEFACT_LIMIT
     edge_on = (c["gz_featured"] > c["gz_smooth"]) & (c["gz_edge_on"] > 0.5)
@@ -100,7 +100,7 @@ _TABLE = (
             LabelSource(
                 columns=("gz_smooth", "gz_featured", "gz_edge_on"),
                 derive=_edge_on,
-                rule="featured more than smooth, and gz_edge_on > 0.5; artefacts left out",
+                rule="featured more than smooth, and gz_edge_on > 0.5; artefacts have no label",
             ),
             _fraction("gz_edge_on"),
             *_columns("is_edge_on"),

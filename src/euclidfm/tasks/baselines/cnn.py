@@ -1,7 +1,7 @@
-"""The supervised CNN of the reference work, in torch: the baseline its claims are made against.
+"""The supervised CNN of the reference work, in torch: the baseline of its claims.
 
 Two 3x3 convolutions (32 and 64 channels), each with ReLU and 2x2 max-pooling, a dense layer
-of 128, one output; 10 epochs of Adam. Where ours differs is stated in ``docs/protocol.md``.
+of 128, one output; 10 epochs of Adam. ``docs/protocol.md`` lists the differences.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class CNNConfig:
     epochs: int = 10
     """Passes over the labelled galaxies."""
     minimum_steps: int = 100
-    """Gradient steps at least: with few labels, 10 epochs would be a handful of steps and the
-    baseline a straw man."""
+    """Smallest number of gradient steps: with few labels, 10 epochs would be too few steps for a fair
+    baseline."""
     batch: int = 32
     learning_rate: float = 1e-3
     normalise: str = "asinh"
     """``asinh`` keeps the fluxes; ``max`` divides each image by its maximum, as the reference does."""
     size: int = 0
-    """Central crop in pixels; 0 for the whole cutout."""
+    """Central crop in pixels; 0 for the full cutout."""
 
 
 def cnn(

@@ -1,4 +1,4 @@
-"""Cutouts of a store as network input: fluxes kept, or divided by each image's maximum.
+"""Cutouts of a store as network input: scaled fluxes, or images divided by their maximum.
 
 Shapes: n galaxies, B bands, S pixels a side.
 """
@@ -33,9 +33,9 @@ def load_images(
     size : int
         Central crop in pixels; 0 keeps the cutouts' size.
     normalise : {"asinh", "max"}
-        ``asinh``: ``arcsinh(f / 3 sigma)`` with sigma the typical RMS of a pixel in the band (µJy,
-        from the survey table): brightness and colours survive. ``max``: each image of each band
-        divided by its own maximum, as the reference's CNN does: they don't.
+        ``asinh``: ``arcsinh(f / 3 sigma)`` with sigma the RMS of a pixel in the band (µJy, from the survey
+        table), which keeps brightness and colours. ``max``: each image of each band divided by its own
+        maximum, as in the reference's CNN, which removes them.
 
     Returns
     -------

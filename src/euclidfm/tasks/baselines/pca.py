@@ -1,7 +1,6 @@
-"""Principal components of the pixels: what a linear view of the images alone can do.
+"""Principal components of the pixels: the performance of a linear method on the images alone.
 
-A sanity check on embeddings (a model that does not beat it has learned nothing from the images),
-not a contender.
+It is a lower bound for embeddings: a model that is no better has learnt nothing from the images.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ __all__ = ["pixels_pca"]
 
 COMPONENTS = 64
 MOST = 1000
-"""Galaxies of which the components are learned."""
+"""Largest number of galaxies from which the components are computed."""
 
 
 def pixels_pca(
@@ -23,13 +22,13 @@ def pixels_pca(
 ) -> np.ndarray:
     """Ridge (logistic for classes) on the leading 64 components of (n, B, S, S) images.
 
-    Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. The components are those of
-    at most 1000 of the labelled galaxies, no more of them than half the galaxies.
+    Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. The components are computed from
+    at most 1000 of the labelled galaxies; their number is at most half that of these galaxies.
     """
     rows = np.sort(np.random.default_rng([seed, 23]).permutation(len(images))[:MOST])
     sample = images[rows].reshape(len(rows), -1).astype(np.float32)
     centre = sample.mean(axis=0)
-    with one_thread():  # of the Gram matrix: there are fewer galaxies than pixels
+    with one_thread():  # from the Gram matrix, since there are fewer galaxies than pixels
         values, vectors = np.linalg.eigh((sample - centre) @ (sample - centre).T)
         keep = np.argsort(values)[::-1][: min(COMPONENTS, max(1, len(rows) // 2))]
         basis = (sample - centre).T @ (vectors[:, keep] / np.sqrt(np.maximum(values[keep], 1e-12)))

@@ -1,4 +1,4 @@
-"""Baselines on the raw photometry alone: the line that says what images and pre-training add.
+"""Baselines on the photometry alone; the gain over them is due to images and pre-training.
 
 Shapes: n galaxies, K bands, C classes; fluxes in µJy, NaN = not measured.
 """
@@ -34,8 +34,9 @@ def colours_ridge(
 ) -> np.ndarray:
     """Quadratic ridge (logistic for classes) on magnitudes and colours.
 
-    Mean asinh magnitude and adjacent colours with all squares and products; missing bands take
-    their expectation given the others; penalty by leave-one-out or cross-validation.
+    The features are the mean asinh magnitude and adjacent colours with all their squares and products.
+    Missing bands are replaced by their expectation given the others. The penalty is chosen by leave-one-out
+    or cross-validation.
 
     Returns
     -------
@@ -57,7 +58,7 @@ def knn_photometry(
 def photometry_probe(
     train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
 ) -> np.ndarray:
-    """The linear head of the embedding probes on the raw photometry: what pre-training has to beat."""
+    """The linear head of the embedding probes on the raw photometry."""
     return _head_on_photometry("linear", train, y, test, classes, seed)
 
 
@@ -71,7 +72,7 @@ def photometry_auto(
 def photometry_stack(
     train: Photometry, y: np.ndarray, test: Photometry, classes: int = 0, seed: int = 0
 ) -> np.ndarray:
-    """The stack of ``probe-stack`` on the raw photometry alone: what the embedding adds is the difference."""
+    """The stack of ``probe-stack`` on the raw photometry alone; it shows the gain from the embedding."""
     a, b = photometry_features(train, test)
     return stack([a], [b], y, classes, seed)
 
@@ -79,13 +80,13 @@ def photometry_stack(
 def _head_on_photometry(
     name: str, train: Photometry, y: np.ndarray, test: Photometry, classes: int, seed: int
 ) -> np.ndarray:
-    """Magnitudes and colours, each with its flag of what was missing."""
+    """A head on magnitudes, colours and flags of missing bands."""
     a, b = photometry_features(train, test)
     return fit_head(name, a, y, classes, seed).predict(b)
 
 
 def photometry_features(train: Photometry, test: Photometry) -> tuple[np.ndarray, np.ndarray]:
-    """Mean asinh magnitude, adjacent colours and flags of what was missing, of training and test galaxies."""
+    """Mean asinh magnitude, adjacent colours and flags of missing bands, of training and test galaxies."""
     a, b = _magnitudes(train, test)
     features = []
     for m, (flux, _) in ((a, train), (b, test)):
@@ -106,8 +107,8 @@ def booster(
 ) -> np.ndarray:
     """Gradient-boosted trees (LightGBM) on asinh magnitudes, colours and errors; NaN stays NaN.
 
-    Small trees, few galaxies a leaf, and the number of rounds by five-fold cross-validation, so
-    that it is as good with a hundred labels as with many.
+    The trees are small, with few galaxies per leaf, and the number of rounds is chosen by five-fold
+    cross-validation, so that the baseline is also strong with a hundred labels.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Features of the raw photometry, for the baselines that see no embedding.
+"""Features of the photometry for the baselines without an embedding.
 
 Shapes: N galaxies, K bands; fluxes in µJy, NaN = not measured.
 """
@@ -20,7 +20,7 @@ class AsinhMagnitudes:
 
         m = 23.9 - a [asinh(f / 2b) + ln b],   a = 2.5 / ln 10
 
-    with the softening b of a band near its typical error, so that m is the AB magnitude for
+    with the softening b of a band near its median error, so that m is the AB magnitude for
     f >> b and linear in the flux below.
 
     Attributes
@@ -33,7 +33,7 @@ class AsinhMagnitudes:
 
     @classmethod
     def of(cls, flux: np.ndarray, fluxerr: np.ndarray) -> AsinhMagnitudes:
-        """Softening from training galaxies: a band's median error, or 1% of its median |flux| without."""
+        """Softening from training galaxies: the median error of a band, or 1% of its median |flux|."""
         return cls(softening=np.array([_softening(f, e) for f, e in zip(flux.T, fluxerr.T, strict=True)]))
 
     def magnitudes(self, flux: np.ndarray) -> np.ndarray:
@@ -61,13 +61,13 @@ def colours(magnitudes: np.ndarray) -> np.ndarray:
 
 
 def tree_features(scale: AsinhMagnitudes, flux: np.ndarray, fluxerr: np.ndarray) -> np.ndarray:
-    """For boosted trees: magnitudes, adjacent colours and errors, NaN where missing."""
+    """Features of boosted trees: magnitudes, adjacent colours and errors, NaN where missing."""
     m = scale.magnitudes(flux)
     return np.concatenate([m, colours(m), scale.errors(flux, fluxerr)], axis=1)
 
 
 def quadratic_features(magnitudes: np.ndarray) -> np.ndarray:
-    """For ridges: mean magnitude, colours, and all their squares and products.
+    """Features of ridges: mean magnitude, colours, and all their squares and products.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def fill_missing(magnitudes: np.ndarray, mean: np.ndarray, covariance: np.ndarra
     """Replace NaN by its expectation given the bands that were measured.
 
     The expectation is that of a Gaussian with the training galaxies' mean and covariance,
-    ``mu_m + C_mo C_oo^-1 (x_o - mu_o)``: a galaxy keeps its colours where they are known.
+    ``mu_m + C_mo C_oo^-1 (x_o - mu_o)``.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def fill_missing(magnitudes: np.ndarray, mean: np.ndarray, covariance: np.ndarra
 
 
 def gaussian_of(magnitudes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance of magnitudes with NaN: from pairs, made positive definite."""
+    """Mean and covariance of magnitudes with NaN, from pairs of bands, made positive definite."""
     seen = np.isfinite(magnitudes)
     mean = np.where(seen, magnitudes, 0.0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
     d = np.where(seen, magnitudes - mean, 0.0)

@@ -1,9 +1,8 @@
 """A stronger supervised baseline: a small residual network with augmentation and early stopping.
 
-What a careful astronomer would train with these labels and no foundation model. Stem of
-stride 2, then stages of 32, 64 and 128 channels with one residual block each (group
-normalisation, GELU), mean and maximum pooling, dropout; AdamW with a one-cycle rate; rotations,
-reflections and shifts of the cutouts; a fifth of the labelled galaxies decides when to stop.
+The network has a stem of stride 2, stages of 32, 64 and 128 channels with one residual block each (group
+normalisation, GELU), mean and maximum pooling, and dropout. It is trained by AdamW with a one-cycle rate on
+rotated, reflected and shifted cutouts. Training stops early on a fifth of the labelled galaxies.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ class ResNetConfig:
     """Training of the residual network."""
 
     epochs: int = 30
-    """Passes over the labelled galaxies at most."""
+    """Largest number of passes over the labelled galaxies."""
     minimum_steps: int = 300
-    """Gradient steps at least, before early stopping."""
+    """Smallest number of gradient steps, unless training stops early."""
     batch: int = 32
     learning_rate: float = 2e-3
     shift: int = 2
-    """Largest shift of the augmentation, pixels."""
+    """Largest shift of the augmentation, in pixels."""
     patience: int = 8
-    """Epochs without gain after which it stops."""
+    """Epochs without improvement after which training stops."""
 
 
 def resnet(
@@ -45,83 +44,95 @@ def resnet(
 ) -> np.ndarray:
     """Train on (n, B, S, S) images and predict for the test images.
 
-    Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. Predictions are the mean
-    over the eight rotations and reflections of each cutout.
+    Parameters and result are those of `euclidfm.tasks.baselines.cnn.cnn`. Predictions are the mean over the
+    eight symmetries (D4) of each cutout.
     """
-    rng = np.random.default_rng([seed, 17])
-    order = rng.permutation(len(y))
-    held = max(2, len(y) // 5)
-    left, train = order[:held], order[held:]
     centre, spread = (0.0, 1.0) if classes else (float(np.mean(y)), float(np.std(y)) or 1.0)
     target = torch.from_numpy(y.astype(np.int64) if classes else ((y - centre) / spread).astype(np.float32))
+    with one_torch_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = _train(config, images, target, classes, np.random.default_rng([seed, 17]))
+        out = _predict(net, test, classes)
+    return np.asarray(out) if classes else np.asarray(out[:, 0] * spread + centre)
+
+
+def _train(
+    config: ResNetConfig, images: np.ndarray, target: torch.Tensor, classes: int, rng: np.random.Generator
+) -> nn.Module:
+    """The network of smallest loss on a held-out fifth of the galaxies."""
+    order = rng.permutation(len(target))
+    held, train = np.split(order, [max(2, len(target) // 5)])
     batch = min(config.batch, len(train))
     per_epoch = max(1, len(train) // batch)
     epochs = max(config.epochs, -(-config.minimum_steps // per_epoch))
     patience = max(config.patience, epochs // 4)
-    with one_torch_thread(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = _Net(images.shape[1], classes or 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = torch.optim.AdamW(
-            net.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=config.learning_rate, total_steps=max(epochs * per_epoch, 10), pct_start=0.2
-        )
-        best, since = float("inf"), 0
-        kept = {k: v.clone() for k, v in net.state_dict().items()}
-        for _ in range(epochs):
-            net.train()
-            shuffled = rng.permutation(train)
-            for b in range(per_epoch):
-                rows = shuffled[b * batch : (b + 1) * batch]
-                out = net(_tensor(augment(images[rows], rng, config.shift)))
-                loss = _loss(out, target[rows], classes)
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-                optimiser.step()
-                schedule.step()
-            net.eval()
-            with torch.no_grad():
-                score = float(
-                    _loss(torch.cat([net(_tensor(images[r])) for r in _chunks(left)]), target[left], classes)
-                )
-            if score < best:
-                best, since = score, 0
-                kept = {k: v.clone() for k, v in net.state_dict().items()}
-            else:
-                since += 1
-                if since >= patience:
-                    break
-        net.load_state_dict(kept)
-        net.eval()
-        outs = []
-        with torch.no_grad():
-            for rows in _chunks(np.arange(len(test))):
-                views = [net(_tensor(v)) for v in _eight(test[rows])]
-                views = [v.softmax(dim=1) for v in views] if classes else views
-                outs.append(torch.stack(views).mean(dim=0))
-    out = torch.cat(outs).double().numpy() if outs else np.empty((0, classes or 1))
-    return np.asarray(out) if classes else np.asarray(out[:, 0] * spread + centre)
+    net = _Net(images.shape[1], classes or 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimiser = torch.optim.AdamW(net.parameters(), lr=config.learning_rate, weight_decay=0.02, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=config.learning_rate, total_steps=max(epochs * per_epoch, 10), pct_start=0.2
+    )
+    best, since, kept = float("inf"), 0, _weights(net)
+    for _ in range(epochs):
+        net.train()
+        shuffled = rng.permutation(train)
+        for b in range(per_epoch):
+            rows = shuffled[b * batch : (b + 1) * batch]
+            loss = _loss(net(_tensor(augment(images[rows], rng, config.shift))), target[rows], classes)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+        score = _score(net, images, target, held, classes)
+        if score < best:
+            best, since, kept = score, 0, _weights(net)
+        else:
+            since += 1
+            if since >= patience:
+                break
+    net.load_state_dict(kept)
+    return net.eval()
+
+
+def _weights(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in net.state_dict().items()}
+
+
+@torch.no_grad()
+def _score(net: nn.Module, images: np.ndarray, target: torch.Tensor, held: np.ndarray, classes: int) -> float:
+    net.eval()
+    out = torch.cat([net(_tensor(images[r])) for r in _chunks(held)])
+    return float(_loss(out, target[held], classes))
+
+
+@torch.no_grad()
+def _predict(net: nn.Module, test: np.ndarray, classes: int) -> np.ndarray:
+    """(m, C) mean over the eight symmetries of each image."""
+    outs = []
+    for rows in _chunks(np.arange(len(test))):
+        views = [net(_tensor(v)) for v in _eight(test[rows])]
+        views = [v.softmax(dim=1) for v in views] if classes else views
+        outs.append(torch.stack(views).mean(dim=0))
+    return torch.cat(outs).double().numpy() if outs else np.empty((0, classes or 1))
 
 
 def augment(images: np.ndarray, rng: np.random.Generator, shift: int) -> np.ndarray:
-    """Each image turned, mirrored and shifted at random, all bands together; edges wrap into zeros."""
+    """Each image rotated, reflected and shifted at random, all bands together; edges become zero."""
     out = np.empty_like(images)
     size = images.shape[-1]
     for i, image in enumerate(images):
-        turned = np.rot90(image, int(rng.integers(4)), axes=(1, 2))
+        rotated = np.rot90(image, int(rng.integers(4)), axes=(1, 2))
         if rng.random() < 0.5:
-            turned = turned[:, :, ::-1]
+            rotated = rotated[:, :, ::-1]
         dy, dx = rng.integers(-shift, shift + 1, 2) if shift else (0, 0)
-        padded = np.pad(turned, ((0, 0), (shift, shift), (shift, shift)))
+        padded = np.pad(rotated, ((0, 0), (shift, shift), (shift, shift)))
         out[i] = padded[:, shift + dy : shift + dy + size, shift + dx : shift + dx + size]
     return out
 
 
 def _eight(images: np.ndarray) -> list[np.ndarray]:
-    turns = [np.rot90(images, k, axes=(2, 3)) for k in range(4)]
-    return turns + [t[..., ::-1] for t in turns]
+    rotated = [np.rot90(images, k, axes=(2, 3)) for k in range(4)]
+    return rotated + [r[..., ::-1] for r in rotated]
 
 
 def _chunks(rows: np.ndarray, size: int = 128) -> list[np.ndarray]:

@@ -1,1 +1,1 @@
-"""Fine-tuning: the upper blocks of a model learn a task together with a linear head."""
+"""Fine-tuning of the upper blocks of a model together with a linear head."""

@@ -1,8 +1,8 @@
 """Low-rank adaptation of linear layers (LoRA, Hu et al. 2021, arXiv:2106.09685).
 
-The weight W of a layer stays as it is; beside it two thin matrices A (rank, in) and B (out, rank) are
-learnt, so that the layer works with W + (alpha / rank) B A. B starts at zero: nothing changes until
-something is learnt. Once learnt, the product is added to W, and the model is an ordinary one again.
+The weight W of a layer is frozen. Two thin matrices A (rank, in) and B (out, rank) are trained, and the layer
+uses W + (alpha / rank) B A. B starts at zero, so that the layer is unchanged at first. After training the
+product is added to W, and the model has its original structure again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LoRALinear(nn.Module):
     Parameters
     ----------
     linear : nn.Linear
-        Its weights are no longer trained.
+        Its weights are frozen.
     rank : int
         Rank of the update.
     alpha : float
@@ -50,20 +50,20 @@ class LoRALinear(nn.Module):
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """The linear layer with the update added to its weights, trainable again."""
+        """The linear layer with the update added to its weights; it can be trained again."""
         self.linear.weight += self.scale * (self.up @ self.down)
         return self.linear.requires_grad_(True)
 
 
 def add_lora(module: nn.Module, rank: int, alpha: float) -> nn.Module:
-    """Freeze a module and put a low-rank update beside each of its linear layers, in place."""
+    """Freeze a module and add a low-rank update to each of its linear layers, in place."""
     module.requires_grad_(False)
     _replace(module, lambda child: LoRALinear(child, rank, alpha) if isinstance(child, nn.Linear) else None)
     return module
 
 
 def merge_lora(module: nn.Module) -> nn.Module:
-    """Add all low-rank updates to the weights, in place: the module has its old structure again."""
+    """Add all low-rank updates to the weights, in place; the module gets its original structure back."""
     _replace(module, lambda child: child.merged() if isinstance(child, LoRALinear) else None)
     return module.requires_grad_(True)
 

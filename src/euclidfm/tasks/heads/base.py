@@ -1,4 +1,4 @@
-"""What a head is, and the scaling that all heads share.
+"""Protocol of heads, and the scaling that they share.
 
 Shapes: n galaxies, d features, C classes.
 """
@@ -16,10 +16,10 @@ __all__ = ["Head", "Scaler", "one_thread", "one_torch_thread"]
 
 
 def one_thread() -> AbstractContextManager:
-    """Linear algebra on one thread inside the block.
+    """Context in which linear algebra runs on one thread.
 
-    The matrices are small and many: on busy machines, threads that wait for each other cost up
-    to a hundred times the work itself (measured); on idle ones they would gain little.
+    The matrices are small and many. On a busy machine, threads that wait for one another took up to a hundred
+    times as long as the work itself; on an idle one they gain little.
     """
     from threadpoolctl import threadpool_limits
 
@@ -28,7 +28,7 @@ def one_thread() -> AbstractContextManager:
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """The same for torch."""
+    """Context in which torch runs on one thread; see `one_thread`."""
     import torch
 
     before = torch.get_num_threads()
@@ -40,7 +40,7 @@ def one_torch_thread() -> Iterator[None]:
 
 
 class Head(Protocol):
-    """A regressor or a classifier on scaled features, saved as arrays and JSON."""
+    """A regressor or a classifier on scaled features, which can be saved as arrays and JSON."""
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
         """Learn from (n, d) features and (n,) targets (class numbers for a classifier)."""
@@ -49,7 +49,7 @@ class Head(Protocol):
         """(n,) values of a regressor, (n, C) probabilities of a classifier."""
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays and JSON-able settings from which `restore` makes the head again."""
+        """Arrays and JSON settings from which `restore` rebuilds the head."""
 
     def restore(self, arrays: dict[str, np.ndarray], settings: dict[str, Any]) -> None:
         """Inverse of `state`."""
@@ -57,14 +57,14 @@ class Head(Protocol):
 
 @dataclass
 class Scaler:
-    """Zero mean and unit variance; NaN becomes 0 (the mean) with a flag column beside.
+    """Scaling to zero mean and unit variance; NaN becomes 0 (the mean) and a flag column is added.
 
     Attributes
     ----------
     mean, scale : (d,) arrays
         Of the training galaxies; constant columns have scale 1 and become 0.
     flagged : (g,) array of int
-        Columns that get a flag "is missing": one for each group of columns that are missing
+        Columns for which a flag "is missing" is added: one for each group of columns that are missing
         together in the training set (a modality that some galaxies lack).
     """
 

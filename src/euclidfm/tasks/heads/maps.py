@@ -1,7 +1,7 @@
-"""Feature maps: each turns the fit of a curved function into the fit of a linear one.
+"""Feature maps: a linear fit to mapped features is a non-linear fit to the features.
 
-A map is learnt from training features alone. All end in a ridge or a logistic regression,
-which makes their honest comparison cheap (leave-one-out errors in closed form).
+A map is fitted to training features alone. A ridge or a logistic regression follows it, so that maps can be
+compared at little cost by leave-one-out errors in closed form.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ __all__ = ["FeatureMap", "candidates"]
 
 @dataclass
 class FeatureMap:
-    """A learnt feature map.
+    """A feature map.
 
     Attributes
     ----------
     kind : str
-        ``linear``: the features themselves. ``quadratic``: the features, and the squares and
-        products of the `leading` principal components. ``kernel``: the features, and the
-        Nystroem features of a Gaussian kernel on the principal components (Williams & Seeger
-        2001), which span what a kernel ridge, or a Gaussian process with its `centres`
-        inducing points, can express.
+        ``linear``: the features themselves. ``quadratic``: the features, and the squares and products of the
+        `leading` principal components. ``kernel``: the features, and the Nystroem features of a Gaussian
+        kernel on the principal components (Williams & Seeger 2001). They span the functions of a kernel ridge
+        regression, or of a Gaussian process with `centres` inducing points.
     leading : int
-        Principal components used by the curved part.
+        Number of principal components in the non-linear part.
     width : float
         Kernel width in units of the median distance between training galaxies.
     centres : int
-        Number of Nystroem centres, at most.
+        Largest number of Nystroem centres.
     seed : int
-        Chooses the centres.
+        Draws the centres.
     """
 
     kind: str = "linear"
@@ -43,17 +42,17 @@ class FeatureMap:
     width: float = 1.0
     centres: int = 1000
     whiten: float = 0.0
-    """Power of the components' spread that is divided out before distances are taken: 0 keeps
-    the spread (components of little variance count little), 1 makes all components count alike."""
+    """Power of their standard deviation by which components are divided before distances are taken. With 0,
+    components of small variance count little; with 1, all components count equally."""
     seed: int = 0
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
-        """What defines the map besides its arrays."""
+        """Settings of the map, without its arrays."""
         return {k: v for k, v in self.__dict__.items() if k != "arrays"}
 
     def fit(self, X: np.ndarray) -> np.ndarray:
-        """Learn from (n, d) scaled features; returns their (n, m) mapped features."""
+        """Fit to (n, d) scaled features; returns their (n, m) mapped features."""
         if self.kind == "linear":
             return X
         rotation, spread = principal_components(X, self.leading)
@@ -93,10 +92,10 @@ class FeatureMap:
 
 
 def candidates(head: str, seed: int, few: bool = False) -> list[FeatureMap]:
-    """Maps that a head chooses among, by cross-validation on the training labels."""
+    """Maps among which a head chooses by cross-validation on the training labels."""
     if head == "linear":
         return [FeatureMap(kind="linear")]
-    if few:  # where each trial is an iterative fit
+    if few:  # for heads whose trials are iterative fits
         quadratic = FeatureMap(kind="quadratic", leading=10)
         kernel = FeatureMap(kind="kernel", leading=16, width=1.4, whiten=0.5, seed=seed)
         return [FeatureMap(kind="linear"), quadratic, kernel]
@@ -109,12 +108,12 @@ def candidates(head: str, seed: int, few: bool = False) -> list[FeatureMap]:
     if head == "quadratic":
         return quadratics
     if head == "kernel":
-        return kernels[::-1]  # the smoothest first: it is taken where there are too few labels to choose
+        return kernels[::-1]  # the smoothest first: it is used with too few labels to choose
     return [FeatureMap(kind="linear"), *quadratics, *kernels]
 
 
 def principal_components(X: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """(d, k) directions and (k,) standard deviations of the k leading components; signs fixed."""
+    """(d, k) directions and (k,) standard deviations of the k leading components, with fixed signs."""
     values, vectors = eigh(X.T @ X / max(len(X), 1))
     order = np.argsort(values)[::-1][: max(1, min(k, len(X) - 1, X.shape[1]))]
     spread = np.sqrt(np.maximum(values[order], 0.0))

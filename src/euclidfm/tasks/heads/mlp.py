@@ -15,12 +15,12 @@ __all__ = ["MLPHead"]
 
 
 class MLPHead:
-    """Perceptron with a linear shortcut; the mean of a few networks.
+    """Mean of a few perceptrons with a linear shortcut.
 
-    ``y = W x + MLP(x)``, hidden layers of 128 and 64 with GELU and dropout 0.1; AdamW with a
-    one-cycle rate; Huber loss (delta = 0.3 sigma of the target) or cross-entropy. Each of the
-    `ensemble` networks holds out a different fifth of the training galaxies and keeps the
-    weights of its best epoch there.
+    A network is ``y = W x + MLP(x)`` with hidden layers of 128 and 64, GELU and dropout 0.1. It is trained by
+    AdamW with a one-cycle rate on a Huber loss (delta = 0.3 sigma of the target) or on cross-entropy. Each of
+    the `ensemble` networks holds out a different fifth of the training galaxies and keeps the weights of its
+    best epoch there.
 
     Parameters
     ----------
@@ -30,8 +30,9 @@ class MLPHead:
         Initial weights, batches and the held-out galaxies.
     ensemble : int
     epochs : int
-        Passes over the data; at least `steps` gradient steps.
+        Largest number of passes over the data, unless `steps` asks for more.
     steps : int
+        Smallest number of gradient steps.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""k nearest neighbours, by exact search; k chosen by leave-one-out error."""
+"""k nearest neighbours by exact search, with k chosen by leave-one-out error."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NUMBERS = (1, 2, 3, 5, 8, 12, 20, 30)
 
 
 class NeighboursHead:
-    """Mean of the k nearest training galaxies, weighted by 1 / distance.
+    """Weighted median (regression) or vote (classes) of the k nearest training galaxies.
 
-    Distances are Euclidean in scaled features. For a regressor the weighted *median* is taken:
-    neighbours on the wrong side of a colour degeneracy do not drag the answer between the two.
+    Weights are 1 / distance, with Euclidean distances in scaled features. A mean would fall between the two
+    solutions of a colour degeneracy; a median does not.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class NeighboursHead:
         self.targets = np.empty(0)
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Keep the training set; choose k by its leave-one-out mean absolute (log) error."""
+        """Store the training set; choose k by its leave-one-out mean absolute (log) error."""
         self.features, self.targets = X.astype(np.float32), np.asarray(y, np.float64)
         rows = np.random.default_rng(0).permutation(len(y))[:1500]
         index, distance = self.search(X[rows], max(NUMBERS) + 1)
@@ -79,7 +79,7 @@ class NeighboursHead:
         return np.asarray(values[row, right - 1] * (1 - t) + values[row, right] * t)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        """(n,) values or (n, C) shares of the neighbours."""
+        """(n,) values or (n, C) weighted fractions of the neighbours."""
         return self._combine(*self.search(X, self.k))
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

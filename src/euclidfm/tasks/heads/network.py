@@ -1,4 +1,4 @@
-"""How the small networks are trained: early-stopped, an ensemble of a few, on one thread.
+"""Training of the small networks: early stopping on a held-out fifth.
 
 Shapes: n galaxies, d features.
 """
@@ -18,18 +18,18 @@ __all__ = ["Training", "arrays_of", "networks_of", "train"]
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How one network is trained: AdamW with a one-cycle rate."""
+    """Settings of the training of one network by AdamW with a one-cycle rate."""
 
     rate: float
     """Highest learning rate."""
     decay: float
     """Weight decay."""
     batch: int
-    """Galaxies a batch, at most; small sets take an eighth of theirs, at least 16."""
+    """Largest batch; small sets use an eighth of their galaxies, but at least 16."""
     epochs: int
-    """Passes at most."""
+    """Largest number of passes, unless `steps` needs more."""
     steps: int
-    """Gradient steps at least."""
+    """Smallest number of gradient steps."""
     clip: float = float("inf")
     """Largest norm of the gradient."""
 
@@ -43,7 +43,7 @@ def train(
     rng: np.random.Generator,
     seed: int,
 ) -> nn.Module:
-    """Train a network on four fifths of the galaxies; keep the weights that are best on the last fifth.
+    """Train a network on four fifths of the galaxies; keep the weights that are best on the other fifth.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def train(
         Floats, or integers for classes.
     how : Training
     rng : Generator
-        Deals the galaxies.
+        Draws the held-out galaxies and the batches.
     seed : int
-        Of the weights and of dropout.
+        Seed of the initial weights and of dropout.
     """
     order = rng.permutation(len(X))
     held = max(1, len(X) // 5)

@@ -1,4 +1,4 @@
-"""Regression head: ridge with everything chosen by exact leave-one-out errors."""
+"""Regression head: ridge regression; penalty and feature map minimise exact leave-one-out errors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from euclidfm.tasks.heads.maps import FeatureMap, candidates
 __all__ = ["RidgeFit", "RidgeHead", "ridge"]
 
 PENALTIES = np.logspace(-8.0, 3.0, 34)
-"""Penalties tried, in units of the mean eigenvalue of the features' scatter matrix."""
+"""Penalties that are tried, in units of the mean eigenvalue of the features' scatter matrix."""
 
 CHOICE = 1000
-"""Galaxies on which maps are compared, at most; the chosen one learns from all."""
+"""Largest number of galaxies on which maps are compared; the chosen map is fitted to all galaxies."""
 
 FEW = 50
-"""Galaxies below which only the linear map is used: too few to tell maps apart (with 22 labels
-of a mock sky the "best" curved map had twice the linear one's scatter on the test set)."""
+"""With fewer galaxies only the linear map is used. They are too few to compare maps: with 22 labels of a mock
+sky the map with the smallest error had twice the scatter of the linear one on the test set."""
 
 HUBER = 1.345
-"""Residual, in units of their robust width, beyond which the loss is linear (Huber 1964)."""
+"""Residual in units of the robust width beyond which the loss is linear (Huber 1964)."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class RidgeFit:
 def ridge(
     F: np.ndarray, y: np.ndarray, penalties: np.ndarray | None = None, case: np.ndarray | None = None
 ) -> RidgeFit:
-    """Ridge regression with the penalty of least leave-one-out error.
+    """Ridge regression with the penalty of smallest leave-one-out error.
 
     Minimises ``sum_i c_i (y_i - b - f_i.w)^2 + a |w|^2``. The leave-one-out residuals follow
     from one fit (Allen 1974), ``r_i / (1 - h_i)`` with the leverages
@@ -56,13 +56,13 @@ def ridge(
     penalties : (p,) array, optional
         Default `PENALTIES` times the mean eigenvalue.
     case : (n,) array, optional
-        Weights c of the cases.
+        Weights c of the galaxies; default 1.
 
     Returns
     -------
     RidgeFit
-        `loss` is the mean absolute leave-one-out residual (not the mean square, which a few
-        wrong redshifts would rule; not a median, which near-interpolation can fool).
+        `loss` is the mean absolute leave-one-out residual. The mean square would be dominated by a few
+        wrong redshifts; the median would be misled by fits that nearly interpolate.
     """
     n, m = F.shape
     c = np.ones(n) if case is None else case
@@ -96,16 +96,16 @@ def ridge(
 
 
 class RidgeHead:
-    """Ridge on the feature map, and with the penalty, of least leave-one-out error.
+    """Ridge regression with the feature map and the penalty of smallest leave-one-out error.
 
     Parameters
     ----------
     head : {"linear", "auto", "quadratic", "kernel"}
-        Which maps are tried: the features alone, also their curved maps, or one kind of these.
+        Maps that are tried: the features alone, also non-linear maps, or one kind of these.
     seed : int
-        Chooses the centres of kernel maps.
+        Draws the centres of kernel maps and the galaxies on which maps are compared.
     robust : bool
-        Re-weight twice by Huber's rule, so that wrong labels and catastrophic cases pull less.
+        Re-weight twice by Huber's rule, which reduces the effect of wrong labels and outliers.
     """
 
     def __init__(self, head: str = "linear", seed: int = 0, robust: bool = True) -> None:
@@ -133,10 +133,10 @@ class RidgeHead:
         self.weights, self.intercept, self.residuals = result.weights, result.intercept, result.residuals
 
     def _choose_map(self, X: np.ndarray, y: np.ndarray) -> FeatureMap:
-        """The map of least leave-one-out error on at most `CHOICE` galaxies, not yet learnt.
+        """The map of smallest leave-one-out error on at most `CHOICE` galaxies, not yet fitted.
 
-        A curved map has to beat the linear one by a standard error of the paired difference:
-        with a handful of labels the least of many noisy errors would be a lucky one.
+        A non-linear map has to be better than the linear one by a standard error of the paired difference:
+        with few labels the smallest of many noisy errors is small by chance.
         """
         maps = candidates(self.head, self.seed)
         self.tried = []

@@ -1,8 +1,9 @@
-"""A stack: several heads on several sets of features, weighted by their errors on galaxies left out.
+"""A stack: several heads on several sets of features, weighted by their cross-validated errors.
 
-A few dozen labels are best used by a line, thousands by curved maps, trees and networks; a stack (Wolpert
-1992; Breiman 1996) finds out from the training labels. Each member predicts each training galaxy from a fit
-that has not seen it; the weights are not negative, sum to one, and minimise the error of the mixture there.
+With a few dozen labels a linear head is best; with thousands, non-linear maps, trees and networks are. A
+stack (Wolpert 1992; Breiman 1996) weights them by the training labels. Each member predicts each training
+galaxy by a fit without it. The weights are not negative, sum to one, and minimise the error of these
+predictions.
 
 Shapes: n galaxies, d features of a view, m members, C classes.
 """
@@ -23,14 +24,14 @@ from euclidfm.tasks.heads.trees import tree_parameters
 __all__ = ["MEMBERS", "stack", "weights_of"]
 
 MEMBERS = ("linear", "quadratic", "kernel", "knn", "mlp", "trees")
-"""Heads on the first view; the others get ``linear`` and ``kernel``."""
+"""Heads on the first view; the other views get ``linear`` and ``kernel``."""
 
 EXACT = 2000
-"""Galaxies from which on ridges give their leave-one-out predictions instead of refits: the optimism of
-choosing a penalty by them has gone."""
+"""With at least so many galaxies, ridges use their leave-one-out predictions instead of refits: the bias from
+choosing the penalty by them is then negligible."""
 
 NETWORKS = 1000
-"""Galaxies from which on networks and trees take part: below, they take most of the time."""
+"""With at least so many galaxies, networks and trees take part; below, they would take most of the time."""
 
 
 def stack(
@@ -40,12 +41,12 @@ def stack(
     classes: int = 0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Learn a stack and predict.
+    """Fit a stack and predict.
 
     Parameters
     ----------
     train, test : sequence of (n, d) arrays
-        Views: sets of features of the same galaxies, the most telling first; NaN where missing.
+        Views: sets of features of the same galaxies, the most informative first; NaN where missing.
     y : (n,) array
         Values, or class numbers.
     classes : int
@@ -59,36 +60,36 @@ def stack(
     scalers = [Scaler.of(v) for v in train]
     A, B = ([s(v) for s, v in zip(scalers, views, strict=True)] for views in (train, test))
     if classes:
-        told = []
+        predicted = []
         for name in ("linear", "knn", "mlp"):
             head = make_head(name, classes, seed)
             head.fit(A[0], y)
-            told.append(head.predict(B[0]))
-        return np.asarray(np.mean(told, axis=0))
-    left_out, predictions = [], []
+            predicted.append(head.predict(B[0]))
+        return np.asarray(np.mean(predicted, axis=0))
+    cross_validated, predictions = [], []
     for view in range(len(A)):
         for name in MEMBERS if view == 0 else ("linear", "kernel"):
             if name in ("mlp", "trees") and len(y) < NETWORKS:
                 continue
             member = _member(name, A[view], y, B[view], seed)
             if member is not None:
-                left_out.append(member[0])
+                cross_validated.append(member[0])
                 predictions.append(member[1])
     low, high = y.min(), y.max()
-    P = np.clip(np.stack(left_out, axis=1), low, high)
+    P = np.clip(np.stack(cross_validated, axis=1), low, high)
     return np.clip(np.stack(predictions, axis=1), low, high) @ weights_of(P, y)
 
 
 def weights_of(P: np.ndarray, y: np.ndarray, prior: float = 2.0) -> np.ndarray:
-    """Weights of the members: not negative, of sum one, of least smoothed absolute error.
+    """Weights of the members: not negative, with sum one, minimising a smoothed absolute error.
 
     Parameters
     ----------
     P : (n, m) array
-        Predictions of galaxies left out.
+        Cross-validated predictions.
     y : (n,) array
     prior : float
-        Galaxies' worth of pull towards equal weights.
+        Strength of the pull towards equal weights, in galaxies.
 
     Returns
     -------
@@ -118,7 +119,7 @@ def weights_of(P: np.ndarray, y: np.ndarray, prior: float = 2.0) -> np.ndarray:
 def _member(
     name: str, X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Predictions of the training galaxies by fits without them, and of the test galaxies."""
+    """Cross-validated predictions of the training galaxies, and predictions of the test galaxies."""
     if name == "trees":
         return _trees(X, y, T, seed)
     if name == "mlp":
@@ -139,21 +140,21 @@ def _member(
 
 
 def _bag(X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Perceptrons, one without each fifth; a test galaxy gets the mean of all."""
+    """Perceptrons, one without each fifth of the galaxies; test galaxies get the mean of all."""
     from euclidfm.tasks.heads.mlp import MLPHead
 
     fold = stratified_folds(np.zeros(len(y)), 5, seed)
-    out, told = np.empty(len(y)), np.zeros(len(T))
+    out, mean = np.empty(len(y)), np.zeros(len(T))
     for k in range(5):
         net = MLPHead(0, seed * 10 + k, ensemble=1)
         net.fit(X[fold != k], y[fold != k])
         out[fold == k] = net.predict(X[fold == k])
-        told += net.predict(T) / 5
-    return out, told
+        mean += net.predict(T) / 5
+    return out, mean
 
 
 def _trees(X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Boosted trees, likewise, each stopped early on its own fifth; None without LightGBM."""
+    """Boosted trees in the same way, each stopped early on its own fifth; None without LightGBM."""
     try:
         import lightgbm as lgb
     except ImportError:
@@ -163,7 +164,7 @@ def _trees(X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int) -> tuple[np.n
     parameters = tree_parameters(n, seed, learning_rate=0.06)
     fold = stratified_folds(np.zeros(n), 5, seed)
     target = (y - centre) / spread
-    out, told = np.empty(n), np.zeros(len(T))
+    out, mean = np.empty(n), np.zeros(len(T))
     for k in range(5):
         a, b = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         known = lgb.Dataset(X[a], target[a], free_raw_data=False)
@@ -175,5 +176,5 @@ def _trees(X: np.ndarray, y: np.ndarray, T: np.ndarray, seed: int) -> tuple[np.n
             callbacks=[lgb.early_stopping(30, verbose=False)],
         )
         out[b] = np.asarray(model.predict(X[b])) * spread + centre
-        told += (np.asarray(model.predict(T)) * spread + centre) / 5
-    return out, told
+        mean += (np.asarray(model.predict(T)) * spread + centre) / 5
+    return out, mean

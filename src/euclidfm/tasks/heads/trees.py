@@ -1,4 +1,4 @@
-"""How LightGBM's trees are grown, for the booster and as members of a stack."""
+"""Parameters of LightGBM for the booster and for stacks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 __all__ = ["tree_parameters"]
 
 HUBER = 0.3
-"""Residuals beyond this, in standard deviations of the target, count linearly."""
+"""Residual in standard deviations of the target beyond which the loss is linear."""
 
 
 def tree_parameters(n: int, seed: int, **more: Any) -> dict[str, Any]:
-    """Parameters for `n` training galaxies; the fewer they are, the smaller the trees."""
+    """Parameters for `n` training galaxies; with fewer galaxies the trees are smaller."""
     return {
         "objective": "huber",
         "metric": "l1",
