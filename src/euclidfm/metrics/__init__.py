@@ -1,9 +1,8 @@
 """Metrics: exact definitions on plain arrays, each with a bootstrap interval.
 
-Every function works on the last axis, so that `bootstrap` evaluates all resamples in one
-call. The rule for missing values is the same everywhere: **NaN in, NaN out**. Nothing is
-dropped silently; `finite_pairs` drops pairs where the caller decides to.
-Definitions and names are listed in ``docs/metrics.md``.
+Every function works on the last axis, so that `bootstrap` evaluates all resamples in one call. A NaN in the
+input gives NaN: nothing is dropped silently. Callers drop pairs with `finite_pairs`. ``docs/metrics.md``
+lists the definitions and names.
 """
 
 from euclidfm.metrics.binned import binned

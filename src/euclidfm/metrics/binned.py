@@ -28,15 +28,15 @@ def binned(
     metrics, *arrays, resamples, level, seed
         As for `bootstrap_all`.
     by : (N,) array
-        What is binned; galaxies where it is NaN or outside the edges are in no bin.
+        Quantity that defines the bins; galaxies with NaN or outside the edges are in no bin.
     edges : sequence of float, or int
-        An integer makes that many bins of equal number. The last bin holds its upper edge.
+        An integer gives the number of bins with equally many galaxies. The last bin includes its upper edge.
 
     Returns
     -------
     list of dict
-        ``{bin, bin_low, bin_high, bin_mean, n, metric, value, low, high}``, one a bin and metric;
-        an empty bin has NaN values.
+        ``{bin, bin_low, bin_high, bin_mean, n, metric, value, low, high}`` for each bin and metric; NaN
+        values for an empty bin.
     """
     by = np.asarray(by, float)
     if isinstance(edges, int):

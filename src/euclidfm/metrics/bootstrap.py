@@ -1,4 +1,4 @@
-"""Bootstrap intervals over test galaxies: seeded, vectorised, of any metric."""
+"""Bootstrap intervals of any metric over test galaxies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["Interval", "bootstrap", "bootstrap_all", "finite_pairs", "paired_difference"]
 
 _CHUNK = 4_000_000
-"""Resampled numbers held at a time (32 MB an array)."""
+"""Number of resampled values in memory at a time (32 MB per array)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +18,9 @@ class Interval:
     """A number and its bootstrap interval."""
 
     value: float
-    """Of the sample itself."""
+    """Value for the sample itself."""
     low: float
-    """Lower end; NaN if fewer than two resamples gave a number."""
+    """Lower end; NaN if fewer than two resamples gave a value."""
     high: float
     """Upper end."""
 
@@ -57,8 +57,8 @@ def paired_difference(
 ) -> Interval:
     """Bootstrap of ``metric(one, truth) - metric(other, truth)`` on the same resampled galaxies.
 
-    What two methods share (an easy or a hard test set) cancels, so that this interval decides
-    between them where their own intervals still overlap.
+    Variations that both methods share, such as an easy or a hard test sample, cancel. The interval can
+    therefore separate two methods whose own intervals overlap.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def bootstrap_all(
 ) -> dict[str, Interval]:
     """Percentile bootstrap of several metrics on the same resamples.
 
-    Galaxies are drawn with replacement, N of N, with their prediction and truth together;
-    the interval is the central `level` of the metric over the resamples.
+    N of N galaxies are drawn with replacement, each with its prediction and truth. The interval contains the
+    central fraction `level` of the metric over the resamples.
 
     Parameters
     ----------
@@ -102,13 +102,13 @@ def bootstrap_all(
     level : float
         Probability inside the interval.
     seed : int
-        The same seed draws the same galaxies, so that two methods evaluated on one test set
-        have paired resamples.
+        The same seed draws the same galaxies: two methods evaluated on one test set have paired
+        resamples.
 
     Returns
     -------
     dict of name to Interval
-        Resamples whose metric is NaN (say, no positive drawn) do not count.
+        Resamples whose metric is NaN (for example, without a positive) are ignored.
 
     References
     ----------

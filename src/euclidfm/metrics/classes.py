@@ -1,4 +1,4 @@
-"""Metrics of classification: from probabilities, with the class balance beside them.
+"""Metrics of classification from probabilities.
 
 Binary functions take ``(probability of the positive class, truth)`` of shape (..., N), truth
 being 0 or 1, and work on the last axis. The decision threshold is p >= 0.5. A NaN in either
@@ -35,8 +35,8 @@ def _counts(p: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     """True positives, false positives, false negatives, true negatives, as (...) floats."""
     p, t = np.asarray(p, float), np.asarray(t, float)
     bad = (np.isnan(p) | np.isnan(t)).any(axis=-1)
-    said, real = p >= THRESHOLD, t == 1
-    out = [(a & b).sum(axis=-1).astype(float) for a in (said, ~said) for b in (real, ~real)]
+    predicted, real = p >= THRESHOLD, t == 1
+    out = [(a & b).sum(axis=-1).astype(float) for a in (predicted, ~predicted) for b in (real, ~real)]
     tp, fp, fn, tn = (np.where(bad, np.nan, x) for x in out)
     return tp, fp, fn, tn
 
@@ -47,25 +47,25 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def class_balance(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Fraction of the truth that is positive: what a precision has to be compared with."""
+    """Fraction of the truth that is positive, which is the precision of a random selection."""
     tp, fp, fn, tn = _counts(p, t)
     return _ratio(tp + fn, tp + fp + fn + tn)
 
 
 def accuracy(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Fraction of right answers, ``(TP + TN) / N``."""
+    """Fraction of correct predictions, ``(TP + TN) / N``."""
     tp, fp, fn, tn = _counts(p, t)
     return _ratio(tp + tn, tp + fp + fn + tn)
 
 
 def balanced_accuracy(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Mean of the recalls of the two classes; 0.5 for a constant answer."""
+    """Mean of the recalls of the two classes; 0.5 for a constant prediction."""
     tp, fp, fn, tn = _counts(p, t)
     return (_ratio(tp, tp + fn) + _ratio(tn, tn + fp)) / 2.0
 
 
 def precision(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Purity, ``TP / (TP + FP)``; NaN if nothing is called positive."""
+    """Purity, ``TP / (TP + FP)``; NaN without predicted positives."""
     tp, fp, _, _ = _counts(p, t)
     return _ratio(tp, tp + fp)
 
@@ -83,7 +83,7 @@ def f1(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def false_positive_rate(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Fraction of the negatives called positive, ``FP / (FP + TN)``."""
+    """Fraction of the negatives that are predicted positive, ``FP / (FP + TN)``."""
     _, fp, _, tn = _counts(p, t)
     return _ratio(fp, fp + tn)
 
@@ -103,7 +103,7 @@ def log_loss(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def area_under_roc(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve: chance that a positive outranks a negative, ties counting half.
+    """Area under the ROC curve: probability that a positive outranks a negative; ties count half.
 
     ``AUC = (sum of the positives' ranks - n1 (n1 + 1) / 2) / (n1 n0)`` with mid-ranks
     (Mann & Whitney 1947). NaN if a class is absent.
@@ -121,10 +121,10 @@ def area_under_roc(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def average_precision(p: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Average precision, ``sum_k (R_k - R_{k-1}) P_k`` over the distinct thresholds, falling.
+    """Average precision, ``sum_k (R_k - R_{k-1}) P_k`` over the distinct thresholds, in decreasing order.
 
-    No interpolation; equal scores enter together. A random ranking scores the class balance.
-    NaN without positives.
+    There is no interpolation, and equal scores are included together. A random ranking gives the class
+    balance. NaN without positives.
     """
     p, t = np.asarray(p, float), np.asarray(t, float)
     if p.shape[-1] == 0:

@@ -1,9 +1,8 @@
-"""Metrics of probability densities: is p(z) right (PIT, coverage), and is it sharp (CRPS, CDE).
+"""Metrics of probability densities: calibration (PIT, coverage) and sharpness (CRPS, CDE loss).
 
-Shapes: N galaxies, G grid points. A density is given by its values on a grid that is common to
-all galaxies; between grid points it is linear, so that its distribution function F is found by
-trapezia. Each score below is first a number a galaxy (`Scores`), then a mean over galaxies,
-so that the bootstrap over galaxies costs nothing.
+Shapes: N galaxies, G grid points. A density is given by its values on a grid that is common to all galaxies.
+Between grid points it is linear, so that trapezia give its distribution function F. Each score is computed
+once per galaxy (`Scores`) and then averaged, so that the bootstrap over galaxies is cheap.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["DENSITY", "Scores", "cdf_on_grid", "pit_histogram", "quantiles", "sc
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What the density metrics need to know of each galaxy; all (N,)."""
+    """Scores of each galaxy from which the density metrics are computed; all (N,)."""
 
     pit: np.ndarray
     """Probability integral transform F(z_spec)."""
@@ -30,7 +29,7 @@ class Scores:
     """p(z_spec), linearly interpolated."""
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """In the order that the functions of `DENSITY` take them."""
+        """The scores in the order of the arguments of the functions in `DENSITY`."""
         return self.pit, self.crps, self.square, self.height
 
 
@@ -39,7 +38,7 @@ def cdf_on_grid(grid: np.ndarray, pdf: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
     Parameters
     ----------
-    grid : (G,) array, rising
+    grid : (G,) array, increasing
     pdf : (N, G) array, not negative
 
     Returns
@@ -58,7 +57,7 @@ def cdf_on_grid(grid: np.ndarray, pdf: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _at(grid: np.ndarray, values: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Row-wise linear interpolation; also the left grid point and the place in its cell."""
+    """Row-wise linear interpolation; also the left grid point and the position in its cell."""
     zc = np.clip(z, grid[0], grid[-1])
     left = np.clip(np.searchsorted(grid, zc, side="right") - 1, 0, len(grid) - 2)
     t = (zc - grid[left]) / (grid[left + 1] - grid[left])
@@ -67,13 +66,13 @@ def _at(grid: np.ndarray, values: np.ndarray, z: np.ndarray) -> tuple[np.ndarray
 
 
 def scores(grid: np.ndarray, pdf: np.ndarray, z_spec: np.ndarray) -> Scores:
-    """Score densities against the truth.
+    """Scores of densities against the truth.
 
         PIT  = F(z_spec)
         CRPS = int_{z < z_spec} F^2 dz + int_{z > z_spec} (1 - F)^2 dz
 
-    A truth outside the grid has PIT 0 or 1, no height, and the distance to the grid added to its
-    CRPS. NaN in the density or the truth gives NaN.
+    For a truth outside the grid the PIT is 0 or 1, the height is 0, and the distance to the grid is added to
+    the CRPS. NaN in the density or the truth gives NaN.
 
     References
     ----------
@@ -128,7 +127,7 @@ def quantiles(grid: np.ndarray, cdf: np.ndarray, levels: np.ndarray) -> np.ndarr
 
 
 def pit_histogram(pit: np.ndarray, bins: int = 20) -> tuple[np.ndarray, np.ndarray, float]:
-    """PIT histogram with mean 1 if calibrated, its bin edges, and the expected scatter of a bin.
+    """PIT histogram (1 in every bin if calibrated), its bin edges, and the expected scatter of a bin.
 
     The scatter is binomial, ``sqrt(bins (1 - 1 / bins) / N)`` in units of the mean.
     """
@@ -164,8 +163,8 @@ def pit_ks(pit: np.ndarray) -> np.ndarray:
 def pit_cvm(pit: np.ndarray) -> np.ndarray:
     """Cramer-von Mises distance of the PIT values from uniform, ``sqrt(W^2 / N)``.
 
-    With ``W^2 = 1 / 12 N + sum_i (u_(i) - (2 i - 1) / 2 N)^2``; divided by N so that it is an
-    effect size that does not grow with the number of galaxies.
+    ``W^2 = 1 / 12 N + sum_i (u_(i) - (2 i - 1) / 2 N)^2``. The division by N makes it an effect size, which
+    does not grow with the number of galaxies.
     """
     n = pit.shape[-1]
     if n == 0:
@@ -176,11 +175,11 @@ def pit_cvm(pit: np.ndarray) -> np.ndarray:
 
 
 def pit_ad(pit: np.ndarray) -> np.ndarray:
-    """Anderson-Darling distance of the PIT values from uniform, ``sqrt(A^2 / N)``: the tails count most.
+    """Anderson-Darling distance of the PIT values from uniform, ``sqrt(A^2 / N)``; it emphasises the tails.
 
-    With ``A^2 = -N - sum_i (2 i - 1) / N (ln u_(i) + ln(1 - u_(N + 1 - i)))``; divided by N so that it does
-    not grow with the number of galaxies. PIT values are clipped to [1e-4, 0.9999]: beyond are the
-    `pit_outliers`, and one of 0 or 1 would make it infinite.
+    ``A^2 = -N - sum_i (2 i - 1) / N (ln u_(i) + ln(1 - u_(N + 1 - i)))``, divided by N so that it does not
+    grow with the number of galaxies. PIT values are clipped to [1e-4, 0.9999], since a value of 0 or 1 would
+    make it infinite; `pit_outliers` counts the values beyond.
     """
     n = pit.shape[-1]
     if n == 0:
@@ -192,7 +191,7 @@ def pit_ad(pit: np.ndarray) -> np.ndarray:
 
 
 def pit_outliers(pit: np.ndarray) -> np.ndarray:
-    """Fraction of PIT values below 1e-4 or above 0.9999 (RAIL's default): truths that p(z) excludes."""
+    """Fraction of PIT values below 1e-4 or above 0.9999 (RAIL's default)."""
     return _mean(np.where(np.isnan(pit), np.nan, (pit < 1e-4) | (pit > 0.9999)))
 
 
@@ -206,6 +205,6 @@ DENSITY: dict[str, Density] = {
     "coverage_68": lambda pit, crps, square, height: coverage(pit, 0.68),
     "coverage_95": lambda pit, crps, square, height: coverage(pit, 0.95),
 }
-"""Density metrics by name, each of the four arrays of `Scores`. The CDE loss is
-``mean int p^2 dz - 2 mean p(z_spec)`` (Izbicki & Lee 2017), lower is better; the height is
-interpolated where RAIL takes the nearest grid point."""
+"""Density metrics by name, each a function of the four arrays of `Scores`. The CDE loss is
+``mean int p^2 dz - 2 mean p(z_spec)`` (Izbicki & Lee 2017); lower is better. The height p(z_spec) is
+interpolated, whereas RAIL uses the nearest grid point."""

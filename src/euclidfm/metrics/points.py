@@ -5,8 +5,8 @@ return shape (...). A NaN in either gives NaN. Redshift metrics are functions of
 
     dz = (z_phot - z_spec) / (1 + z_spec),
 
-stellar-mass metrics of ``d = log10 M_pred - log10 M_true`` in dex, which is never divided
-by ``1 + log10 M`` except in the variants named ``legacy``.
+stellar-mass metrics of ``d = log10 M_pred - log10 M_true`` in dex. Only the variants named ``legacy`` divide
+by ``1 + log10 M``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ __all__ = [
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 NMAD_FACTOR = 1.4826
-"""1 / Phi^-1(3/4): makes the median absolute deviation of a Gaussian equal to sigma.
-The reference work rounds it to 1.48."""
+"""1 / Phi^-1(3/4): the ratio of sigma and the median absolute deviation of a Gaussian. The reference work
+rounds it to 1.48."""
 
 IQR_FACTOR = 1.349
 """Interquartile range of a Gaussian in sigma, as RAIL rounds it."""
@@ -64,7 +64,7 @@ def nmad(error: npt.ArrayLike) -> np.ndarray:
     References
     ----------
     Hoaglin, Mosteller & Tukey 1983; for photometric redshifts Brammer et al. 2008 (without
-    their division by 1 + z, which `redshift_error` has done already).
+    their division by 1 + z, which `redshift_error` does).
     """
     e = np.asarray(error, float)
     if e.shape[-1] == 0:
@@ -93,7 +93,7 @@ def _half_range(e: np.ndarray, low: float, high: float) -> np.ndarray:
 def exceeds(error: npt.ArrayLike, limit: npt.ArrayLike, inclusive: bool = False) -> np.ndarray:
     """Fraction of ``|e| > limit`` (``>=`` if inclusive).
 
-    A comparison with NaN would silently count as a success; here it gives NaN.
+    NaN gives NaN; a plain comparison would count it as a success.
     """
     e = np.abs(np.asarray(error, float))
     limit = np.asarray(limit, float)[..., None] if np.ndim(limit) else limit
@@ -104,7 +104,7 @@ def exceeds(error: npt.ArrayLike, limit: npt.ArrayLike, inclusive: bool = False)
 def outliers_rail(error: npt.ArrayLike) -> np.ndarray:
     """RAIL's outlier fraction, ``|e| > max(0.06, 3 sigma_IQR)``.
 
-    The limit follows the data: a method with a broad core has fewer outliers by this rule.
+    The limit depends on the data: a method with a broad core has fewer outliers by this rule.
     """
     return exceeds(error, np.maximum(0.06, 3.0 * sigma_iqr(error)))
 

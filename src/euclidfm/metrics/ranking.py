@@ -1,4 +1,4 @@
-"""Metrics of a ranking: how much of what is sought stands among the first k."""
+"""Metrics of a ranking: relevant objects among the first k."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def precision_at_k(score: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarra
     Parameters
     ----------
     score : (..., N) array
-        Higher comes first. Objects that tie at place k count by their share of the places
-        left, so that the order of the input does not matter.
+        Higher is first. Objects that tie at rank k count by their fraction of the remaining ranks, so that
+        the order of the input does not matter.
     relevant : (..., N) array of 0 and 1
     k : int
         If k > N, N is used.
@@ -51,8 +51,8 @@ def precision_at_k(score: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarra
 def recall_at_k(score: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     """Fraction of all relevant objects that are among the k highest scores.
 
-    See `precision_at_k` for the parameters. NaN if nothing is relevant. On a sky where not
-    every relevant object is labelled this is a lower bound only of what was found.
+    See `precision_at_k` for the parameters. NaN if nothing is relevant. If not every relevant object is
+    labelled, this is the recall of the labelled ones only.
     """
     total = np.asarray(relevant, float).sum(axis=-1)
     if np.shape(score)[-1] == 0:

@@ -1,4 +1,4 @@
-"""The real spectroscopic catalogues of the study: where they lie, and which mock galaxies are like them."""
+"""The real spectroscopic catalogues: folders, ingest recipes, and settings of similar mock galaxies."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ __all__ = ["CATALOGUES", "Catalogue"]
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """One catalogue of the study."""
+    """One catalogue of `euclidfm.studies.real_seds`."""
 
     folder: str
     """Folder below the root of the data."""
     recipe: str
     """Recipe of `euclidfm.ingest` for it."""
     mock: MockPhotometry = field(default_factory=MockPhotometry)
-    """Mock galaxies to pre-train on beside it; without curves none."""
+    """Mock galaxies that are added in pre-training; none without curves."""
 
 
 def _like(*pairs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
@@ -75,5 +75,5 @@ CATALOGUES: dict[str, Catalogue] = {
         ),
     ),
 }
-"""By name; GALEX and WISE lie beyond the mock's templates, so these bands are unmeasured there. CANDELS has
-some galaxies beyond the mock's largest redshift of 2.6."""
+"""Catalogues by name. GALEX and WISE are outside the wavelengths of the mock's templates, so mock galaxies
+have no fluxes there. Some galaxies of CANDELS are beyond the largest redshift of the mock, 2.6."""

@@ -1,8 +1,7 @@
-"""The methods of a comparison: each learns from labelled galaxies and predicts the test set."""
+"""Methods of the label-efficiency study: each learns from labelled galaxies and predicts others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -36,9 +35,6 @@ from euclidfm.tasks.spaces import choose_space, spaces_of
 
 __all__ = ["METHODS", "Methods"]
 
-Predict = Callable[[np.ndarray, np.ndarray, np.ndarray, int, int], np.ndarray]
-"""(training rows, their targets, test rows, number of classes, seed) -> predictions."""
-
 STACK = "probe-stack"
 PROBES = {"probe": "linear", "probe-auto": "auto", "probe-mlp": "mlp", "probe-knn": "knn", STACK: "stack"}
 PHOTOMETRIC = {
@@ -53,10 +49,10 @@ CNNS = ("cnn", "cnn-max", "resnet")
 PIXELS = (*CNNS, "pixels-pca")
 TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
 SLOW = (*PIXELS, "probe-mlp", "probe-auto", STACK, "booster", "photometry-auto", "photometry-stack", *TUNED)
-"""Methods of seconds to minutes a fit: their repeats may be fewer."""
+"""Methods that take seconds to minutes per fit, for which fewer repeats can be set."""
 
 SHORT = 16
-"""Numbers of a part of the embedding, at most, that a stack puts beside the photometry in all its members."""
+"""Largest width of vectors that a stack adds to the photometry in all its members."""
 
 METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC, *TUNED)
 """Names of the methods."""
@@ -76,8 +72,8 @@ class Methods:
     cnn : CNNConfig
     resnet : ResNetConfig
     run : str, optional
-        Folder of the model that made the embeddings, to be fine-tuned; the names of the inputs are then
-        modalities of the model, joined by ``+``.
+        Run folder of the model to be fine-tuned, the one that made the embeddings. The names of the inputs
+        are then modalities of the model, joined by ``+``.
     finetune : FineTuneConfig
     """
 
@@ -88,15 +84,15 @@ class Methods:
     resnet: ResNetConfig
     run: str | None = None
     finetune: FineTuneConfig = field(default_factory=FineTuneConfig)
-    _hidden: dict[str, ActivationCache] = field(default_factory=dict)
+    _activations: dict[str, ActivationCache] = field(default_factory=dict)
     _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
 
     def inputs(self, method: str) -> list[str]:
-        """Names of the inputs with which a method can be run; none if the store lacks them.
+        """Names of the inputs of a method; none if the store lacks them.
 
-        ``METHOD@INPUTS`` stands for one of them.
+        ``METHOD@INPUTS`` selects one of them.
         """
         method, _, only = method.partition("@")
         if method in PROBES:
@@ -122,7 +118,24 @@ class Methods:
         classes: int,
         seed: int,
     ) -> np.ndarray:
-        """Learn from the training rows and predict the test rows."""
+        """Predict the test rows.
+
+        Parameters
+        ----------
+        method, inputs : str
+        train, test : arrays of int
+            Rows of the store.
+        y : array
+            Targets of the training rows on the learnt scale, or class numbers.
+        classes : int
+            0 for a regression.
+        seed : int
+
+        Returns
+        -------
+        array
+            Values on the learnt scale, or (m, C) probabilities.
+        """
         if method == STACK:
             return stack(*self._views(inputs, train, test), y, classes, seed)
         if method in PROBES:
@@ -148,18 +161,19 @@ class Methods:
     def _views(
         self, inputs: str, train: np.ndarray, test: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The photometry with the embedding's short parts, or without such with all of it.
+        """Views of a stack for the training rows and for the test rows.
 
-        With short parts, a view of everything too gained nothing at 1% of the labels of zCOSMOS (judged on
-        galaxies held out of its training split). Training rows first, then test rows.
+        The first view is the photometry with the short vectors of the embedding (at most `SHORT` numbers). If
+        there are none, a second view adds the joint vectors. A second view beside short vectors did not help
+        at 1% of the labels of zCOSMOS, as measured on galaxies held out of its training split.
         """
         spaces = self.spaces(inputs)
         short = [v for v in spaces.values() if v.shape[1] <= SHORT]
         a, b = [v[train] for v in short], [v[test] for v in short]
         if self.store.info.sed_names:
             flux, error = self.photometry()
-            told = photometry_features((flux[train], error[train]), (flux[test], error[test]))
-            a, b = [told[0], *a], [told[1], *b]
+            features = photometry_features((flux[train], error[train]), (flux[test], error[test]))
+            a, b = [features[0], *a], [features[1], *b]
         views = [a], [b]
         if not short:
             joint = spaces["joint"]
@@ -178,24 +192,24 @@ class Methods:
         seed: int,
     ) -> np.ndarray:
         config = replace(self.finetune, adapt=adapt)
-        if inputs not in self._hidden:  # one set of inputs in memory at a time
+        if inputs not in self._activations:  # one set of inputs in memory at a time
             from euclidfm.model import FoundationModel
 
             model = FoundationModel.load(str(self.run))
             names = model.config.modalities if inputs == "embedding" else tuple(inputs.split("+"))
             start = first_block(model.config.layer, config.layers)
-            self._hidden = {inputs: ActivationCache(model, self.store, names, start)}
-        hidden = self._hidden[inputs]
+            self._activations = {inputs: ActivationCache(model, self.store, names, start)}
+        cache = self._activations[inputs]
         with one_torch_thread():
-            hidden.prepare(np.concatenate([train, test]))
-        out = fine_tune(config, hidden, train, y, classes, seed).predict(hidden, test)
+            cache.prepare(np.concatenate([train, test]))
+        out = fine_tune(config, cache, train, y, classes, seed).predict(cache, test)
         if not classes:
             return out[:, 0]
         odds = np.exp(out - out.max(axis=1, keepdims=True))
         return np.asarray(odds / odds.sum(axis=1, keepdims=True))
 
     def spaces(self, inputs: str) -> dict[str, np.ndarray]:
-        """(rows of the store, D) vectors, joint and by modality; NaN for a galaxy without."""
+        """Vectors by name, (rows of the store, D): joint and of each modality; NaN for a galaxy without."""
         if inputs not in self._vectors:
             emb = self.embs[inputs]
             ids = self.store.column("object_id")
@@ -213,11 +227,11 @@ class Methods:
         return self._photometry
 
     def normalise(self, method: str) -> str:
-        """How a method's images are scaled, see `euclidfm.tasks.baselines.images.load_images`."""
+        """Scaling of a method's images; see `euclidfm.tasks.baselines.images.load_images`."""
         return "max" if method == "cnn-max" else self.cnn.normalise
 
     def load_images(self, inputs: str, rows: np.ndarray, normalise: str) -> None:
-        """Read cutouts once; later calls find them in memory (float16)."""
+        """Read cutouts into memory (float16), unless an earlier call has."""
         rows, key = np.unique(rows), f"{inputs} {normalise}"
         held = self._images.get(key)
         if held is not None and np.isin(rows, held[0]).all():
@@ -228,7 +242,7 @@ class Methods:
 
 
 def image_inputs(bands: tuple[str, ...]) -> str:
-    """Name of a set of image bands: ``VIS+NISP`` for all four, else what is there."""
+    """Name of a set of image bands: ``VIS+NISP`` for all four, else the names of the bands."""
     names = [b for b in bands if b not in NISP_BANDS]
     infrared = [b for b in bands if b in NISP_BANDS]
     return "+".join([*names, *(["NISP"] if len(infrared) == len(NISP_BANDS) else infrared)])

@@ -1,12 +1,12 @@
-"""Mock galaxies with the photometry of a real catalogue, to pre-train on beside the real ones.
+"""Mock galaxies with the photometry of a real catalogue, for pre-training on both together.
 
-The mock galaxies are those of `euclidfm.simulate`, through response curves like the catalogue's,
-with the errors of real galaxies of like brightness. Their colours are moved onto the real ones by
-the median of each band (from galaxies without any label), since the zero points of real catalogues
-are off by up to some tenths of a magnitude; and each mock galaxy gets zero points of its own within
-`zero_point`, so that a model learns not to trust a hundredth of a magnitude.
+The mock galaxies are those of `euclidfm.simulate`, observed through response curves like the catalogue's,
+with the errors of real galaxies of similar brightness. Each band is shifted so that median colours agree
+with the real galaxies (no labels are used), since zero points of real catalogues are wrong by up to some
+tenths of a magnitude. Each mock galaxy also gets its own random zero points (`MockPhotometry.zero_point`),
+so that a model learns not to rely on differences of a hundredth of a magnitude.
 
-Mock galaxies know their redshift: `z_spec` is theirs alone, real ones have NaN there.
+Mock galaxies have a known redshift in the column `z_spec`; real galaxies have NaN there.
 
 Shapes: N mock galaxies, R real ones, K bands.
 """
@@ -26,35 +26,35 @@ __all__ = ["MockPhotometry", "write_mixed_store"]
 
 @dataclass(frozen=True, kw_only=True)
 class MockPhotometry:
-    """Which mock galaxies are made for a catalogue."""
+    """Settings of the mock galaxies for a catalogue."""
 
     curves: tuple[tuple[str, str], ...] = ()
-    """(band of the catalogue, speclite response curve); the other bands of the catalogue stay unmeasured."""
+    """(band of the catalogue, speclite response curve); the mock has no flux in other bands."""
     limit_band: str = ""
     """Band of the flux limit, one of `curves`."""
     limit_abmag: float = 22.5
-    """Mock galaxies are brighter than this in `limit_band`."""
+    """Faint limit of the mock galaxies in `limit_band`, AB magnitude."""
     largest_z: float = 1.6
-    """Mock galaxies are nearer than this."""
+    """Largest redshift of the mock galaxies."""
     galaxies: int = 40_000
-    """Mock galaxies, at most."""
+    """Largest number of mock galaxies."""
     extra_error: float = 0.02
-    """Error in ln flux beyond the catalogued one: what templates and aperture corrections leave."""
+    """Error in ln flux from templates and aperture corrections, added to the catalogued one."""
     zero_point: float = 0.04
-    """Scatter of the zero points, in ln flux, drawn for each mock galaxy and band."""
+    """Scatter of the random zero points of each mock galaxy and band, in ln flux."""
     split: dict[str, float] = field(default_factory=lambda: {"train": 0.96, "validation": 0.04})
-    """Shares of the splits."""
+    """Fractions of the mock galaxies in each split."""
 
 
 def write_mixed_store(config: MockPhotometry, real: GalaxyStore, path: str | Path, seed: int = 0) -> None:
-    """Write a store of mock galaxies and of the real ones of split ``train``, these without labels.
+    """Write a store of mock galaxies and of the unlabelled real ones of split ``train``.
 
     Parameters
     ----------
     config : MockPhotometry
     real : GalaxyStore
     path : path
-        Where the store is made.
+        Folder of the new store.
     seed : int
 
     Raises
@@ -150,7 +150,7 @@ def _draw(config: MockPhotometry, rng: np.random.Generator) -> tuple[np.ndarray,
             break
     if not have:
         limit = f"{config.limit_band} = {config.limit_abmag}"
-        msg = f"no mock galaxy is brighter than {limit}: take a fainter limit"
+        msg = f"no mock galaxy is brighter than {limit}; use a fainter limit"
         raise InputError(msg)
     return np.concatenate(fluxes)[: config.galaxies], np.concatenate(redshifts)[: config.galaxies]
 
@@ -170,7 +170,7 @@ def _shift(mock: np.ndarray, flux: np.ndarray, reference: int) -> np.ndarray:
 def _errors_like(
     mock: np.ndarray, flux: np.ndarray, error: np.ndarray, reference: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(N, K) errors of real galaxies of like brightness in the reference band; NaN where unknown."""
+    """(N, K) errors of real galaxies of similar brightness in the reference band; NaN where unknown."""
     real = np.flatnonzero(flux[:, reference] > 0)
     order = real[np.argsort(flux[real, reference])]
     near = np.searchsorted(flux[order, reference], mock[:, reference]) + rng.integers(-30, 31, len(mock))

@@ -1,8 +1,7 @@
-"""The modality study: what infrared and the SED add for stars, edge-ons and redshifts.
+"""Comparison of sets of modalities: what images in the infrared and the SED add to one band.
 
-For each set of inputs (embeddings from one checkpoint with modalities withheld, or from
-separately trained models) the same probe answers the same questions on the same galaxies, and
-each set is compared with the first one galaxy by galaxy.
+The same head learns each task from each set of inputs, on the same galaxies, so that the sets can be compared
+galaxy by galaxy.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from euclidfm.tasks.task import Task
 __all__ = ["modality_study", "neighbour_purity"]
 
 HEADLINE = {"photoz": "nmad", "mass": "nmad", "regression": "rmse", "classes": "average_precision"}
-"""Metric in which sets of inputs are compared."""
+"""Metric by which sets of inputs are compared."""
 
 
 def modality_study(
@@ -42,27 +41,27 @@ def modality_study(
     resamples: int = 500,
     seed: int = 0,
 ) -> list[Record]:
-    """Compare sets of inputs.
+    """Evaluate the same head on several sets of inputs.
 
     Parameters
     ----------
     embs : mapping of inputs to EmbeddingTable
         For example ``VIS``, ``VIS+NISP``, ``VIS+NISP+SED``; the first is the reference of the
-        gains. Only objects with a vector in every table take part.
+        gains. Only objects with a vector in every table are used.
     labels : table
     tasks : sequence of str
     head : str
     neighbours : int
-        k of the neighbour purity.
+        Number k of neighbours in the neighbour purity.
     resamples : int
     seed : int
 
     Returns
     -------
     list of Record
-        All metrics of each task and set of inputs; for two classes also ``neighbour_purity``; and
-        ``gain_<metric>``, the set's value minus the first one's on the same resampled galaxies
-        (its interval excludes 0 where the sets differ).
+        All metrics of each task and set of inputs. For two classes also ``neighbour_purity``. For all sets
+        but the first ``gain_<metric>``, its value minus that of the first on the same resampled galaxies
+        (the interval excludes 0 if the sets differ).
 
     Raises
     ------
@@ -141,7 +140,7 @@ def neighbour_purity(train: np.ndarray, truth: np.ndarray, queries: np.ndarray, 
     Returns
     -------
     (m,) array
-        Compare with the class balance, which neighbours at random would have.
+        Random neighbours would have the class balance.
     """
     if not len(queries):
         return np.empty(0)

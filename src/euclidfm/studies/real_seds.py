@@ -1,8 +1,8 @@
-"""Redshifts from the SEDs of real spectroscopic catalogues: pre-training and probes against baselines.
+"""Redshifts from the SEDs of real spectroscopic catalogues: pre-trained models against baselines.
 
-For each catalogue: ingest, pre-train on SEDs (those of split ``train``, without labels, and of mock
-galaxies, whose redshift is known because they are made), embed, the label-efficiency study, and p(z).
-Every stage leaves its files and is passed over when they are there.
+For each catalogue the study ingests it, pre-trains on SEDs (those of split ``train``, without labels, and
+those of mock galaxies with known redshifts), embeds, runs the label-efficiency study, and fits p(z). Every
+stage writes files and is skipped if they exist.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ METHODS = (
     "photometry-auto",
     "photometry-stack",
 )
-"""Ours, then those that see the photometry alone."""
+"""Probes of the embedding, then methods on the photometry alone."""
 
 SCALAR = "z_spec"
-"""What mock galaxies are known by; real ones have NaN there in pre-training."""
+"""Column with the redshift of mock galaxies; in pre-training it is NaN for real ones."""
 
 
 def _default_pretrain() -> PretrainConfig:
@@ -66,22 +66,22 @@ def _default_pretrain() -> PretrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RealSEDConfig:
-    """What is done with each catalogue."""
+    """Settings of the study."""
 
     data: str
     """Folder that holds the catalogues' folders (``zcosmos``, ``desi_bgs``, ``candels_cosmos``)."""
     catalogues: tuple[str, ...] = ("zcosmos", "desi_bgs", "candels_cosmos")
-    """Catalogues; one whose folder is missing is left out, with a warning."""
+    """Catalogues; one whose folder is missing is skipped with a warning."""
     pretrain: PretrainConfig = field(default_factory=_default_pretrain)
-    """Pre-training; ``steps`` is for zCOSMOS, see `steps`."""
+    """Pre-training, for all catalogues but with the steps of `steps`."""
     steps: tuple[tuple[str, int], ...] = (("desi_bgs", 800), ("candels_cosmos", 800))
-    """Steps of single catalogues, where they differ."""
+    """Pre-training steps of catalogues that need another number."""
     mock: bool = True
-    """Pre-train on mock galaxies too, and use the redshift that the model foresees."""
+    """Also pre-train on mock galaxies, and add the redshift that the model predicts to the embedding."""
     mock_galaxies: int = 0
-    """Mock galaxies of each catalogue; 0: the catalogue's own number."""
+    """Mock galaxies per catalogue; 0 for the number in `CATALOGUES`."""
     orders: int = 4
-    """Random orders of the bands over which the foreseen redshift is averaged."""
+    """Random orders of the bands over which the predicted redshift is averaged."""
     task: str = "photoz"
     methods: tuple[str, ...] = METHODS
     """Methods of the label-efficiency study."""
@@ -90,18 +90,18 @@ class RealSEDConfig:
     repeats: int = 10
     """Repeats, each with its own labels and initialisation."""
     slow_repeats: tuple[tuple[float, int], ...] = ((0.5, 3),)
-    """Fewer repeats of the slow methods: (from this fraction on, so many)."""
+    """Fewer repeats of the slow methods: pairs (from this fraction on, number of repeats)."""
     resamples: int = 500
     """Bootstrap samples of the test galaxies."""
     density: bool = True
-    """Fit and judge p(z)."""
+    """Fit and evaluate p(z)."""
     seed: int = 0
     workers: int = 1
     """Processes of the label-efficiency study."""
 
 
 def real_sed_study(config: RealSEDConfig, out: str | Path, progress: Progress = silent) -> list[Record]:
-    """Run the study, or what is missing of it.
+    """Run the study, or the part of it that is missing.
 
     Parameters
     ----------
@@ -116,12 +116,12 @@ def real_sed_study(config: RealSEDConfig, out: str | Path, progress: Progress = 
     Returns
     -------
     list of Record
-        With the name of the catalogue in `catalogue`.
+        With the field `catalogue`.
 
     Raises
     ------
     InputError
-        If none of the catalogues is there, one is not known, or `out` was made with other settings.
+        If no folder of a catalogue exists, a name is unknown, or `out` was made with other settings.
     """
     out = Path(out)
     chosen = _present(config)
@@ -133,7 +133,7 @@ def real_sed_study(config: RealSEDConfig, out: str | Path, progress: Progress = 
             progress(stages * i + stage, stages * len(chosen), f"{name}: {what}")
 
         folder = out / name
-        _claim(config, name, folder)
+        _check_settings(config, name, folder)
         say(0, "ingest")
         store = _ingest(config, catalogue, folder)
         say(1, "pre-training")
@@ -160,14 +160,14 @@ def _present(config: RealSEDConfig) -> list[tuple[str, Catalogue]]:
     here = [(n, CATALOGUES[n]) for n in config.catalogues if (root / CATALOGUES[n].folder).is_dir()]
     missing = [n for n in config.catalogues if n not in dict(here)]
     for n in missing:
-        log.warning("catalogue %s is left out: there is no folder %s", n, root / CATALOGUES[n].folder)
+        log.warning("catalogue %s is skipped: there is no folder %s", n, root / CATALOGUES[n].folder)
     if not here:
         msg = f"{root} holds none of the folders {', '.join(CATALOGUES[n].folder for n in config.catalogues)}"
         raise InputError(msg)
     return here
 
 
-def _claim(config: RealSEDConfig, name: str, folder: Path) -> None:
+def _check_settings(config: RealSEDConfig, name: str, folder: Path) -> None:
     """Refuse a folder whose embeddings were made with other settings."""
     what = {
         "pretrain": asdict(config.pretrain),
@@ -229,18 +229,16 @@ def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, fold
         emb = only_part(embed(model, store, modalities=("SED",), batch=512), "SED")
         if config.mock:
             bands = [b for b, _ in catalogue.mock.curves]
-            told = predict_scalar(
-                model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed
-            )
-            mean, scale = told.T
-            told = np.stack([np.log1p(np.maximum(mean, -0.5)), np.log(scale)], axis=1)
-            emb = with_part(emb, "foreseen", told)
+            predicted = predict_scalar(model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed)
+            mean, scale = predicted.T
+            redshift = np.stack([np.log1p(np.maximum(mean, -0.5)), np.log(scale)], axis=1)
+            emb = with_part(emb, "foreseen", redshift)
         emb.write(file)
     return EmbeddingTable.read(file)
 
 
 def only_part(emb: EmbeddingTable, name: str) -> EmbeddingTable:
-    """The table with the vectors of one modality alone: no room is left for those that no galaxy has."""
+    """The table with the vectors of one modality as its joint vectors."""
     from dataclasses import replace
 
     return replace(emb, vectors=emb.by_modality[name], by_modality={name: emb.by_modality[name]})
@@ -273,8 +271,8 @@ def _density(
     assert (store.column("object_id")[rows] == emb.object_id).all()
     flux, error = (values[rows] for values in store.photometry())
     train = emb.split == "train"
-    _, told = photometry_features((flux[train], error[train]), (flux, error))
-    emb = with_part(emb, "photometry", told)
+    _, features = photometry_features((flux[train], error[train]), (flux, error))
+    emb = with_part(emb, "photometry", features)
     use = ("photometry", "foreseen") if config.mock else ("photometry", "SED")
     probe = fit_density(emb, store.index, task=config.task, seed=config.seed, use=use)
     probe.save(folder / "density")

@@ -1,9 +1,9 @@
-"""What a probe loses on galaxies unlike those it learned from, and what brings it back.
+"""Transfer of a probe to galaxies unlike its training galaxies, and ways to improve it.
 
-A probe learns on a *source* sample and is judged on a *target*: another depth, another survey, or
-fainter galaxies than those with labels. Besides the plain probe stand one whose source
-galaxies are drawn by importance weights, one that saw altered source galaxies (more noise,
-dimmed), one with a few labels of the target added, and one that learned on the target itself.
+A probe learns on a *source* sample and is evaluated on a *target* sample: another depth, another survey, or
+galaxies fainter than the labelled ones. The plain probe is compared with one whose source galaxies are drawn
+by importance weights, one that also learns from altered source galaxies (more noise, dimmed), one with a few
+labels of the target added, and one that learns on the target itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from euclidfm.tasks.task import Task
 __all__ = ["LabelledVectors", "importance_draw", "transfer"]
 
 MOST_WEIGHT = 20.0
-"""Largest importance weight, in units of the mean: a few galaxies must not carry all."""
+"""Largest importance weight in units of the mean, so that a few galaxies do not dominate."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class LabelledVectors:
 
 
 def importance_draw(source: np.ndarray, target: np.ndarray, seed: int = 0) -> tuple[np.ndarray, float]:
-    """Rows of the source drawn so that they resemble the target (which needs no labels).
+    """Rows of the source drawn so that they resemble the target, whose labels are not needed.
 
-    A logistic classifier tells target from source in the leading 16 components; the odds are the density
-    ratio that covariate shift asks for (Shimodaira 2000; Sugiyama et al. 2012), cut at 20
-    times their mean.
+    A logistic classifier separates target and source in the leading 16 principal components. Its odds are the
+    density ratio that corrects for covariate shift (Shimodaira 2000; Sugiyama et al. 2012). They are clipped
+    at 20 times their mean.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def importance_draw(source: np.ndarray, target: np.ndarray, seed: int = 0) -> tu
     scaled = Scaler.of(both)(both)
     parts = PCA(min(16, *scaled.shape), random_state=seed).fit_transform(scaled)
     of_target = np.arange(len(both)) >= len(source)
-    judge = LogisticRegression(max_iter=500, class_weight="balanced").fit(parts, of_target)
-    weight = np.exp(np.clip(judge.decision_function(parts[: len(source)]), -30, 30))
+    classifier = LogisticRegression(max_iter=500, class_weight="balanced").fit(parts, of_target)
+    weight = np.exp(np.clip(classifier.decision_function(parts[: len(source)]), -30, 30))
     weight = np.minimum(weight, MOST_WEIGHT * weight.mean())
     weight /= weight.sum()
     rows = np.random.default_rng([seed, 31]).choice(len(source), len(source), p=weight)
@@ -98,7 +98,7 @@ def transfer(
     resamples: int = 500,
     **identity: Any,
 ) -> list[Record]:
-    """Judge on the target what was learned on the source.
+    """Fit probes on the source in several ways and evaluate them on the target.
 
     Parameters
     ----------
@@ -106,11 +106,12 @@ def transfer(
         A regression.
     source, target : LabelledVectors
     local : LabelledVectors, optional
-        Labelled galaxies like the target's, none of them in it: the best that could be had.
+        Labelled galaxies of the target's population, disjoint from it; they give the best possible result.
     altered : dict of str to LabelledVectors, optional
-        Source galaxies made like the target's (``noise added``); they join the source.
+        Source galaxies altered to resemble the target, by name (``noise added``); they are added to the
+        source.
     few : int
-        Labels of `local` that join the source in ``few labels``.
+        Number of labels of `local` that are added to the source in ``few labels``.
     head : str
     seed, resamples : int
     **identity
@@ -119,8 +120,8 @@ def transfer(
     Returns
     -------
     list of Record
-        ``method`` is how the probe was trained: ``as it is``, ``weighted``, the names of `altered`, ``few
-        labels``, ``local labels``; n_train counts labels, for ``weighted`` the effective number.
+        ``method`` names the training: ``as it is``, ``weighted``, the names of `altered`, ``few labels``,
+        ``local labels``. ``n_train`` is the number of labels; for ``weighted`` it is the effective number.
 
     Raises
     ------
