@@ -2,8 +2,9 @@
 
 python benchmarks/real_seds.py DATA --out real/ --to docs/results/real-seds
 
-DATA holds the folders ``zcosmos``, ``desi_bgs`` and ``candels_cosmos``; those that are there are done. All
-resumes; `--draw` draws what is there already. The tables go to ``TO-tables.md``, the numbers to ``TO.json``.
+DATA contains the folders ``zcosmos``, ``desi_bgs`` and ``candels_cosmos``; missing ones are skipped. An
+interrupted run can be continued; `--draw` only writes the tables of finished results. The tables are written
+to ``TO-tables.md``, the numbers to ``TO.json``.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ DENSITY = ("coverage_68", "coverage_95", "pit_ks", "crps", "cde_loss", "nmad", "
 
 
 def table(rows: list[dict[str, Any]], metric: str) -> str:
-    """One line a method, one column a fraction; the best of each in bold."""
+    """Markdown table of methods (rows) and fractions (columns), with the best of each column in bold."""
     _, unit, form = SHOWN[metric]
     own = {(r["method"], r["fraction"]): r for r in rows if r["metric"] == metric}
     columns = {r["fraction"]: r["n_train"] for r in rows if r["metric"] == metric}
@@ -40,14 +41,14 @@ def table(rows: list[dict[str, Any]], metric: str) -> str:
                 cells.append("-")
                 continue
             value, low, high = (form.format(unit * r[k]) for k in ("value", "low", "high"))
-            said = f"{value} ({low} to {high})"
-            cells.append(f"**{said}**" if r["value"] == best[fraction] else said)
+            cell = f"{value} ({low} to {high})"
+            cells.append(f"**{cell}**" if r["value"] == best[fraction] else cell)
         lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def repeats(rows: list[dict[str, Any]]) -> str:
-    """How many repeats stand behind each column."""
+    """Number of repeats of each column."""
     out = []
     for fraction in sorted({r["fraction"] for r in rows}):
         counts = sorted({r["repeats"] for r in rows if r["fraction"] == fraction})
@@ -56,7 +57,7 @@ def repeats(rows: list[dict[str, Any]]) -> str:
 
 
 def density(records: list[Mapping[str, Any]]) -> str:
-    """p(z) before and after recalibration."""
+    """Markdown table of the metrics of p(z), before and after recalibration."""
     own = {r["metric"]: r for r in records}
     lines = ["| p(z), all labels | calibrated | before |", "|---|---|---|"]
     for name in DENSITY:
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--draw", action="store_true", help="only draw what is there")
+    parser.add_argument("--draw", action="store_true", help="only write the tables of finished results")
     args = parser.parse_args()
     config = RealSEDConfig(data=args.data, repeats=args.repeats, workers=args.workers)
     if not args.draw:
@@ -91,7 +92,7 @@ def main() -> None:
         rows = [r for r in rows if r["metric"] in SHOWN]
         numbers[name] = {"efficiency": rows}
         text.append(f"## {name}, {rows[0]['n_test']} test galaxies\n\n{repeats(rows)}")
-        text += [f"{said}:\n\n{table(rows, metric)}" for metric, (said, _, _) in SHOWN.items()]
+        text += [f"{title}:\n\n{table(rows, metric)}" for metric, (title, _, _) in SHOWN.items()]
         if (args.out / name / "density.json").exists():
             found = read_json(args.out / name / "density.json")
             numbers[name]["density"] = found

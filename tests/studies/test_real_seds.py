@@ -96,7 +96,7 @@ def test_a_missing_catalogue_is_told(finished, caplog):
     root, config, _, _ = finished
     with caplog.at_level(logging.WARNING):
         real_sed_study(replace(config, catalogues=("zcosmos", "desi_bgs")), root / "out")
-    assert "desi_bgs is left out" in caplog.text
+    assert "desi_bgs is skipped" in caplog.text
     with pytest.raises(InputError, match="holds none"):
         real_sed_study(replace(config, data=str(root / "nowhere")), root / "other")
     with pytest.raises(InputError, match="no catalogue 'sdss'"):
