@@ -29,3 +29,22 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"REAL DATA MISSING: set EUCLIDFM_REAL_DATA to its folder (looked in {folder})")
     return folder
+
+
+@pytest.fixture
+def one_torch_thread():
+    """Tiny networks: threads that wait for one another on a busy machine take longer than they save."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """A store of 500 labelled mock galaxies and their embeddings."""
+    from worlds import make_world
+
+    return make_world(tmp_path_factory.mktemp("world") / "store")

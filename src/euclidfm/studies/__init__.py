@@ -1,4 +1,4 @@
-"""Whole comparisons, from files to tables of results: each is one function and its config."""
+"""Studies: comparisons of methods, each one function with its settings."""
 
 from euclidfm.studies.real_seds import RealSEDConfig, real_sed_study
 

@@ -60,7 +60,7 @@ def write_mixed_store(config: MockPhotometry, real: GalaxyStore, path: str | Pat
     Raises
     ------
     InputError
-        If the catalogue lacks a band of `curves`, or no mock galaxy is left.
+        If the catalogue lacks a band of `curves`, or no mock galaxy remains.
     """
     names = [n for n, _ in config.curves]
     missing = [n for n in (*names, config.limit_band) if n not in real.info.sed_names]

@@ -129,24 +129,24 @@ def real_sed_study(config: RealSEDConfig, out: str | Path, progress: Progress = 
     stages = 5 if config.density else 4
     for i, (name, catalogue) in enumerate(chosen):
 
-        def say(stage: int, what: str, i: int = i, name: str = name) -> None:
+        def report(stage: int, what: str, i: int = i, name: str = name) -> None:
             progress(stages * i + stage, stages * len(chosen), f"{name}: {what}")
 
         folder = out / name
         _check_settings(config, name, folder)
-        say(0, "ingest")
+        report(0, "ingest")
         store = _ingest(config, catalogue, folder)
-        say(1, "pre-training")
+        report(1, "pre-training")
         _pretrain(config, name, catalogue, store, folder)
-        say(2, "embedding")
+        report(2, "embedding")
         emb = _embed(config, catalogue, store, folder)
-        say(3, "label efficiency")
+        report(3, "label efficiency")
         found = label_efficiency(_efficiency(config), store, {"SED": emb}, folder / "efficiency.json")
         if config.density:
-            say(4, "p(z)")
+            report(4, "p(z)")
             found = [*found, *_density(config, store, emb, folder)]
         records += [{"catalogue": name, **r} for r in found]
-        say(stages, "done")
+        report(stages, "done")
     write_json(out / "records.json", records)
     return records
 

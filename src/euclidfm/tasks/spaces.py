@@ -1,8 +1,8 @@
 """Vectors that a head reads: the joint ones, those of given modalities, or the best single choice.
 
-With a few dozen labels the vectors of an image add only noise to what the photometry tells about a redshift;
-with thousands of labels they help. The choice is made on the training labels, by the leave-one-out error of
-a ridge regression.
+With a few dozen labels the vectors of an image add only noise to the information of the photometry about a
+redshift; with thousands of labels they help. The choice is made on the training labels, by the leave-one-out
+error of a ridge regression.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Probability densities of redshifts and other numbers, calibrated."""
+"""Calibrated probability densities of redshifts and other labels."""

@@ -1,4 +1,4 @@
-"""Densities as a `qp` ensemble, the file that RAIL and the cosmology side read."""
+"""Densities as a `qp` ensemble, the file format of RAIL."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def write_qp(path: str | Path, grid: np.ndarray, pdf: np.ndarray, object_id: np.
     Parameters
     ----------
     path : path
-        Name of the file; ``.hdf5`` or ``.fits``, by which `qp` knows the format.
+        Name of the file; ``.hdf5`` or ``.fits``, which sets the format.
     grid : (G,) array
         Redshifts at which densities are given.
     pdf : (N, G) array
-        Densities; rows that are not finite (objects without data) are left out.
+        Densities; rows that are not finite (objects without data) are skipped.
     object_id : (N,) int64
-        Kept as the ensemble's ancillary column ``object_id``.
+        Stored as the ensemble's ancillary column ``object_id``.
 
     Returns
     -------

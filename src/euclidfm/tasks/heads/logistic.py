@@ -214,21 +214,21 @@ class LogisticHead:
         fold = stratified_folds(y, FOLDS, self.seed)
         out = np.empty((len(PENALTIES), len(y)))
         for k in range(FOLDS):
-            train, left = fold != k, fold == k
-            if not left.any():
+            train, held = fold != k, fold == k
+            if not held.any():
                 continue
-            G, H = _rotate(F[train], F[left])
+            G, H = _rotate(F[train], F[held])
             unit, start = _unit(G), None
             for i, a in enumerate(PENALTIES):
                 if self.classes == 2:
                     start = fit_binary(G, y[train], a * unit, start)
                     s = H @ start[:-1] + start[-1]
-                    out[i, left] = np.logaddexp(0.0, s) - y[left] * s
+                    out[i, held] = np.logaddexp(0.0, s) - y[held] * s
                 else:
                     W = fit_softmax(G, y[train], self.classes, a * unit)
                     p = _softmax(H @ W[:-1] + W[-1])
-                    mine = p[np.arange(len(p)), y[left].astype(int)]
-                    out[i, left] = -np.log(np.maximum(mine, 1e-12))
+                    mine = p[np.arange(len(p)), y[held].astype(int)]
+                    out[i, held] = -np.log(np.maximum(mine, 1e-12))
         return out
 
     def predict(self, X: np.ndarray) -> np.ndarray:

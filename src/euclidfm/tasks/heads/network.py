@@ -61,8 +61,7 @@ def train(
         Seed of the initial weights and of dropout.
     """
     order = rng.permutation(len(X))
-    held = max(1, len(X) // 5)
-    left, learnt = order[:held], order[held:]
+    held, learnt = np.split(order, [max(1, len(X) // 5)])
     x = torch.from_numpy(X.astype(np.float32))
     y = torch.from_numpy(t if t.dtype.kind == "i" else t.astype(np.float32))
     batch = min(how.batch, max(16, len(learnt) // 8))
@@ -75,26 +74,33 @@ def train(
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, max_lr=how.rate, total_steps=epochs * per_epoch, pct_start=0.2
         )
-        best, kept = float("inf"), {k: v.clone() for k, v in net.state_dict().items()}
+        best, kept = float("inf"), _weights(net)
         for _ in range(epochs):
             net.train()
             shuffled = rng.permutation(learnt)
             for b in range(per_epoch):
                 rows = shuffled[b * batch : (b + 1) * batch]
-                loss = loss_of(net(x[rows]), y[rows])
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                if np.isfinite(how.clip):
-                    nn.utils.clip_grad_norm_(net.parameters(), how.clip)
-                optimiser.step()
+                _step(net, optimiser, loss_of(net(x[rows]), y[rows]), how.clip)
                 schedule.step()
             net.eval()
             with torch.no_grad():
-                score = float(loss_of(net(x[left]), y[left]))
+                score = float(loss_of(net(x[held]), y[held]))
             if score < best:
-                best, kept = score, {k: v.clone() for k, v in net.state_dict().items()}
+                best, kept = score, _weights(net)
         net.load_state_dict(kept)
     return net.eval()
+
+
+def _step(net: nn.Module, optimiser: torch.optim.Optimizer, loss: torch.Tensor, clip: float) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if np.isfinite(clip):
+        nn.utils.clip_grad_norm_(net.parameters(), clip)
+    optimiser.step()
+
+
+def _weights(net: nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in net.state_dict().items()}
 
 
 def arrays_of(networks: list[nn.Module]) -> dict[str, np.ndarray]:
