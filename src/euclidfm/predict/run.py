@@ -18,7 +18,7 @@ from euclidfm.model import FoundationModel
 from euclidfm.predict.estimates import Estimator
 from euclidfm.predict.fields import Field, identity_fields
 from euclidfm.predict.load import load_estimators
-from euclidfm.predict.writers import check_paths, open_writer
+from euclidfm.predict.writers import Writer, check_paths, open_writer
 from euclidfm.store import GalaxyStore
 
 __all__ = ["ROWS", "predict"]
@@ -54,7 +54,7 @@ def predict(
     out : path, or several
         ``.parquet`` or ``.fits``.
     pdf : bool
-        Also write the densities on their grid, if a folder has one.
+        Also write the densities on their grid.
     extrapolation : float
         Percentile of the training galaxies' own distances beyond which a galaxy is flagged.
     split : str, optional
@@ -66,13 +66,12 @@ def predict(
     Returns
     -------
     int
-        Rows written.
+        Number of rows.
 
     Raises
     ------
     InputError
-        If there is no probe, one was fitted on another model's embeddings or on embeddings made in another
-        way than the others', or the store has none of the model's modalities.
+        If there is no probe, probes learnt from other embeddings, or nothing can be embedded.
     """
     paths = check_paths([out] if isinstance(out, str | Path) else out)
     estimators = load_estimators(probes, pdf=pdf, extrapolation=extrapolation)
@@ -80,19 +79,24 @@ def predict(
     fields = identity_fields(made["modalities"]) + [f for e in estimators for f in e.fields()]
     _check_names(fields)
     about = _about(model, store, made, estimators, extrapolation)
-    rows = 0
+    batches = embed_stream(model, store, **made, split=split, batch=batch, progress=progress)
     with ExitStack() as stack:
         files = [stack.enter_context(written_aside(path)) for path in paths]
         writers = [stack.enter_context(closing(open_writer(f, fields, about))) for f in files]
-        batches = embed_stream(model, store, **made, split=split, batch=batch, progress=progress)
-        for held in _groups(batches, estimators):
-            columns = {f.name: np.concatenate([h[f.name] for h in held]) for f in fields}
-            for w in writers:
-                w.add(columns)
-            rows += len(columns["object_id"])
+        rows = _write(writers, _groups(batches, estimators))
         if not rows:
             msg = f"store {store.path} has no galaxy" + (f" of split {split!r}" if split else "")
             raise InputError(msg + "; there is nothing to predict")
+    return rows
+
+
+def _write(writers: Sequence[Writer], groups: Iterator[dict[str, np.ndarray]]) -> int:
+    """Write groups of rows to all files; returns the number of rows."""
+    rows = 0
+    for columns in groups:
+        for w in writers:
+            w.add(columns)
+        rows += len(columns["object_id"])
     return rows
 
 
@@ -124,18 +128,22 @@ def _about(
 
 def _groups(
     batches: Iterator[EmbeddingTable], estimators: Sequence[Estimator]
-) -> Iterator[list[dict[str, np.ndarray]]]:
-    """Columns of successive batches, in groups of at least `ROWS` rows."""
+) -> Iterator[dict[str, np.ndarray]]:
+    """Columns of successive batches, joined to groups of at least `ROWS` rows."""
     held: list[dict[str, np.ndarray]] = []
     waiting = 0
     for emb in batches:
         held.append(_rows(emb, estimators))
         waiting += len(emb)
         if waiting >= ROWS:
-            yield held
+            yield _joined(held)
             held, waiting = [], 0
     if held:
-        yield held
+        yield _joined(held)
+
+
+def _joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
 def _rows(emb: EmbeddingTable, estimators: Sequence[Estimator]) -> dict[str, np.ndarray]:

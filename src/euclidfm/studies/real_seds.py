@@ -229,7 +229,9 @@ def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, fold
         emb = only_part(embed(model, store, modalities=("SED",), batch=512), "SED")
         if config.mock:
             bands = [b for b, _ in catalogue.mock.curves]
-            predicted = predict_scalar(model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed)
+            predicted = predict_scalar(
+                model, store, SCALAR, sed_bands=bands, orders=config.orders, seed=config.seed
+            )
             mean, scale = predicted.T
             redshift = np.stack([np.log1p(np.maximum(mean, -0.5)), np.log(scale)], axis=1)
             emb = with_part(emb, "foreseen", redshift)

@@ -72,19 +72,15 @@ def tune_and_write(
     start = first_block(model.config.layer, config.layers)
     cache = ActivationCache(model, store, modalities, start)
     y, classes, labelled = _labelled(task, store)
-    total = len(store.rows()) + config.max_steps
-    _fill(cache, store.rows(), total, progress)
+    galaxies, everything = len(store.rows()), len(store.rows()) + config.max_steps
+    _fill(cache, store.rows(), everything, progress)
     labelled = labelled[cache.exists(labelled)]
     check_labels(task, y[labelled], classes)
-    tuned = fine_tune(
-        config,
-        cache,
-        labelled,
-        task.forward(y[labelled]),
-        len(classes),
-        seed,
-        lambda done, _, what="": progress(len(store.rows()) + done, total, what),
-    )
+
+    def steps(done: int, total: int, what: str = "") -> None:
+        progress(galaxies + done, everything, what)
+
+    tuned = fine_tune(config, cache, labelled, task.forward(y[labelled]), len(classes), seed, steps)
     frozen, after = _table(cache, None), _table(cache, tuned)
     put_back(model, tuned, start)
     after.info["model"] = model.identity()
