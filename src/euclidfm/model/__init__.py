@@ -4,8 +4,9 @@ Read `config`, `tokenizer`, `sequence`, `transformer` and `foundation` in this o
 (objectives), `pooling` (embeddings) and `checkpoint` (files) stand beside them.
 """
 
+from euclidfm.model.checkpoint import build
 from euclidfm.model.config import SIZES, ImageModality, ModelConfig, VectorModality
-from euclidfm.model.foundation import FoundationModel, build
+from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.tokenizer import tokenize
 from euclidfm.model.tokens import Tokens
 

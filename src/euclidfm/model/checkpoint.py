@@ -1,10 +1,11 @@
-"""Models on disk: ``model.safetensors`` and ``model.json``, and what older versions called their parts."""
+"""Models on disk, ``model.safetensors`` and ``model.json``; their architectures; names of older versions."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.model.config import ModelConfig
 
-__all__ = ["current_settings", "current_weights", "identity", "read", "write"]
+__all__ = ["build", "current_settings", "current_weights", "identity", "load", "read", "write"]
+
+ARCHITECTURES = {
+    "euclidfm": "euclidfm.model.foundation:FoundationModel",
+    "astropt": "euclidfm.interop.astropt.network:AstroPT",
+}
+"""Class of each architecture; those of other projects are imported only when they are used."""
 
 FORMAT = 2
 """Format 1 (version 0.1) had other names of weights and settings; it is still read."""
@@ -158,3 +165,36 @@ def read(folder: str | Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     except (SafetensorError, OSError) as e:
         msg = f"{folder / 'model.safetensors'} is missing, damaged or of another model ({e})"
         raise InputError(msg) from None
+
+
+def build(config: ModelConfig) -> Any:
+    """Make a new model of the config's architecture, a `FoundationModel`.
+
+    Raises
+    ------
+    InputError
+        If there is no such architecture.
+    """
+    if config.architecture not in ARCHITECTURES:
+        msg = f"there is no architecture {config.architecture!r}; choose among {', '.join(ARCHITECTURES)}"
+        raise InputError(msg)
+    module, _, name = ARCHITECTURES[config.architecture].partition(":")
+    return getattr(import_module(module), name)(config)
+
+
+def load(folder: str | Path) -> Any:
+    """Load a model, a `FoundationModel` of any architecture, from a folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds no model, or a damaged one.
+    """
+    config, weights = read(folder)
+    model = build(config)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as e:
+        msg = f"{Path(folder) / 'model.safetensors'} is missing, damaged or of another model ({e})"
+        raise InputError(msg) from None
+    return model

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from euclidfm.core.errors import InputError
 from euclidfm.model import checkpoint
 from euclidfm.model.config import SCALARS, ModelConfig
 from euclidfm.model.likelihood import Objective
@@ -39,7 +37,7 @@ from euclidfm.model.tokenizer import Tokenizer
 from euclidfm.model.tokens import Tokens
 from euclidfm.model.transformer import BlockStyle, KeyValueCache, Transformer
 
-__all__ = ["FoundationModel", "build"]
+__all__ = ["FoundationModel"]
 
 
 class FoundationModel(nn.Module):
@@ -48,10 +46,6 @@ class FoundationModel(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-
-    Examples
-    --------
-    >>> model = FoundationModel.load("run/")  # doctest: +SKIP
     """
 
     modality_mean: Tensor
@@ -108,8 +102,6 @@ class FoundationModel(nn.Module):
         added = PositionalEncoding if c.positions == "fourier" or following else ModalityEmbedding
         named = {SCALARS: len(c.scalars)} if c.scalars else {}
         return added(len(c.modalities), c.width, begin=self.has_begin_tokens, named=named)
-
-    # the one path: prepare, encode, decode -----------------------------------------------------
 
     def prepare(
         self,
@@ -262,8 +254,6 @@ class FoundationModel(nn.Module):
             predicted = {m: s.positions[:, span] >= first[:, None] for m, span in s.spans.items()}
         return {m: replace(t, weight=t.weight * predicted[m][..., None]) for m, t in tokens.items()}
 
-    # the whole ---------------------------------------------------------------------------------
-
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -290,34 +280,5 @@ class FoundationModel(nn.Module):
         InputError
             If the folder holds no model, or a damaged one.
         """
-        config, weights = checkpoint.read(folder)
-        model = build(config)
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as e:
-            msg = f"{Path(folder) / 'model.safetensors'} is missing, damaged or of another model ({e})"
-            raise InputError(msg) from None
+        model: FoundationModel = checkpoint.load(folder)
         return model.to(device).eval()
-
-
-ARCHITECTURES = {
-    "euclidfm": "euclidfm.model.foundation:FoundationModel",
-    "astropt": "euclidfm.interop.astropt.network:AstroPT",
-}
-"""Class of each architecture; those of other projects are imported only when they are used."""
-
-
-def build(config: ModelConfig) -> FoundationModel:
-    """Make a new model of the config's architecture.
-
-    Raises
-    ------
-    InputError
-        If there is no such architecture.
-    """
-    if config.architecture not in ARCHITECTURES:
-        msg = f"there is no architecture {config.architecture!r}; choose among {', '.join(ARCHITECTURES)}"
-        raise InputError(msg)
-    module, _, name = ARCHITECTURES[config.architecture].partition(":")
-    made: FoundationModel = getattr(import_module(module), name)(config)
-    return made

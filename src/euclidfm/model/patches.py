@@ -12,7 +12,14 @@ from torch import Tensor
 from euclidfm.core.bands import BANDS
 from euclidfm.model.config import ImageModality
 
-__all__ = ["apply_symmetry", "cut_patches", "join_patches", "patch_positions", "ring_order"]
+__all__ = [
+    "apply_symmetry",
+    "central_patches",
+    "cut_patches",
+    "join_patches",
+    "patch_positions",
+    "ring_order",
+]
 
 
 def apply_symmetry(images: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
@@ -67,3 +74,10 @@ def patch_positions(m: ImageModality, crop: int, pixel_arcsec: float, order: np.
     wavelength = np.mean([BANDS[b].wavelength_nm if b in BANDS else 1000.0 for b in m.bands]) / 1000.0
     coords = np.stack([x.ravel(), y.ravel(), np.full(side * side, np.log(wavelength))], axis=-1)
     return torch.from_numpy(coords[order].astype(np.float32))
+
+
+def central_patches(order: np.ndarray) -> Tensor:
+    """(n,) bool: patches, in the given order, whose centres lie in the middle half of the cutout each way."""
+    side = round(len(order) ** 0.5)
+    away = [np.abs((at + 0.5) / side - 0.5) <= 0.25 for at in (order // side, order % side)]
+    return torch.from_numpy(away[0] & away[1])

@@ -65,22 +65,13 @@ def embed_tokens(
     states = model.encode(prepare_to_embed(model, tokens, bidirectional), layer).by_modality()
     means = {name: _mean(v, valid) for name, (v, valid) in states.items()}
     central = {
-        m.name: _mean(states[m.name][0], states[m.name][1] & is_central(model, m.name))
+        m.name: _mean(states[m.name][0], states[m.name][1] & model.tokenizer.is_central(m).to(model.device))
         for m in model.config.images
     }
     absent = model.modality_mean[layer - 1]
     filled = [torch.where(v.isnan(), absent[i], v) for i, v in enumerate(means.values())]
     nothing = torch.stack([v[:, 0].isnan() for v in means.values()]).all(0)
     return Embedding(torch.cat(filled, dim=1).masked_fill(nothing[:, None], torch.nan), means, central)
-
-
-def is_central(model: FoundationModel, modality: str) -> Tensor:
-    """(n,) bool: the patch's centre lies in the middle half of the cutout."""
-    patch = next(m.patch for m in model.config.images if m.name == modality)
-    side = model.config.crop // patch
-    raster = torch.as_tensor(model.tokenizer.patch_order(side), device=model.device)
-    away = [((at + 0.5) / side - 0.5).abs() <= 0.25 for at in (raster // side, raster % side)]
-    return away[0] & away[1]
 
 
 @torch.inference_mode()

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from euclidfm.core.errors import InputError
 from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
-from euclidfm.store import GalaxyStore
+from euclidfm.store import Galaxies, GalaxyStore
 
-__all__ = ["fit_scaling"]
+__all__ = ["UNKNOWN_NOISE_UJY", "fit_scaling", "scaled_scalars"]
 
 UNKNOWN_NOISE_UJY = 0.01
 """Noise of a pixel in a band without any."""
@@ -99,7 +99,7 @@ def _fit_scalars(
     """Mean and standard deviation of columns over rows of a store."""
     center, spread = {}, {}
     for name in names:
-        values = numbers_of(name, store.column(name))[rows]
+        values = _numbers(name, store.column(name))[rows]
         if name in store.info.names("truth"):
             msg = f"column {name!r} is the truth of a mock sky, which no model may read: leave it out"
             raise InputError(msg)
@@ -113,14 +113,19 @@ def _fit_scalars(
     return center, spread
 
 
-def numbers_of(name: str, values: np.ndarray) -> np.ndarray:
-    """A column as float64.
+def scaled_scalars(config: ModelConfig, galaxies: Galaxies) -> np.ndarray:
+    """Standardised scalars of a batch, (B, n); NaN where missing."""
+    out = np.full((len(galaxies), len(config.scalars)), np.nan, np.float32)
+    for i, name in enumerate(config.scalars):
+        if name in galaxies.columns:
+            values = _numbers(name, galaxies.columns[name])
+            out[:, i] = (values - config.scalar_center.get(name, 0.0)) / config.scalar_spread.get(name, 1.0)
+    out[~np.isfinite(out)] = np.nan
+    return out
 
-    Raises
-    ------
-    InputError
-        If it holds anything but numbers.
-    """
+
+def _numbers(name: str, values: np.ndarray) -> np.ndarray:
+    """A column of numbers as float64."""
     values = np.asarray(values)
     if values.dtype.kind not in "fiub":
         msg = f"column {name!r} holds {values.dtype} and not numbers, so it can't be a scalar: leave it out"

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from euclidfm.core.bands import BANDS
 from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
-from euclidfm.model.patches import apply_symmetry, cut_patches, patch_positions, ring_order
-from euclidfm.model.scaling import UNKNOWN_NOISE_UJY, numbers_of
+from euclidfm.model.patches import apply_symmetry, central_patches, cut_patches, patch_positions, ring_order
+from euclidfm.model.scaling import UNKNOWN_NOISE_UJY, scaled_scalars
 from euclidfm.model.tokens import ModalityTokens, Tokens, vector_tokens
 from euclidfm.store import Galaxies
 
@@ -72,7 +72,7 @@ class Tokenizer:
         if config.sed:
             tokens[SED] = self._sed_tokens(galaxies, wavelengths_nm or {})
         if config.scalars:
-            values = torch.from_numpy(self._scaled_scalars(galaxies)[..., None])
+            values = torch.from_numpy(scaled_scalars(config, galaxies)[..., None])
             tokens[SCALARS] = vector_tokens(values, torch.zeros(len(config.scalars), 3))
         for v in config.vectors:
             empty = torch.zeros(len(galaxies), 0, v.size)
@@ -92,8 +92,6 @@ class Tokenizer:
         for v in config.vectors:
             sizes[v.name] = (v.size, v.size)
         return {name: sizes[name] for name in config.modalities}
-
-    # images ----------------------------------------------------------------------------------
 
     def _image_tokens(
         self, m: ImageModality, galaxies: Galaxies, symmetry: np.ndarray | None
@@ -152,6 +150,10 @@ class Tokenizer:
         """Indices of a side x side grid of patches in the order of the sequence."""
         return ring_order(side)
 
+    def is_central(self, m: ImageModality) -> Tensor:
+        """(n,) bool: patches of an image modality in the middle half of the cutout each way."""
+        return central_patches(self.patch_order(self.config.crop // m.patch))
+
     def image_feature_count(self, values: int, bands: int) -> int:
         """Input features F of a patch of some values and bands."""
         return 2 * values + bands
@@ -159,8 +161,6 @@ class Tokenizer:
     def image_features(self, values: Tensor, usable: Tensor, depths: Tensor) -> Tensor:
         """Input features of patches (B, n, P): their values, masks, and each band's depth (B, n, C)."""
         return torch.cat([values, (~usable).float(), depths], dim=-1)
-
-    # SED -------------------------------------------------------------------------------------
 
     def _sed_tokens(self, galaxies: Galaxies, wavelengths_nm: dict[str, float]) -> ModalityTokens:
         config, names = self.config, galaxies.sed_bands
@@ -203,21 +203,8 @@ class Tokenizer:
         c, soft = self.config, self.softening_ujy(band)
         return np.asarray(2 * soft * np.sinh(scaled * c.sed_spread + c.sed_center - np.log(soft)))
 
-    # scalars ---------------------------------------------------------------------------------
-
-    def _scaled_scalars(self, galaxies: Galaxies) -> np.ndarray:
-        """Standardised columns of a batch, (B, n); NaN where missing."""
-        c = self.config
-        out = np.full((len(galaxies), len(c.scalars)), np.nan, np.float32)
-        for i, name in enumerate(c.scalars):
-            if name in galaxies.columns:
-                values = numbers_of(name, galaxies.columns[name])
-                out[:, i] = (values - c.scalar_center.get(name, 0.0)) / c.scalar_spread.get(name, 1.0)
-        out[~np.isfinite(out)] = np.nan
-        return out
-
     def scalar_from_scaled(self, name: str, x: np.ndarray) -> np.ndarray:
-        """Standardised values of one column back to its own units, float64."""
+        """Standardised values of one scalar back to its own units, float64."""
         c = self.config
         return np.asarray(x, np.float64) * c.scalar_spread.get(name, 1.0) + c.scalar_center.get(name, 0.0)
 

@@ -13,8 +13,9 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.run_folder import ModelFolder
+from euclidfm.model.checkpoint import build
 from euclidfm.model.device import choose_precision, compile_blocks
-from euclidfm.model.foundation import FoundationModel, build
+from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.tokens import Tokens
 from euclidfm.pretrain import checkpoint
@@ -104,7 +105,7 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
     check_run_dir(out, settings, write=distributed.is_main)
 
     torch.manual_seed(config.seed)
-    model = build(scaled)
+    model: FoundationModel = build(scaled)
     parameters = model.parameter_count()
     if config.parallel == "fsdp" and distributed.world_size > 1:
         shard_model(model, distributed)

@@ -1,4 +1,4 @@
-"""Forward and backward passes over a process's share of a batch.
+"""Training and validation losses: forward and backward passes over a process's share of a batch.
 
 The loss of each modality is divided by its number of values in the global batch, which is known before the
 first pass. The number of processes and of micro-batches therefore changes it by rounding only.
@@ -6,7 +6,7 @@ first pass. The number of processes and of micro-batches therefore changes it by
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,13 +16,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from euclidfm.model.device import autocast
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.sequence import every_nth
 from euclidfm.model.tokens import Tokens, take_rows
 from euclidfm.pretrain.augment import AugmentationDraws, prefix_lengths, random_masks, random_ranks
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext
 from euclidfm.pretrain.sharding import gradient_sync
 
-__all__ = ["TrainingStep"]
+__all__ = ["TrainingStep", "validate"]
 
 
 class TrainingStep:
@@ -113,3 +114,33 @@ def _micro_batches(size: int, count: int) -> Iterator[tuple[slice, bool]]:
     edges = [size * i // count for i in range(count + 1)]
     for i in range(count):
         yield slice(edges[i], edges[i + 1]), i == count - 1
+
+
+@torch.no_grad()
+def validate(model: FoundationModel, batches: Sequence[Tokens], precision: torch.dtype) -> dict[str, float]:
+    """Validation loss in the default order, with all modalities.
+
+    A masked model is validated on every second token, predicted from the others.
+
+    Parameters
+    ----------
+    model : FoundationModel
+    batches : sequence of Tokens
+    precision : torch.dtype
+
+    Returns
+    -------
+    dict of str to float
+        ``val_loss``, and ``val_<modality>`` for each modality.
+    """
+    sums = {m: torch.zeros(2) for m in model.config.modalities}
+    for tokens in batches:
+        options: dict[str, Any] = {"masked": every_nth(tokens, 0, 2)} if model.config.masked else {}
+        with autocast(model.device, precision):
+            predictions = model(tokens, **options)
+        targets = model.loss_targets(tokens, **options)
+        for m, pair in model.objective.loss_sums(predictions, targets).items():
+            sums[m] += torch.stack(pair).cpu()
+    means = {m: float(s[0] / s[1].clamp(min=1e-6)) for m, s in sums.items()}
+    total = sum(model.config.loss_weights.get(m, 1.0) * v for m, v in means.items())
+    return {"val_loss": total} | {f"val_{m}": v for m, v in means.items()}

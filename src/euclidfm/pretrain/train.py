@@ -24,7 +24,7 @@ from euclidfm.pretrain.guards import check_finite, memory_guard
 from euclidfm.pretrain.optimizers import apply_gradients, clip_gradients, set_learning_rate
 from euclidfm.pretrain.setup import Run, setup
 from euclidfm.pretrain.sharding import full_model, unsharded
-from euclidfm.pretrain.validate import validate
+from euclidfm.pretrain.step import validate
 from euclidfm.store import GalaxyStore
 
 __all__ = ["pretrain"]
