@@ -155,7 +155,8 @@ class _FirstSky:
         more = {}
         if altered is not None:
             name, table, *shift = altered
-            values = y[match_ids(table.object_id, self.store.column("object_id"))]
+            rows = match_ids(table.object_id, self.store.column("object_id"))
+            values = np.where(rows >= 0, y[rows], np.nan)
             values = values + shift[0] if shift else values
             known = np.isfinite(values)
             more[name] = LabelledVectors(spaces_of(table)[space][known], values[known])
