@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from euclidfm.model import ModelConfig
+from euclidfm.model.scaling import fit_scaling
 from euclidfm.store import GalaxyStore
-from samples import blobs, write_store
+from samples import SMALL, blobs, write_store
 
 
 @pytest.fixture
@@ -19,6 +21,18 @@ def store(tmp_path) -> GalaxyStore:
 @pytest.fixture
 def sed_store(tmp_path) -> GalaxyStore:
     return write_store(tmp_path / "sed-store", blobs(400, bands=()))
+
+
+@pytest.fixture
+def unscaled() -> ModelConfig:
+    """The model of `config` before scaling; files override it for another one."""
+    return SMALL
+
+
+@pytest.fixture
+def config(unscaled, store) -> ModelConfig:
+    """A model's config with the scaling of the store's training split."""
+    return fit_scaling(unscaled, store, store.rows("train"))
 
 
 @pytest.fixture(scope="session")

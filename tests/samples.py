@@ -1,14 +1,44 @@
-"""Small stores made of blobs, with and without images."""
+"""Small models, and small stores made of blobs, with and without images."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from euclidfm.core.bands import SED_BANDS, resolve_bands
+from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
+
+VIS = ImageModality(name="VIS", bands=("VIS",), patch=4)
+NISP = ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8)
+COARSE_VIS = replace(VIS, patch=8)
+SMALL = ModelConfig(images=(VIS, NISP), crop=16, width=32, depth=2, heads=4)
+"""A model of two image modalities and SEDs for stores of blobs, its scaling not fitted."""
+
+
+def tiny_run(vis_patch: int = 8) -> list[str]:
+    """Options of `euclidfm pretrain` for a model of VIS and SEDs in four steps."""
+    images = json.dumps([{"name": "VIS", "bands": ["VIS"], "patch": vis_patch}])
+    sizes = ["--model.crop=16", "--model.width=32", "--model.depth=2", "--model.heads=4"]
+    return ["--steps=4", "--batch=16", *sizes, f"--model.images={images}"]
+
+
+def draw_weights(module: torch.nn.Module, std: float) -> None:
+    """Normal weights, larger than those of a new model, so that leaks and lost inputs show."""
+    for p in module.parameters():
+        torch.nn.init.normal_(p, std=std)
+
+
+def lively(config: ModelConfig, std: float = 0.2) -> FoundationModel:
+    """A model of the config with seeded weights of the given standard deviation, for evaluation."""
+    torch.manual_seed(0)
+    model = build(config)
+    draw_weights(model, std)
+    return model.eval()
 
 
 def blobs(n: int, size: int = 16, seed: int = 0, bands: tuple[str, ...] = ("VIS", "Y", "J", "H")) -> Galaxies:

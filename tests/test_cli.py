@@ -13,12 +13,7 @@ from euclidfm.commands.renamed import RENAMED_OPTIONS
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.model import FoundationModel, ModelConfig
 from euclidfm.pretrain import PretrainConfig
-from samples import blobs, write_store
-
-TINY = [
-    "--steps=4", "--batch=16", "--model.crop=16", "--model.width=32", "--model.depth=2", "--model.heads=4",
-    '--model.images=[{"name": "VIS", "bands": ["VIS"], "patch": 8}]',
-]  # fmt: skip
+from samples import blobs, tiny_run, write_store
 
 
 def test_help_lists_the_verbs():
@@ -73,7 +68,7 @@ def test_an_old_option_with_parts_keeps_them(monkeypatch, capsys):
 def test_a_run_from_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write_store(tmp_path / "store", blobs(300))
-    assert main(["pretrain", "store", "--out", "run", *TINY]) == 0
+    assert main(["pretrain", "store", "--out", "run", *tiny_run()]) == 0
     assert main(["embed", "run", "store", "--out", "emb.parquet"]) == 0
     emb = EmbeddingTable.read("emb.parquet")
     assert len(emb) == 300 and set(emb.by_modality) == {"VIS", "SED"}

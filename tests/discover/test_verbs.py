@@ -15,12 +15,9 @@ from euclidfm.core.units import ujy_per_count
 from euclidfm.discover import ApproximateIndex, SimilarityIndex, add_rating
 from euclidfm.embeddings import EmbeddingTable
 from euclidfm.store import GalaxyStore
-from samples import blobs, write_store
+from samples import blobs, tiny_run, write_store
 
-TINY = [
-    "--steps=4", "--batch=16", "--model.crop=16", "--model.width=32", "--model.depth=2", "--model.heads=4",
-    '--model.images=[{"name": "VIS", "bands": ["VIS"], "patch": 4}]', "--model.objective=likelihood",
-]  # fmt: skip
+TINY = [*tiny_run(vis_patch=4), "--model.objective=likelihood"]
 
 
 @pytest.fixture(scope="module")

@@ -10,23 +10,13 @@ from scipy import stats
 from euclidfm.core.errors import InputError
 from euclidfm.discover import surprise_scores
 from euclidfm.embeddings import surprise_of, surprise_table
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.model import FoundationModel
 from euclidfm.model.likelihood import StudentT
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
-from samples import blobs, write_store
+from samples import SMALL, blobs, write_store
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=48,
-    depth=2,
-    heads=2,
-    objective="likelihood",
-)
+LIKELIHOOD = replace(SMALL, width=48, heads=2, objective="likelihood")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +24,7 @@ def trained(tmp_path_factory) -> tuple[FoundationModel, GalaxyStore]:
     folder = tmp_path_factory.mktemp("surprise")
     store = write_store(folder / "store", blobs(600))
     config = PretrainConfig(
-        model=SMALL, steps=150, batch=64, lr=4e-3, random_order="patches", validate_every=150,
+        model=LIKELIHOOD, steps=150, batch=64, lr=4e-3, random_order="patches", validate_every=150,
         checkpoint_every=150, precision="fp32",
     )  # fmt: skip
     return pretrain(config, store.path, folder / "run"), store
@@ -95,4 +85,4 @@ def test_a_galaxy_without_a_modality_has_no_surprise_there(trained):
     assert np.isnan(maps[1].patches["VIS"]).all() and np.isfinite(maps[1].patches["NISP"]).all()
     assert all(np.isnan(v) for v in maps[2].sed.values())
     with pytest.raises(InputError, match="no likelihood"):
-        surprise_of(FoundationModel(replace(SMALL, objective="huber")), galaxies)
+        surprise_of(FoundationModel(replace(LIKELIHOOD, objective="huber")), galaxies)

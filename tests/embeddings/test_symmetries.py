@@ -7,12 +7,10 @@ import pytest
 
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings import EmbeddingTable, embed
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig
-from samples import blobs, write_store
+from euclidfm.model import FoundationModel
+from samples import SMALL, VIS, blobs, write_store
 
-CONFIG = ModelConfig(
-    images=(ImageModality(name="VIS", bands=("VIS",), patch=4),), crop=16, width=32, depth=2, heads=2
-)
+CONFIG = replace(SMALL, images=(VIS,), heads=2)
 
 
 def test_the_mean_over_eight_turns_does_not_depend_on_the_position_angle(tmp_path):

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from euclidfm.discover import outlier_scores
 from euclidfm.embeddings import embed
 from euclidfm.explore.app import create_app
 from euclidfm.explore.run import RunData
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.model import FoundationModel
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.tasks.products import density_and_write, fit_and_write
-from samples import blobs, write_store
+from samples import SMALL, blobs, write_store
 
 
 @pytest.fixture(scope="session")
@@ -29,17 +30,7 @@ def run_folder(tmp_path_factory) -> Path:
     galaxies.masks["Y"][3] = True
     galaxies.flux[5, 2] = float("nan")
     store = write_store(out / "store", galaxies)
-    model = ModelConfig(
-        images=(
-            ImageModality(name="VIS", bands=("VIS",), patch=4),
-            ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-        ),
-        width=32,
-        depth=2,
-        heads=2,
-        crop=16,
-        objective="likelihood",
-    )
+    model = replace(SMALL, heads=2, objective="likelihood")
     pretrain(PretrainConfig(model=model, steps=3, batch=16), out / "store", out / "run")
     emb = embed(FoundationModel.load(out / "run"), store)
     emb.write(out / "embeddings.parquet")

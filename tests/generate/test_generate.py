@@ -9,38 +9,19 @@ import torch
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build, tokenize
-from euclidfm.model.scaling import fit_scaling
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.tokenizer import Tokenizer
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
-from samples import blobs, write_store
+from samples import COARSE_VIS, NISP, SMALL, blobs, lively, write_store
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=8),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=3,
-    heads=4,
-    objective="likelihood",
-)
+LIKELIHOOD = replace(SMALL, images=(COARSE_VIS, NISP), depth=3, objective="likelihood")
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config, std=0.1):
-    torch.manual_seed(0)
-    model = build(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=std)
-    return model.eval()
+def unscaled():
+    return LIKELIHOOD
 
 
 def ragged(store):
@@ -70,7 +51,7 @@ WAYS = [
 @pytest.mark.parametrize("how", WAYS)
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_cached_and_uncached_agree(config, store, how, temperature):
-    model = lively(replace(config, **how))
+    model = lively(replace(config, **how), std=0.1)
     tokens = tokenize(config, ragged(store))
     wanted = wanted_of(tokens, "VIS", "NISP", "SED")
     fast, slow = (complete(model, tokens, wanted, temperature=temperature, cache=c) for c in (True, False))
@@ -82,7 +63,7 @@ def test_cached_and_uncached_agree(config, store, how, temperature):
 
 def test_generation_extends_the_sequence(config, store):
     """Each new token is read by those after it; given ones stay as they were."""
-    model = lively(config)
+    model = lively(config, std=0.1)
     tokens = drop_modalities(tokenize(config, store.read(np.arange(4))), ("VIS", "NISP"))
     before = model.arrange(tokens).lengths
     done = complete(model, tokens, {"SED": ~tokens["SED"].valid})
@@ -104,7 +85,7 @@ def test_generation_extends_the_sequence(config, store):
 
 
 def test_a_galaxy_is_completed_alike_in_any_company(config, store):
-    model = lively(config)
+    model = lively(config, std=0.1)
     galaxies = ragged(store)
     tokens = tokenize(config, galaxies)
     wanted = wanted_of(tokens, "VIS", "NISP", "SED")
@@ -119,7 +100,7 @@ def test_a_galaxy_is_completed_alike_in_any_company(config, store):
 
 
 def test_draws_follow_seed_and_temperature(config, store):
-    model = lively(config)
+    model = lively(config, std=0.1)
     tokens = drop_modalities(tokenize(config, store.read(np.arange(200))), ("VIS",))
     wanted = {"SED": ~tokens["SED"].valid}
 
@@ -132,11 +113,11 @@ def test_draws_follow_seed_and_temperature(config, store):
     cool = first(temperature=0.5, seeds=range(200))
     torch.testing.assert_close(cool - mean, 0.5 * (one - mean), rtol=1e-3, atol=1e-5)
     with pytest.raises(InputError, match="no distribution to draw from"):
-        complete(lively(replace(config, objective="huber")), tokens, wanted, temperature=1.0)
+        complete(lively(replace(config, objective="huber"), std=0.1), tokens, wanted, temperature=1.0)
 
 
 def test_a_masked_model_generates_too(config, store):
-    model = lively(replace(config, predict="masked"))
+    model = lively(replace(config, predict="masked"), std=0.1)
     tokens = tokenize(config, ragged(store))
     done = complete(model, tokens, wanted_of(tokens, "NISP"))
     assert done.tokens["NISP"].valid.all() and done.made["NISP"].sum() == 2
@@ -144,7 +125,7 @@ def test_a_masked_model_generates_too(config, store):
 
 
 def test_a_chain_without_begin_tokens_needs_a_start(config, store):
-    model = lively(replace(config, architecture="astropt", options={"begin_tokens": False}))
+    model = lively(replace(config, architecture="astropt", options={"begin_tokens": False}), std=0.1)
     tokens = tokenize(config, store.read(np.arange(2)))
     nothing = drop_modalities(tokens, ())
     with pytest.raises(InputError, match="at least one token"):
@@ -156,7 +137,7 @@ def test_a_chain_without_begin_tokens_needs_a_start(config, store):
 def trained(folder, steps):
     store = write_store(folder / "store", blobs(1200))
     config = PretrainConfig(
-        model=replace(SMALL, depth=2), steps=steps, batch=64, lr=5e-3, min_lr=0.01, precision="fp32",
+        model=replace(LIKELIHOOD, depth=2), steps=steps, batch=64, lr=5e-3, min_lr=0.01, precision="fp32",
         random_symmetry=False, validate_every=steps, checkpoint_every=steps, random_order="patches",
     )  # fmt: skip
     pretrain(config, store.path, folder / "run")
@@ -252,7 +233,7 @@ def test_mistakes(run, argv, told, tmp_path, capsys):
 
 def test_scaling_that_removes_brightness(config, store):
     how = {"architecture": "astropt", "options": {"image_scaling": "zscore"}}
-    model = lively(replace(config, **how))
+    model = lively(replace(config, **how), std=0.1)
     with pytest.raises(InputError, match="removes the brightness"):
         next(iter(generate(model, store, GenerateConfig(to=("NISP",)))))
     assert np.isfinite(Tokenizer(config).sed_to_ujy("VIS", np.zeros(1))).all()

@@ -12,7 +12,7 @@ from euclidfm.cli import main
 from euclidfm.interop import import_astropt
 from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.tokens import ModalityTokens, vector_tokens
-from samples import blobs
+from samples import blobs, draw_weights
 
 try:
     import astropt.model as peer
@@ -33,8 +33,7 @@ def build(modalities, **args):
     registry = peer.ModalityRegistry(modalities)
     args = {**SIZES, **args, "modalities": modalities}
     model = peer.GPT(peer.GPTConfig(**args), registry, master_process=False).eval()
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.08)
+    draw_weights(model, std=0.08)
     card = {
         "model": model.state_dict(),
         "optimizer": torch.optim.AdamW(model.parameters()).state_dict(),
@@ -158,8 +157,7 @@ def test_version_1_agrees(tmp_path):
     torch.manual_seed(1)
     args = {**SIZES, "n_chan": 3, "patch_size": 8}
     theirs = peer.GPT(peer.GPTConfig(**args), master_process=False).eval()
-    for p in theirs.parameters():
-        torch.nn.init.normal_(p, std=0.08)
+    draw_weights(theirs, std=0.08)
     torch.save({"model": theirs.state_dict(), "model_args": args}, tmp_path / "ckpt.pt")
     ours = import_astropt(tmp_path / "ckpt.pt", {"images": ["z", "r", "g"]}, crop=32)
     images = torch.randn(2, 3, 32, 32)

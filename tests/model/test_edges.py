@@ -12,37 +12,12 @@ from astropy.io import fits
 
 import euclidfm as ef
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.model import ImageModality, ModelConfig, build, tokenize
+from euclidfm.model import ModelConfig, build, tokenize
 from euclidfm.model.pooling import embed_tokens
-from euclidfm.model.scaling import fit_scaling
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.store import GalaxyStore
 from euclidfm.store.loader import Stream
-from samples import blobs, write_store
-
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=2,
-    heads=4,
-)
-
-
-@pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = build(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+from samples import SMALL, VIS, blobs, lively, write_store
 
 
 def losses(model, tokens):
@@ -136,9 +111,8 @@ def test_noise_on_a_pedestal_survives(tmp_path, scaling):
     noise = rng.normal(0, 1, galaxies.images["VIS"].shape).astype(np.float32)
     galaxies.images["VIS"] = 1000 + noise
     galaxies.noise["VIS"][:] = 1.0
-    images = (ImageModality(name="VIS", bands=("VIS",), patch=16),)
     plain = ModelConfig(
-        images=images,
+        images=(replace(VIS, patch=16),),
         crop=16,
         width=16,
         heads=2,

@@ -10,36 +10,18 @@ from scipy import integrate, stats
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings import surprise_of
 from euclidfm.generate import complete
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.likelihood import DegreesOfFreedom, Mixture, StudentT, mixture, student_t
-from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
-from samples import surprisal
+from samples import COARSE_VIS, SMALL, lively, surprisal
 
-SMALL = ModelConfig(
-    images=(ImageModality(name="VIS", bands=("VIS",), patch=8),),
-    crop=16,
-    width=32,
-    depth=2,
-    heads=4,
-    objective="likelihood",
-    likelihood="mixture",
-    components=3,
-)
+MIXTURE = replace(SMALL, images=(COARSE_VIS,), objective="likelihood", likelihood="mixture", components=3)
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = FoundationModel(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+def unscaled():
+    return MIXTURE
 
 
 def pit(m: Mixture, y: torch.Tensor) -> np.ndarray:
@@ -146,7 +128,7 @@ def test_draws_are_of_the_distribution(config, store):
 
 def test_it_trains_and_loads(store, tmp_path):
     config = PretrainConfig(
-        model=SMALL, steps=40, batch=32, lr=3e-3, precision="fp32", validate_every=20, checkpoint_every=40
+        model=MIXTURE, steps=40, batch=32, lr=3e-3, precision="fp32", validate_every=20, checkpoint_every=40
     )
     model = pretrain(config, store.path, tmp_path / "run")
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
@@ -158,4 +140,4 @@ def test_it_trains_and_loads(store, tmp_path):
 def test_settings_that_make_no_sense():
     for wrong in ({"components": 1}, {"objective": "huber"}):
         with pytest.raises(InputError, match="a mixture needs"):
-            replace(SMALL, **wrong)
+            replace(MIXTURE, **wrong)

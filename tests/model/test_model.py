@@ -10,39 +10,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from euclidfm.core.errors import InputError
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, build, tokenize
+from euclidfm.model import FoundationModel, ModelConfig, build, tokenize
 from euclidfm.model.patches import ring_order
 from euclidfm.model.pooling import embed_tokens, fit_modality_means
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.sequence import arrange
 from euclidfm.model.tokenizer import Tokenizer
 from euclidfm.model.tokens import drop_modalities
-from samples import blobs, write_store
+from samples import SMALL, VIS, blobs, lively, write_store
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=3,
-    heads=4,
-)
+DEEPER = replace(SMALL, depth=3)
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
+def unscaled():
+    return DEEPER
 
 
 @pytest.fixture
 def model(config):
-    torch.manual_seed(0)
-    model = FoundationModel(config)
-    for p in model.parameters():  # livelier than the initial weights, so that leaks show
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+    return lively(config)
 
 
 def test_a_token_is_predicted_from_earlier_ones_only(config, model, store):
@@ -163,7 +150,7 @@ def test_brightness_survives_by_default_and_not_when_standardised(config, store)
 @given(flux=st.floats(-10, 1e5), band=st.sampled_from(["VIS", "H"]))
 def test_scaling_is_inverted(flux, band):
     config = replace(
-        SMALL,
+        DEEPER,
         pixel_noise_ujy={"VIS": 0.002, "H": 0.01},
         sed_softening_ujy={"VIS": 0.02, "H": 0.1},
         sed_center=1.2,
@@ -206,7 +193,7 @@ def test_gradients_repeat_exactly_on_many_threads():
     torch.set_num_threads(2)
     try:
         torch.manual_seed(0)
-        images = (ImageModality(name="VIS", bands=("VIS",), patch=16),)
+        images = (replace(VIS, patch=16),)
         model = FoundationModel(ModelConfig(images=images, width=96, depth=2, heads=3))
         tokens = tokenize(model.config, blobs(32, size=64))
         order = torch.rand(32, 2, generator=torch.Generator().manual_seed(1)).argsort(1)
@@ -256,8 +243,8 @@ def test_bad_model_files(model, tmp_path):
 
 def test_store_without_the_models_needs(store, tmp_path):
     with pytest.raises(InputError, match=r"cutouts of store .* are 16 px, the model wants 64"):
-        fit_scaling(replace(SMALL, crop=64), store, store.rows())
+        fit_scaling(replace(DEEPER, crop=64), store, store.rows())
     sed_only = write_store(tmp_path / "sed", blobs(50, bands=()))
-    assert fit_scaling(SMALL, sed_only, sed_only.rows()).modalities == ("SED",)
+    assert fit_scaling(DEEPER, sed_only, sed_only.rows()).modalities == ("SED",)
     with pytest.raises(InputError, match="none of the modalities"):
-        fit_scaling(replace(SMALL, sed=False), sed_only, sed_only.rows())
+        fit_scaling(replace(DEEPER, sed=False), sed_only, sed_only.rows())

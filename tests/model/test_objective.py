@@ -9,38 +9,19 @@ from scipy import integrate, stats
 
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings import surprise_of
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.likelihood import DegreesOfFreedom, StudentT, student_t
 from euclidfm.model.pooling import embed_tokens
-from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.sequence import every_nth, random_orders
 from euclidfm.pretrain import PretrainConfig, pretrain
-from samples import blobs, surprisal, write_store
+from samples import COARSE_VIS, SMALL, blobs, lively, surprisal, write_store
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=3,
-    heads=4,
-    objective="likelihood",
-)
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = FoundationModel(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+LIKELIHOOD = replace(SMALL, depth=3, objective="likelihood")
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
+def unscaled():
+    return LIKELIHOOD
 
 
 @pytest.mark.parametrize("dof", [2.5, 5.0, 200.0])
@@ -105,9 +86,8 @@ def pit_distance(t: StudentT, y: torch.Tensor, here: torch.Tensor | None = None)
 @pytest.mark.slow
 def test_a_trained_model_is_calibrated_and_surprised_by_the_odd(tmp_path):
     store = write_store(tmp_path / "store", blobs(1500, bands=("VIS",)))
-    images = (ImageModality(name="VIS", bands=("VIS",), patch=8),)
     config = PretrainConfig(
-        model=replace(SMALL, images=images, depth=2), steps=700, batch=64, lr=4e-3, min_lr=0.01,
+        model=replace(LIKELIHOOD, images=(COARSE_VIS,), depth=2), steps=700, batch=64, lr=4e-3, min_lr=0.01,
         precision="fp32", random_symmetry=False, validate_every=700, checkpoint_every=700,
     )  # fmt: skip
     model = pretrain(config, store.path, tmp_path / "run")
@@ -205,7 +185,7 @@ def test_embedding_in_both_directions(config, store):
 )
 def test_every_way_trains(store, tmp_path, how):
     config = PretrainConfig(
-        model=replace(SMALL, depth=1, **how), steps=30, batch=32, lr=3e-3, precision="fp32",
+        model=replace(LIKELIHOOD, depth=1, **how), steps=30, batch=32, lr=3e-3, precision="fp32",
         validate_every=10, checkpoint_every=30, random_order="patches",
     )  # fmt: skip
     model = pretrain(config, store.path, tmp_path / "run")

@@ -9,22 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from euclidfm.model import ImageModality, ModelConfig, build, tokenize
+from euclidfm.model import tokenize
 from euclidfm.model.packing import groups, pack
 from euclidfm.model.pooling import embed_tokens
-from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.transformer import Block
+from samples import lively
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=2,
-    heads=4,
-)
 WAYS = [
     {},
     {"objective": "likelihood"},
@@ -33,19 +23,6 @@ WAYS = [
     {"positions": "rotary"},
     {"architecture": "astropt", "options": {"begin_tokens": False}},
 ]
-
-
-@pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = build(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model
 
 
 def mixed(store, n=16):
@@ -91,7 +68,7 @@ def test_losses_gradients_and_embeddings_are_the_same(config, store, how):
 
 
 def test_no_token_is_wasted_in_the_linear_layers(config, store, monkeypatch):
-    model, seen = lively(config).eval(), []
+    model, seen = lively(config), []
     real = Block.queries_keys_values
 
     def spy(self, x, angles):

@@ -13,14 +13,13 @@ from euclidfm.interop.astropt.network import square_spiral
 from euclidfm.model import (
     SIZES,
     FoundationModel,
-    ImageModality,
     ModelConfig,
     build,
     tokenize,
 )
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.pretrain.presets import names, preset
-from samples import blobs, write_store
+from samples import SMALL, VIS, blobs, lively, write_store
 
 WANTED = {"1M": 1e6, "3M": 3e6, "5M": 5e6, "20M": 20e6, "90M": 90e6}
 WANTED |= {"200M": 200e6, "400M": 400e6, "1B": 1e9, "2B": 2e9}
@@ -83,18 +82,10 @@ CHOICES = [
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 def test_every_choice_is_causal_and_reads_files_back(choice, store, tmp_path):
-    images = (
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    )
     if "order" not in choice:
         choice = {"architecture": "astropt", "options": choice}
-    config = ModelConfig(images=images, crop=16, width=32, depth=2, heads=4, **choice)
-    config = fit_scaling(config, store, store.rows("train"))
-    torch.manual_seed(0)
-    model = build(config).eval()
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
+    config = fit_scaling(replace(SMALL, **choice), store, store.rows("train"))
+    model = lively(config)
     tokens = model.tokenizer(store.read(np.arange(4)))
     assert tuple(tokens) == config.modalities
     features = tokens["NISP"].features.clone()
@@ -116,9 +107,8 @@ def test_every_choice_is_causal_and_reads_files_back(choice, store, tmp_path):
 
 
 def test_without_begin_tokens_the_first_is_not_asked(store):
-    images = (ImageModality(name="VIS", bands=("VIS",), patch=4),)
     how = {"architecture": "astropt", "options": {"begin_tokens": False}}
-    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, **how)
+    config = replace(SMALL, images=(VIS,), depth=1, **how)
     model = build(config)
     tokens = tokenize(config, store.read(np.arange(4)))
     order = torch.tensor([[0, 1], [1, 0], [0, 1], [1, 0]])
@@ -141,9 +131,8 @@ def test_orders_of_patches():
 
 
 def test_more_tokens_than_places(store):
-    images = (ImageModality(name="VIS", bands=("VIS",), patch=4),)
     options = {"positions": "learned", "next_positions": False, "max_positions": 10}
     how = {"architecture": "astropt", "options": options}
-    config = ModelConfig(images=images, crop=16, width=32, depth=1, heads=4, **how)
+    config = replace(SMALL, images=(VIS,), depth=1, **how)
     with pytest.raises(InputError, match="16 tokens of VIS are more than the model's 10 learned positions"):
         build(config)(tokenize(config, store.read(np.arange(2))))

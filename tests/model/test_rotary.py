@@ -8,38 +8,20 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.generate import complete
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.pooling import embed_tokens
-from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.sequence import RotaryEncoding
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.model.transformer import rotate
 from euclidfm.pretrain import PretrainConfig, pretrain
+from samples import SMALL, lively
 
-SMALL = ModelConfig(
-    images=(
-        ImageModality(name="VIS", bands=("VIS",), patch=4),
-        ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-    ),
-    crop=16,
-    width=32,
-    depth=2,
-    heads=4,
-    positions="rotary",
-)
+ROTARY = replace(SMALL, positions="rotary")
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = FoundationModel(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+def unscaled():
+    return ROTARY
 
 
 def test_only_differences_of_places_count():
@@ -114,7 +96,7 @@ def test_the_cache_changes_nothing(config, store, how):
 
 def test_it_trains_and_loads(store, tmp_path):
     config = PretrainConfig(
-        model=SMALL, steps=30, batch=32, lr=3e-3, precision="fp32", validate_every=10, checkpoint_every=30
+        model=ROTARY, steps=30, batch=32, lr=3e-3, precision="fp32", validate_every=10, checkpoint_every=30
     )
     model = pretrain(config, store.path, tmp_path / "run")
     rows = (tmp_path / "run" / "log.csv").read_text().splitlines()
@@ -126,4 +108,4 @@ def test_it_trains_and_loads(store, tmp_path):
 
 def test_heads_that_are_too_narrow():
     with pytest.raises(InputError, match="even width of at least 6, got 4"):
-        replace(SMALL, heads=8)
+        replace(ROTARY, heads=8)

@@ -11,7 +11,7 @@ import euclidfm as ef
 from euclidfm.core.bands import resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.generate import GenerateConfig, complete, generate, write
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig, tokenize
+from euclidfm.model import FoundationModel, tokenize
 from euclidfm.model.config import SCALARS
 from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.scaling import fit_scaling
@@ -19,7 +19,7 @@ from euclidfm.model.tokens import drop_modalities
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.report.sheets.generated import generation_sheet
 from euclidfm.store import Column, GalaxyStore, StoreInfo, StoreWriter
-from samples import blobs, surprisal
+from samples import COARSE_VIS, SMALL, blobs, lively, surprisal
 
 COLUMNS = (
     Column(name="radius", type="float32", role="meta", unit="arcsec"),
@@ -28,15 +28,7 @@ COLUMNS = (
     Column(name="kind", type="string"),
     Column(name="z_true", role="truth"),
 )
-SMALL = ModelConfig(
-    images=(ImageModality(name="VIS", bands=("VIS",), patch=8),),
-    crop=16,
-    width=32,
-    depth=2,
-    heads=4,
-    scalars=("radius", "ebv", "flag"),
-    objective="likelihood",
-)
+WITH_SCALARS = replace(SMALL, images=(COARSE_VIS,), scalars=("radius", "ebv", "flag"), objective="likelihood")
 
 
 def with_columns(n=300, missing=True):
@@ -71,16 +63,8 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def config(store):
-    return fit_scaling(SMALL, store, store.rows("train"))
-
-
-def lively(config):
-    torch.manual_seed(0)
-    model = FoundationModel(config)
-    for p in model.parameters():
-        torch.nn.init.normal_(p, std=0.2)
-    return model.eval()
+def unscaled():
+    return WITH_SCALARS
 
 
 def test_scaled_on_the_training_split_and_kept(config, store, tmp_path):
@@ -127,14 +111,20 @@ def test_what_is_missing_does_not_matter(config, store):
 def test_a_column_that_can_not_be_read(store):
     for name, told in (("kind", "not numbers"), ("z_true", "truth"), ("size", "no column 'size'; it has")):
         with pytest.raises(InputError, match=told):
-            fit_scaling(replace(SMALL, scalars=(name,)), store, store.rows("train"))
+            fit_scaling(replace(WITH_SCALARS, scalars=(name,)), store, store.rows("train"))
     with pytest.raises(InputError, match="named once"):
-        replace(SMALL, scalars=("ebv", "ebv"))
+        replace(WITH_SCALARS, scalars=("ebv", "ebv"))
 
 
 def test_trains_embeds_generates(store, tmp_path):
     config = PretrainConfig(
-        model=SMALL, steps=60, batch=32, lr=5e-3, precision="fp32", validate_every=20, checkpoint_every=60
+        model=WITH_SCALARS,
+        steps=60,
+        batch=32,
+        lr=5e-3,
+        precision="fp32",
+        validate_every=20,
+        checkpoint_every=60,
     )
     model = pretrain(config, store.path, tmp_path / "run")
     rows = [r.split(",") for r in (tmp_path / "run" / "log.csv").read_text().splitlines()]
@@ -169,7 +159,7 @@ def test_generation_with_and_without_a_cache(config, store):
 
 
 def test_scalars_alone_are_a_model(store, tmp_path):
-    alone = replace(SMALL, images=(), sed=False)
+    alone = replace(WITH_SCALARS, images=(), sed=False)
     config = PretrainConfig(model=alone, steps=3, batch=16, precision="fp32", random_order="none")
     model = pretrain(config, store.path, tmp_path / "run")
     assert model.config.modalities == (SCALARS,) and np.isfinite(ef.embed(model, store).vectors).all()

@@ -16,18 +16,14 @@ from astropy.table import Table
 import euclidfm as ef
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.model import FoundationModel
 from euclidfm.predict import predict, run
 from euclidfm.pretrain import PretrainConfig, pretrain
 from euclidfm.tasks.density.fit import fit_density
 from euclidfm.tasks.density.mixture import MixtureConfig
-from samples import blobs, write_store
+from samples import COARSE_VIS, NISP, SMALL, blobs, write_store
 
-IMAGES = (
-    ImageModality(name="VIS", bands=("VIS",), patch=8),
-    ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8),
-)
-TINY = ModelConfig(width=32, depth=2, heads=2, crop=16, images=IMAGES)
+TINY = replace(SMALL, images=(COARSE_VIS, NISP), heads=2)
 QUICK = MixtureConfig(ensemble=1, steps=60, epochs=3)
 
 

@@ -11,12 +11,11 @@ from sklearn.linear_model import RidgeCV
 import euclidfm as ef
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
-from euclidfm.model import ImageModality
 from euclidfm.pretrain import pretrain
 from pretrain.tiny import CONFIG, MODEL, assert_same_run, logged
-from samples import blobs, write_store
+from samples import NISP, blobs, write_store
 
-TWO = replace(MODEL, images=(*MODEL.images, ImageModality(name="NISP", bands=("Y", "J", "H"), patch=8)))
+TWO = replace(MODEL, images=(*MODEL.images, NISP))
 """A model of both instruments."""
 
 

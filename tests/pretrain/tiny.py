@@ -2,17 +2,17 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from euclidfm.model import FoundationModel, ImageModality, ModelConfig
+from euclidfm.model import FoundationModel
 from euclidfm.pretrain import PretrainConfig
+from samples import COARSE_VIS, SMALL
 
-MODEL = ModelConfig(
-    images=(ImageModality(name="VIS", bands=("VIS",), patch=8),), crop=16, width=32, depth=2, heads=4
-)
+MODEL = replace(SMALL, images=(COARSE_VIS,))
 CONFIG = PretrainConfig(
     model=MODEL, steps=30, batch=32, lr=3e-3, checkpoint_every=10, validate_every=10, precision="fp32", seed=3
 )
