@@ -1,7 +1,7 @@
 """Similarity and outliers on a mock sky with truth: the tables of docs/discovery.md.
 
-euclidfm embed run/ store/ --symmetries 8 --layer 4 --out turns.parquet
-python benchmarks/discovery.py turns.parquet store/ --out discovery.json
+euclidfm embed run/ store/ --symmetries 8 --layer 4 --out symmetries.parquet
+python benchmarks/discovery.py symmetries.parquet store/ --out discovery.json
 """
 
 from __future__ import annotations
