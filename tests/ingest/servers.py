@@ -13,6 +13,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlparse
 from xml.sax.saxutils import escape
 
+BUCKET = "nasa-irsa-euclid-q1"
+
 
 class _Handler(BaseHTTPRequestHandler):
     """Files of ``server.root`` with ranges; subclasses say how folders are listed."""

@@ -13,6 +13,7 @@ from astropy.wcs import WCS
 
 from euclidfm.core.bands import BANDS, EUCLID_BANDS, SED_BANDS
 from euclidfm.core.units import ujy_per_count
+from euclidfm.store import Galaxies, GalaxyStore
 
 CAMERA = {"VIS": "VIS", "Y": "NISP", "J": "NISP", "H": "NISP", "g": "DECAM"}
 GZ = {
@@ -179,6 +180,23 @@ def spectroscopy(ra: np.ndarray, dec: np.ndarray) -> Table:
 
 RECORDS = ("euclidfm.log", "ingest.run.json")
 """When and how long the command ran: beside the store, not part of it."""
+
+
+def write_tiles(path: Path, count: int, n: int, side: int, with_spectra: int = 0) -> Path:
+    """Write tiles 100, 101, ... into one folder, a degree apart; the first `with_spectra` have spectra."""
+    for k in range(count):
+        write_sky(path, n, side, tile=100 + k, centre=(57.0 + k, -50.0), spectra=k < with_spectra)
+    return path
+
+
+def by_id(store: GalaxyStore | Path, object_id: np.ndarray | None = None) -> Galaxies:
+    """Galaxies of a store in the order of the given ids (default: all, by id)."""
+    store = store if isinstance(store, GalaxyStore) else GalaxyStore.open(store)
+    g = store.read()
+    order = np.argsort(g.object_id)
+    if object_id is not None:
+        order = order[np.searchsorted(g.object_id[order], object_id)]
+    return g.take(order)
 
 
 def same_store(a: Path, b: Path) -> bool:

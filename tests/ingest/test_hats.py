@@ -9,17 +9,15 @@ import numpy as np
 import pytest
 from archive import merged, write_hats
 from astropy.table import Table, vstack
-from servers import serving
-from skyfiles import write_sky
+from servers import BUCKET, serving
+from skyfiles import by_id, write_sky
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
-from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-BUCKET = "nasa-irsa-euclid-q1"
 CENTRES = {102018211: (57.0, -50.0), 102018212: (57.0, -48.5)}
 FIRST = min(CENTRES)
 COMMON = {"size": 16, "selection": "everything-detected"}
@@ -46,12 +44,6 @@ def expected(archive, tmp_path_factory):
     out = tmp_path_factory.mktemp("expected") / "store"
     ingest(IngestConfig(source=str(archive / "q1"), **COMMON), out)
     return by_id(out)
-
-
-def by_id(path):
-    store = GalaxyStore.open(path)
-    g = store.read(np.arange(len(store)))
-    return g.take(np.argsort(g.object_id))
 
 
 def assert_same(got, expected, bands=("VIS", "Y", "J", "H")):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from servers import serving
+from skyfiles import by_id
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
@@ -54,11 +55,6 @@ def published(tmp_path):
 
 def config(source, recipe="astropt-euclid", **change):
     return IngestConfig(**{"source": source, "recipe": recipe, "size": 16} | change)
-
-
-def by_id(path):
-    g = GalaxyStore.open(path).read()
-    return g.take(np.argsort(g.object_id))
 
 
 MIDDLE = slice(2, 18)

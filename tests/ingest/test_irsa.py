@@ -8,7 +8,7 @@ import pytest
 from archive import MER, irsa
 from astropy.table import Table
 from servers import serving
-from skyfiles import write_sky
+from skyfiles import by_id, write_sky
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
@@ -53,11 +53,6 @@ def config(server, path, **change):
     services = IrsaServices(tap=f"{server.url}/TAP", sia=f"{server.url}/SIA", timeout=20.0)
     usual = {"source": "irsa", "coordinates": wanted(server, path), "size": 16, "irsa": services}
     return IngestConfig(**usual | change)
-
-
-def by_id(store):
-    g = store.read(np.arange(len(store)))
-    return g.take(np.argsort(g.object_id))
 
 
 def test_a_list_of_coordinates_gives_the_objects_of_the_folder(server, tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from archive import irsa
 from astropy.io import fits
-from servers import serving
-from skyfiles import write_sky
+from servers import BUCKET, serving
+from skyfiles import by_id, write_sky
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
@@ -16,7 +16,6 @@ from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-BUCKET = "nasa-irsa-euclid-q1"
 
 
 @pytest.fixture
@@ -31,8 +30,7 @@ def config(sky, source, **change):
 
 
 def pixels(path):
-    g = GalaxyStore.open(path).read()
-    g = g.take(np.argsort(g.object_id))
+    g = by_id(path)
     return g.object_id, g.columns["flag_edge"], *(d[b] for d in (g.images, g.masks, g.noise) for b in d)
 
 

@@ -7,7 +7,7 @@ import socket
 
 import numpy as np
 import pytest
-from servers import serving
+from servers import BUCKET, serving
 from skyfiles import write_sky
 
 from euclidfm.cli import main
@@ -18,7 +18,6 @@ from euclidfm.store import GalaxyStore
 
 pytest.importorskip("s3fs", reason="needs s3fs and aiohttp (extra: remote)")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-BUCKET = "nasa-irsa-euclid-q1"
 
 
 @pytest.fixture

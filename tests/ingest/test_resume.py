@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from skyfiles import same_store, write_sky
+from skyfiles import same_store, write_tiles
 
 from euclidfm.core.errors import InputError
 from euclidfm.ingest import IngestConfig, ingest
@@ -21,10 +21,7 @@ TILES = 5
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory):
-    path = tmp_path_factory.mktemp("sky") / "sky"
-    for k in range(TILES):
-        write_sky(path, n=30, side=260, tile=100 + k, centre=(57.0 + k, -50.0), spectra=k == 0)
-    return path
+    return write_tiles(tmp_path_factory.mktemp("sky") / "sky", TILES, n=30, side=260, with_spectra=1)
 
 
 def test_a_stopped_run_continues_and_ends_bit_for_bit_the_same(tiles, tmp_path, monkeypatch):

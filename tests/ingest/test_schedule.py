@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from skyfiles import same_store, write_sky
+from skyfiles import same_store, write_sky, write_tiles
 
 from euclidfm.cli import main
 from euclidfm.core.errors import InputError
@@ -26,10 +26,7 @@ TILES = 3
 
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory):
-    path = tmp_path_factory.mktemp("sky") / "sky"
-    for k in range(TILES):
-        write_sky(path, n=12, side=220, tile=100 + k, centre=(57.0 + k, -50.0), spectra=False)
-    return path
+    return write_tiles(tmp_path_factory.mktemp("sky") / "sky", TILES, n=12, side=220)
 
 
 @pytest.fixture(scope="module")

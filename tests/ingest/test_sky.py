@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skyfiles import (
     Sky,
+    by_id,
     catalogue,
     ids,
     point_source,
@@ -18,6 +19,7 @@ from skyfiles import (
     tan_wcs,
     write_mosaics,
     write_sky,
+    write_tiles,
 )
 
 from euclidfm.core.bands import SED_BANDS
@@ -29,13 +31,6 @@ from euclidfm.store import GalaxyStore
 def run(source, out, **settings):
     summary = ingest(IngestConfig(source=str(source), **settings), out)
     return GalaxyStore.open(out), summary
-
-
-def by_id(store, object_id):
-    """Galaxies in the order of the given ids."""
-    g = store.read()
-    order = np.argsort(g.object_id)
-    return g.take(order[np.searchsorted(g.object_id[order], object_id)])
 
 
 def centroid(image):
@@ -266,8 +261,7 @@ def test_negative_fluxes_stay_and_unmeasured_ones_are_nan(sky, tmp_path):
 
 
 def test_several_processes_write_the_same_store(tmp_path):
-    for k in range(3):
-        write_sky(tmp_path / "sky", n=8, tile=100 + k, centre=(57.0 + k, -50.0), side=200)
+    write_tiles(tmp_path / "sky", 3, n=8, side=200, with_spectra=3)
     run(tmp_path / "sky", tmp_path / "one", size=32)
     run(tmp_path / "sky", tmp_path / "two", size=32, workers=2)
     for name in sorted(p.name for p in (tmp_path / "one" / "shards").iterdir()):

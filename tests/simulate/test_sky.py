@@ -24,6 +24,7 @@ from euclidfm.core.units import ujy_per_count
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.simulate import PRESETS, SkyConfig, simulate_sky
 from euclidfm.simulate.images.artefacts import star_ghost
+from euclidfm.simulate.images.stamp import Stamp
 from euclidfm.simulate.tile import make_tile
 from euclidfm.store import GalaxyStore
 
@@ -161,7 +162,9 @@ def test_the_light_in_a_mosaic_is_that_of_its_sources(monkeypatch):
     cfg = SkyConfig(
         objects=30, tiles=1, seed=5, density=1.0, star_fraction=0.3, artefact_fraction=0.0, blend_fraction=0.0
     )
-    monkeypatch.setattr("euclidfm.simulate.tile._add_uncatalogued", lambda *args: None)
+    nothing = Stamp(np.zeros((4, 1, 1), np.float32), np.zeros((4, 1, 1), np.int32))
+    monkeypatch.setattr("euclidfm.simulate.tile.draw_artefact", lambda subtype, rng: nothing)
+    monkeypatch.setattr("euclidfm.simulate.tile.long_trail", lambda size, rng: np.float32(0))
     tile = make_tile(cfg, 0)
     size = cfg.tile_pixels
     for band in EUCLID_BANDS:
