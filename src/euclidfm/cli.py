@@ -17,7 +17,7 @@ COMMANDS = {
     "ingest": ("read mosaics and catalogues, cutouts, or a photometric table into a store", "data:ingest"),
     "pretrain": ("pre-train a foundation model on a store", "model:pretrain"),
     "import-astropt": ("read a checkpoint of AstroPT into a model of ours", "model:import_astropt"),
-    "embed": ("turn the galaxies of a store into vectors", "model:embed"),
+    "embed": ("compute an embedding of each galaxy of a store", "model:embed"),
     "generate": ("predict modalities from others: images, photometry, scalars", "model:generate"),
     "probe": ("fit and evaluate a small head on embeddings: photo-z, stellar mass, ...", "science:probe"),
     "finetune": ("train the upper blocks of a model on a task's labels", "science:finetune"),

@@ -109,7 +109,7 @@ def embed(
     compile: bool = False,
     append: bool = False,
 ) -> EmbeddingTable:
-    """Turn the galaxies of a store into vectors.
+    """Compute an embedding of each galaxy of a store.
 
     Input: the folder of a model and any store (galaxies may lack any band, image or SED). Output: a Parquet
     table with object_id, ra, dec, split, vector (joint) and vector_<modality>.

@@ -25,11 +25,6 @@ class ModelFolder:
         return self.path / "model.json"
 
     @property
-    def weights(self) -> Path:
-        """Weights of the model."""
-        return self.path / "model.safetensors"
-
-    @property
     def config(self) -> Path:
         """Resolved settings of the training."""
         return self.path / "config.yaml"

@@ -66,7 +66,7 @@ def embed(
         "precision": precision,
     }
     tables = list(embed_stream(model, store, split=split, rows=rows, progress=progress, **options))
-    if not tables:  # none of the rows: a table of one galaxy tells the shapes
+    if not tables:  # no rows: a table of one galaxy gives the shapes
         return next(embed_stream(model, store, rows=np.arange(1), **options)).take(np.arange(0))
     return EmbeddingTable.concat(tables)
 
@@ -101,7 +101,7 @@ def embed_stream(
     layer : int, optional
         Block whose output is pooled; default the model's.
     symmetries : int
-        Symmetries of the square to average over, 1 to 8. With 8 (four quarter turns, each mirrored too) the
+        Symmetries of the square to average over, 1 to 8. With 8 (four rotations, each also mirrored) the
         embedding does not depend on a galaxy's orientation, at 8 times the cost. From 2 on, the table also
         gets the space ``shape`` (see `EmbeddingTable.spaces`).
     columns : sequence of str, optional
@@ -222,8 +222,8 @@ def _embed_batch(
     image = next((m.name for m in model.config.images if m.name in keep), None)
     central = []
     for symmetry in range(symmetries):
-        turned = np.full(len(galaxies), symmetry)
-        tokens = model.tokenizer(galaxies, store.info.wavelengths_nm, turned)
+        symmetry_index = np.full(len(galaxies), symmetry)
+        tokens = model.tokenizer(galaxies, store.info.wavelengths_nm, symmetry_index)
         seen = drop_modalities({m: t.to(model.device) for m, t in tokens.items()}, keep)
         found = embed_tokens(model, seen, layer)
         joint = joint + found.joint / symmetries

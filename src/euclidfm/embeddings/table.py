@@ -96,7 +96,7 @@ class EmbeddingTable:
     def updated(self, newer: EmbeddingTable) -> EmbeddingTable:
         """The catalogue with the galaxies of another: new ones added, known ones replaced in place.
 
-        A galaxy is known by its release (if the catalogues tell it) and object_id.
+        A galaxy is identified by its object_id and, if the catalogues give it, its release.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""Completing a sequence: missing tokens are predicted one after the other, each from all before it.
+"""Completing a sequence: missing tokens are predicted one by one, each from all tokens before it.
 
-The given tokens come first, and every new token is read by those after it. A key-value cache makes a token
-cost one position and not the whole sequence. A masked model has no order to cache; it predicts each missing
-token from all known ones.
+The given tokens come first. Each new token becomes an input of the tokens after it. A key-value
+cache makes a token cost one position and not the whole sequence. A masked model has no order to cache; it
+predicts each missing token from all known ones.
 
 Shapes: B galaxies, n tokens of a modality, P values of a token, T positions.
 """
@@ -63,12 +63,12 @@ def complete(
     seeds : sequence of B int, optional
         Seed of each galaxy's draws, so that they do not depend on its company; default 0, 1, ...
     cache : bool
-        Use a key-value cache; else the whole sequence is read again for each token.
+        Use a key-value cache; otherwise the full sequence is recomputed for each token.
 
     Raises
     ------
     InputError
-        If draws are asked of a model without likelihood, or there is nothing to start from.
+        If draws are requested from a model without likelihood, or if the galaxies have no observed token.
     """
     if temperature and not model.objective.has_likelihood:
         msg = "this model predicts no distribution to draw from: use temperature 0, or train a likelihood"
@@ -111,7 +111,7 @@ class _Filling:
         }
         self.scale = {m: torch.full_like(t.target, torch.nan) for m, t in tokens.items()}
         b = len(next(iter(none.values())))
-        self.chance = [np.random.default_rng(s) for s in (range(b) if seeds is None else seeds)]
+        self.rngs = [np.random.default_rng(s) for s in (range(b) if seeds is None else seeds)]
         self.order, self.shuffle = self._orders()
         self.sequence: TokenSequence = model.arrange(self.tokens, self.order, self.shuffle)
         by_slot = torch.zeros_like(self.sequence.valid)
@@ -150,17 +150,17 @@ class _Filling:
                 state = model.encode(one, cache=cache).x[:, 0]
 
     def run_plainly(self) -> None:
-        """Read the whole sequence again for each position."""
+        """Recompute the full sequence for each position."""
         prefix = None
         if self.model.config.attention == "prefix":
             prefix = torch.full_like(self.sequence.lengths, self.first)
-        left = {m: w.clone() for m, w in self.wanted.items()}
+        remaining = {m: w.clone() for m, w in self.wanted.items()}
         for p in range(self.first, self.length):
-            masked = left if self.model.config.masked else None
+            masked = remaining if self.model.config.masked else None
             predictions = self.model(self.tokens, self.order, self.shuffle, prefix, masked)
             for m, rows, i in self._at(p):
                 self._fill(m, rows, i, predictions[m][rows, i])
-                left[m][rows, i] = False
+                remaining[m][rows, i] = False
 
     def _at(self, p: int) -> list[tuple[str, Tensor, Tensor]]:
         """Modality, galaxies and their token that are wanted at a position."""
@@ -173,7 +173,7 @@ class _Filling:
         return out
 
     def _fill(self, m: str, rows: Tensor, i: Tensor, raw: Tensor) -> None:
-        """Turn a prediction (R, P, 2 P or 3 P K) into the token i of each of R galaxies."""
+        """Predict or draw token i of each of R galaxies from the decoder output (R, P, 2 P or 3 P K)."""
         value = raw
         if self.model.objective.has_likelihood:
             t = self.model.objective.distribution(m, raw)
@@ -187,12 +187,12 @@ class _Filling:
         self.tokens[m].features[rows, i] = self._features(m, rows, i, value.float())
 
     def _draws(self, rows: Tensor, dof: Tensor) -> tuple[Tensor, Tensor]:
-        """Uniform numbers (only a mixture has a use for them) and Student-t draws, (R, P) each."""
+        """Uniform numbers (used only by a mixture) and Student-t draws; the shape of each is (R, P)."""
         nu = dof.detach().cpu().numpy()
-        student = np.stack([self.chance[r].standard_t(nu) for r in rows.tolist()])
+        student = np.stack([self.rngs[r].standard_t(nu) for r in rows.tolist()])
         uniform = np.zeros_like(student)
         if self.model.config.likelihood == "mixture":
-            uniform = np.stack([self.chance[r].random(len(nu)) for r in rows.tolist()])
+            uniform = np.stack([self.rngs[r].random(len(nu)) for r in rows.tolist()])
         one, two = (torch.from_numpy(a.astype(np.float32)).to(dof.device) for a in (uniform, student))
         return one, two
 

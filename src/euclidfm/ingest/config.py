@@ -35,7 +35,7 @@ class IrsaServices:
     images: Literal["archive", "cloud"] = "archive"
     """Read mosaics from IRSA's own server, or from the copy in object storage that it names."""
     timeout: float = 120.0
-    """Seconds to wait for an answer."""
+    """Seconds to wait for a response."""
 
 
 @dataclass(frozen=True, kw_only=True)

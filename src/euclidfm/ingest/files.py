@@ -100,7 +100,7 @@ def readable(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def fetch_bar(quiet: bool, unit: str = "MB") -> Iterator[Progress]:
-    """Progress bar of what is fetched; none if `quiet`."""
+    """Progress bar of the files being fetched; none if `quiet`."""
     with nullcontext(silent) if quiet else bar("fetch", unit) as progress:
         yield progress
 

@@ -2,7 +2,7 @@
 
 The way of a galaxy from the files to its row in the store, and the modules that it passes, in order:
 
-1. **Plan** (`plan_source`): `sources.recognise` says what the source is. For a sky, `sources.sky` asks
+1. **Plan** (`plan_source`): `sources.recognise` finds the kind of the source. For a sky, `sources.sky` asks
    `sources.folder`, `remote`, `merged` (with `hats`) or `irsa` (with `vo`) which tiles there are and where
    their mosaics and catalogue rows lie. `catalogue.tile` reads the rows (`formats`, `columns`), drops those
    without a position, applies the `selection`, and makes the SED (`fluxes`, `extinction`) and the labels

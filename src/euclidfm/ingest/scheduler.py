@@ -27,7 +27,7 @@ _SLURM = {
     "job_name": "euclidfm",
     "scheduler_options": {"dashboard_address": ":0"},
 }
-"""Options of a job unless the config's `cluster` says otherwise."""
+"""Default options of a job; the config's `cluster` overrides them."""
 
 _TIMEOUT = 20.0
 """Seconds to wait for a Dask scheduler."""

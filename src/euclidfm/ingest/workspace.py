@@ -48,7 +48,7 @@ def fingerprint(cfg: IngestConfig, plan: Plan) -> str:
 
 
 def _mark(root: Path, number: int) -> Path:
-    """The file that says that a unit is finished."""
+    """The file that marks a unit as finished."""
     return root / "done" / f"{number:05d}.json"
 
 

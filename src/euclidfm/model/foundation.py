@@ -4,8 +4,8 @@ Training, embedding, fine-tuning and generation share one path: `prepare` (token
 vectors), `encode` (through the blocks), then `decode` (to predictions) or `euclidfm.model.pooling` (to
 embeddings).
 
-The positional encoding of the *next* token (its modality, its place on the sky, its wavelength) is added to
-each input. So one model predicts any token from any others, in any order.
+The positional encoding of the *next* token (its modality, its position on the sky, its wavelength) is added
+to each input. So one model predicts any token from any others, in any order.
 
 Shapes: B galaxies, S slots, T positions, n tokens of a modality, M modalities, D width, P values of a token.
 """
@@ -84,7 +84,7 @@ class FoundationModel(nn.Module):
     block_style = BlockStyle()
 
     def make_tokenizer(self) -> Tokenizer:
-        """Make what turns galaxies into tokens."""
+        """Make the tokenizer of this model."""
         return Tokenizer(self.config)
 
     def make_token_encoder(self, features: int) -> nn.Module:
@@ -122,7 +122,7 @@ class FoundationModel(nn.Module):
         prefix : (B,) Tensor, optional
             Positions at the start of the sequence among which attention is bidirectional.
         masked : dict of modality to (B, n) bool Tensor, optional
-            Tokens whose content is hidden: the mask token (zero, for a model without one) replaces it.
+            Tokens whose content is masked: the mask token (zero, for a model without one) replaces it.
         bidirectional : bool
             Whether attention is bidirectional everywhere; always so for a masked model.
         """

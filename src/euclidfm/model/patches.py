@@ -35,8 +35,8 @@ def apply_symmetry(images: np.ndarray, symmetry: np.ndarray) -> np.ndarray:
     for s in range(1, 8):
         here = symmetry == s
         if here.any():
-            turned = np.rot90(images[here], s % 4, axes=(-2, -1))
-            out[here] = turned[..., ::-1] if s >= 4 else turned
+            rotated = np.rot90(images[here], s % 4, axes=(-2, -1))
+            out[here] = rotated[..., ::-1] if s >= 4 else rotated
     return out
 
 

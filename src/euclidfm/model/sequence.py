@@ -53,9 +53,9 @@ class TokenSequence:
     def attention_mask(self, prefix: Tensor) -> Tensor:
         """(B, 1, T, T) bool: causal, but bidirectional among the first `prefix` (B,) positions."""
         t = self.slots.shape[1]
-        place = torch.arange(t, device=self.slots.device)
-        causal = place[:, None] >= place
-        return (causal | (place < prefix[:, None, None]))[:, None]
+        position = torch.arange(t, device=self.slots.device)
+        causal = position[:, None] >= position
+        return (causal | (position < prefix[:, None, None]))[:, None]
 
 
 @dataclass
@@ -257,8 +257,8 @@ class RotaryEncoding(nn.Module):
 
     def forward(self, coords: dict[str, Tensor], slots: Tensor) -> Tensor:
         """(B, T, 2, D/2H) cosines and sines for the slots (B, T) at each position."""
-        places = [*coords.values()]
+        coordinates = [*coords.values()]
         if self.begin:
-            places = [torch.zeros_like(places[0][:1]).expand(len(coords), -1), *places]
-        angle = torch.cat(places) @ self.wave  # (S, D/2H)
+            coordinates = [torch.zeros_like(coordinates[0][:1]).expand(len(coords), -1), *coordinates]
+        angle = torch.cat(coordinates) @ self.wave  # (S, D/2H)
         return torch.stack([angle.cos(), angle.sin()], dim=1)[slots]

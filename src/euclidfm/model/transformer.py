@@ -47,7 +47,7 @@ class BlockStyle:
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None) -> Tensor:
-    """Scaled dot-product attention, (B, H, T, D/H) all; causal unless `attn_mask` (B, 1, T, T) says more.
+    """Scaled dot-product attention, (B, H, T, D/H) all; causal unless `attn_mask` (B, 1, T, T) is given.
 
     It calls torch's fused kernel, but for bf16 on a CPU. There the kernel takes most of a training step of a
     small model, and matrix products with a softmax take a fifth of its time at 65 positions, 70% at 600
@@ -126,7 +126,7 @@ class Block(nn.Module):
         angles: Tensor | None = None,
         packing: Packing | None = None,
     ) -> Tensor:
-        """(B, T, D) to (B, T, D); causal, or as `attn_mask` (B, 1, T, T) says.
+        """(B, T, D) to (B, T, D); causal, or masked by `attn_mask` (B, 1, T, T).
 
         With a cache, x holds the positions after those in the cache; several at once only at the start. With
         `angles` (B, T, 2, D/2H) queries and keys are rotated. With a packing x is (N, D), `angles` is

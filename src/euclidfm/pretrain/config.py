@@ -56,7 +56,7 @@ class PretrainConfig:
     """``none``: the order of the config. ``modalities``: modalities, SED bands and scalars in random order.
     ``patches``: also the image patches of half of the galaxies, so that any part can complete the rest."""
     random_symmetry: bool = True
-    """Turn and mirror the images of a galaxy by a random symmetry of the square (D4)."""
+    """Apply a random symmetry of the square (D4: rotations and mirrors) to the images of a galaxy."""
     drop_modality: float = 0.15
     """Probability to drop a modality of a galaxy."""
     drop_band: float = 0.1

@@ -94,7 +94,7 @@ def svg(fig: Any, name: str, label: str) -> str:
     name : str
         Prefix of the ids inside, unique on the page.
     label : str
-        What a screen reader says.
+        Alternative text, for screen readers.
     """
     import matplotlib
 

@@ -1,7 +1,7 @@
-"""Galaxies as a shallower survey, or a larger distance, would show them: fainter, with more noise.
+"""Simulate a shallower survey or a larger distance: fainter galaxies, more noise.
 
-The noise that is added is Gaussian and independent from pixel to pixel; resampled mosaics have
-correlated noise, so the real thing is a little smoother at the same RMS.
+The added noise is Gaussian and independent between pixels. Resampled mosaics have correlated noise, so
+real images are slightly smoother at the same RMS.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def dimmer(galaxies: Galaxies, magnitudes: np.ndarray, rng: np.random.Generator)
 
 
 def _scaled(galaxies: Galaxies, k: np.ndarray, rms: np.ndarray, rng: np.random.Generator) -> Galaxies:
-    """Fluxes times `k`, noise brought to `rms` times what it was."""
+    """Multiply the fluxes by `k` and the noise RMS by `rms`."""
     added = np.sqrt(np.maximum(rms**2 - k**2, 0.0))
     images = {}
     for band, image in galaxies.images.items():

@@ -1,4 +1,4 @@
-"""Streaming for training: a seeded global shuffle that never holds the whole store.
+"""Streaming for training: a seeded global shuffle that reads the store in parts.
 
 Row groups are visited in a random order; the rows of `pool` groups at a time are mixed.
 The order depends on (seed, epoch) only, so that a run can be resumed at any batch, and
@@ -63,7 +63,7 @@ class Stream:
 
     @property
     def batches_per_epoch(self) -> int:
-        """Global batches an epoch."""
+        """Number of global batches in an epoch."""
         return max(1, len(self.rows) // self.batch)
 
     def order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,18 +80,18 @@ class Stream:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Galaxies]:
         """Yield this rank's share of each batch of an epoch, from batch number `start`."""
         rows, pool = self.order(epoch)
-        held: dict[int, tuple[np.ndarray, Galaxies]] = {}
+        decoded: dict[int, tuple[np.ndarray, Galaxies]] = {}
         if self._whole is not None:  # all rows fit in one pool: decoded once, for all epochs
-            held[0] = self._whole
+            decoded[0] = self._whole
         for b in range(start, self.batches_per_epoch):
             here = slice(b * self.batch + self.rank, (b + 1) * self.batch, self.world)
             needed = np.unique(pool[here])
-            held = {p: held[p] if p in held else self._read_pool(rows[pool == p]) for p in needed}
+            decoded = {p: decoded[p] if p in decoded else self._read_pool(rows[pool == p]) for p in needed}
             if pool[-1] == 0:
-                self._whole = held[0]
+                self._whole = decoded[0]
             parts = []
             for p in needed:
-                sorted_rows, galaxies = held[p]
+                sorted_rows, galaxies = decoded[p]
                 want = rows[here][pool[here] == p]
                 parts.append(galaxies.take(np.searchsorted(sorted_rows, want)))
             yield Galaxies.concat(parts)
@@ -101,7 +101,7 @@ class Stream:
         return rows, self.store.read(rows, self.bands)
 
     def forever(self, step: int = 0) -> Iterator[Galaxies]:
-        """Batches without end, starting at global step `step`."""
+        """Endless iterator of batches, starting at global step `step`."""
         epoch, start = divmod(step, self.batches_per_epoch)
         while True:
             yield from self.epoch(epoch, start)

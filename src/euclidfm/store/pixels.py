@@ -1,7 +1,7 @@
 """Pixels in a shard: float16 bytes in units of a power of two, masks as bits.
 
-A cutout is one value of a fixed number of bytes and not a Parquet list: a list keeps two levels
-for each pixel, which takes five times as long to write, and to read, as the pixels themselves.
+A cutout is stored as one fixed-size binary value and not as a Parquet list. A list stores two levels
+for each pixel, and writing or reading these takes five times as long as the pixels themselves.
 The conversions to and from float16 are a few integer operations on the bits of float32, several
 times faster than numpy's own.
 """
@@ -23,8 +23,8 @@ _BIAS = 112
 def to_half(values: np.ndarray, scale: float, out: np.ndarray, work: np.ndarray) -> None:
     """Float16 bits of ``values / scale``, rounded to nearest, ties to even.
 
-    Values below 2**-14 of the scale are rounded twice, so that the last bit (2**-24 of the scale)
-    may go the other way where they lie within 2**-37 of the middle.
+    Values below 2**-14 of the scale are rounded twice. A value within 2**-37 of a
+    rounding midpoint may therefore differ in the last bit (2**-24). Both are in units of the scale.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def encode_images(
 
 
 def _scale(noise: float, peak: float) -> float:
-    """Power of two at the noise level, or what brings the peak into float16's range."""
+    """Power of two at the noise level, or the smallest one at which the peak fits into float16."""
     known = np.isfinite(noise) and noise > 0
     unit = noise if known else (peak / 1024.0 if peak > 0 else 1.0)
     return float(2.0 ** np.ceil(np.log2(max(unit, peak / _HALF_MAX))))
@@ -144,7 +144,7 @@ def decode_images(size: int, table: pa.Table, band: str) -> tuple[np.ndarray, np
 
 
 def _bits(column: pa.Array, here: np.ndarray, pixels: int) -> np.ndarray:
-    """The float16 bits of each row, (N, P) uint16; rows without an image hold anything."""
+    """The float16 bits of each row, (N, P) uint16; rows without an image have arbitrary values."""
     n = len(column)
     if pa.types.is_fixed_size_list(column.type):  # stores of schema version 1
         bits = np.zeros((n, pixels), np.uint16)

@@ -1,4 +1,4 @@
-"""Reading a store: the index in memory, the pixels only when asked for."""
+"""Reading a store: the index is kept in memory, and pixels are read on request."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class GalaxyStore:
 
     @cached_property
     def index(self) -> pa.Table:
-        """Everything but pixels: ids, positions, splits, SED and extra columns, one row a galaxy."""
+        """All columns except pixels (ids, positions, splits, SED, extra columns), one row per galaxy."""
         light = [n for n in _schema_names(self._files[0]) if not n.startswith(("image_", "mask_", "scale_"))]
         return pa.concat_tables([_read_table(f, light) for f in self._files])
 

@@ -175,5 +175,7 @@ def _errors_like(
     order = real[np.argsort(flux[real, reference])]
     near = np.searchsorted(flux[order, reference], mock[:, reference]) + rng.integers(-30, 31, len(mock))
     out = error[order[near.clip(0, len(order) - 1)]].copy()
-    typical = np.nanmedian(error, axis=0) if np.isfinite(error).any() else np.full(error.shape[1], np.nan)
-    return np.where(np.isfinite(out), out, typical)
+    median_error = (
+        np.nanmedian(error, axis=0) if np.isfinite(error).any() else np.full(error.shape[1], np.nan)
+    )
+    return np.where(np.isfinite(out), out, median_error)

@@ -75,6 +75,6 @@ def fit_probe(
 
 def _validation_errors(probe: Probe, emb: EmbeddingTable, labels: Any) -> np.ndarray:
     """Absolute errors on the learnt scale of the galaxies of split ``validation``; NaN without a label."""
-    task, held = probe.task, emb.take(np.flatnonzero(emb.split == "validation"))
-    truth = read_labels(task, held.object_id, labels).astype(float)
-    return np.abs(task.forward(probe.predict_array(held)) - task.forward(truth))
+    task, held_out = probe.task, emb.take(np.flatnonzero(emb.split == "validation"))
+    truth = read_labels(task, held_out.object_id, labels).astype(float)
+    return np.abs(task.forward(probe.predict_array(held_out)) - task.forward(truth))

@@ -54,7 +54,7 @@ def write_report(folder: Path, page: Path | None = None) -> Path:
         facts["title"] = f"euclidfm: the reference work's claims, {config['scale']} scale"
         facts["embeddings"] = run.study_embeddings(SETS[0])
     else:
-        facts["title"] = "euclidfm: the road from sky files to science"
+        facts["title"] = "euclidfm: from sky files to science"
     page = page or run.report
     with bar("report", "sections") as progress:
         sections = REPRODUCTION if reproduction else None

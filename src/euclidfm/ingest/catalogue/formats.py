@@ -243,7 +243,7 @@ def votable_columns(where: Path | str, votable: Any, pick: Pick = tuple) -> Tabl
     Raises
     ------
     InputError
-        If the service that made it stopped at its row limit, or says that something went wrong, or a
+        If the service that made it stopped at its row limit, or reports an error, or a
         column of ids has empty cells.
     """
     for resource in votable.resources:

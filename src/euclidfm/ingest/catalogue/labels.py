@@ -115,7 +115,7 @@ def fractions(t: Table, question: str, answer: str) -> np.ndarray:
     """Expected fraction of volunteers who give an answer.
 
     The catalogue holds Dirichlet concentrations: fraction = answer / sum over the question's
-    answers. (Votes, per cent and fractions come out right by the same rule.) NaN where the
+    answers. (The same formula also holds for votes, per cent and fractions.) NaN where the
     question has no prediction, which is not a "no".
 
     Returns

@@ -91,7 +91,7 @@ class ImageColumns:
     mask: str | None = None
     """Mask of each pixel."""
     mask_means: str = "bad"
-    """``bad`` or ``good``: what a mask's 1 says of its pixel."""
+    """``bad`` or ``good``: meaning of the value 1 in a mask."""
     unit: str = "ujy"
     """``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
     magzero: Mapping[str, float] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """Data sets of the Hugging Face hub, or folders of their files, read with ``datasets``.
 
-A recipe says which columns are what. Rows are streamed in small batches, so memory does not grow
+A recipe defines the meaning of the columns. Rows are streamed in small batches, so memory does not grow
 with the data set; each of its files is a work unit of its own.
 """
 

@@ -61,7 +61,7 @@ def irsa_tiles(
     Raises
     ------
     InputError
-        If a service can't be reached or complains, an answer is cut, or nothing is found.
+        If a service can't be reached or reports an error, a result is truncated, or nothing is found.
     """
     need_pyvo()
     services = cfg.irsa

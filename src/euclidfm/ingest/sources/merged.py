@@ -39,7 +39,7 @@ def merged_tiles(cfg: IngestConfig, columns: Columns, targets: Targets | None) -
     Raises
     ------
     InputError
-        If the catalogue can't be read, holds none of the objects, or nothing says which part to read.
+        If the catalogue can't be read, holds none of the objects, or it is not known which part to read.
     """
     hats = open_hats(str(cfg.catalogue), cfg.storage_options)
     if targets is not None:

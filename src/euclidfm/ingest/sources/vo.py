@@ -1,7 +1,7 @@
 """Queries of virtual-observatory services: TAP for tables, SIA for images.
 
-Services cut long answers, often without saying so. Each query sets a row limit of its own below the limit
-of the service; an answer that reaches it is an error.
+Services truncate long results, often silently. Each query therefore sets a row limit below the limit of the
+service. A result that reaches this limit is an error.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def need_pyvo() -> None:
 
 
 def tap_query(services: IrsaServices, query: str) -> Table:
-    """Answer to an ADQL query.
+    """Result of an ADQL query.
 
     Raises
     ------
     InputError
-        If the service can't be reached, refuses the query, or cuts the answer.
+        If the service can't be reached, refuses the query, or truncates the result.
     """
     from pyvo.dal import TAPService
 
@@ -79,7 +79,7 @@ def images_at(services: IrsaServices, ra: float, dec: float) -> Table:
     Raises
     ------
     InputError
-        If the answer lacks a column, or as of `tap_query`.
+        If the result lacks a column, or for the reasons given in `tap_query`.
     """
     from pyvo.dal.sia2 import SIA2Service
 
@@ -96,7 +96,7 @@ def images_at(services: IrsaServices, ra: float, dec: float) -> Table:
 
 
 def in_parallel(query: Callable[[int], Table], items: range, progress: Progress | None = None) -> list[Table]:
-    """Answers to the queries of `items`, in their order, a few at a time."""
+    """Results of the queries of `items`, in their order, a few at a time."""
     report, done = progress or silent, []
     with ThreadPoolExecutor(PARALLEL) as pool:
         for result in pool.map(query, items):
@@ -118,7 +118,7 @@ def _session(services: IrsaServices) -> Any:
 
 
 def _answer(url: str, search: Callable[[], Any]) -> Table:
-    """Columns of a service's answer; its complaints, and the network's, become one sentence."""
+    """Columns of a service's result. Errors of the service or the network become one sentence."""
     from pyvo.dal import DALQueryError, DALServiceError
 
     try:

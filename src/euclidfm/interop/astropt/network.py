@@ -113,7 +113,7 @@ class AstroPT(FoundationModel):
         super().__init__(config)
 
     def make_tokenizer(self) -> Tokenizer:
-        """Make what turns galaxies into tokens."""
+        """Make the tokenizer of this model."""
         return AstroPTTokenizer(self.config)
 
     def make_token_encoder(self, features: int) -> nn.Module:

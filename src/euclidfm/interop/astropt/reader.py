@@ -41,7 +41,7 @@ _USUAL_BANDS = {1: ("VIS",), 4: ("VIS", "Y", "J", "H")}
 
 @dataclass(frozen=True)
 class _Modality:
-    """What a checkpoint says of a modality."""
+    """Settings of one modality, as the checkpoint stores them."""
 
     name: str
     size: int

@@ -17,9 +17,11 @@ VIS = SED_BANDS.index("VIS")
 def spectroscopy_row(s: Source, rng: np.random.Generator) -> Row:
     """Columns of the spectroscopic catalogue; empty if the source was not observed."""
     mag = float(abmag_from_ujy(max(float(s.flux[VIS]), 1e-6)))
-    chance = {"galaxy": 0.95 / (1 + np.exp((mag - 23.6) / 0.35)), "star": 0.4, "quasar": 0.6}.get(s.kind, 0.0)
+    success_rate = {"galaxy": 0.95 / (1 + np.exp((mag - 23.6) / 0.35)), "star": 0.4, "quasar": 0.6}.get(
+        s.kind, 0.0
+    )
     u, v = rng.random(2)
-    if u >= chance or (s.kind == "star" and mag > 22.5):
+    if u >= success_rate or (s.kind == "star" and mag > 22.5):
         return {}
     z = s.truth.get("z", 0.0) + rng.normal(0, 1e-4)
     failed = v < 0.02 + 0.06 * (mag > 22.5)

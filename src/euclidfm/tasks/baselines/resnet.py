@@ -61,7 +61,7 @@ def _train(
 ) -> nn.Module:
     """The network of smallest loss on a held-out fifth of the galaxies."""
     order = rng.permutation(len(target))
-    held, train = np.split(order, [max(2, len(target) // 5)])
+    held_out, train = np.split(order, [max(2, len(target) // 5)])
     batch = min(config.batch, len(train))
     per_epoch = max(1, len(train) // batch)
     epochs = max(config.epochs, -(-config.minimum_steps // per_epoch))
@@ -83,7 +83,7 @@ def _train(
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-        score = _score(net, images, target, held, classes)
+        score = _score(net, images, target, held_out, classes)
         if score < best:
             best, since, kept = score, 0, _weights(net)
         else:
@@ -99,10 +99,12 @@ def _weights(net: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @torch.no_grad()
-def _score(net: nn.Module, images: np.ndarray, target: torch.Tensor, held: np.ndarray, classes: int) -> float:
+def _score(
+    net: nn.Module, images: np.ndarray, target: torch.Tensor, held_out: np.ndarray, classes: int
+) -> float:
     net.eval()
-    out = torch.cat([net(_tensor(images[r])) for r in _chunks(held)])
-    return float(_loss(out, target[held], classes))
+    out = torch.cat([net(_tensor(images[r])) for r in _chunks(held_out)])
+    return float(_loss(out, target[held_out], classes))
 
 
 @torch.no_grad()

@@ -64,8 +64,8 @@ def conformal_quantile(score: np.ndarray, level: float) -> float:
         Infinite if there are too few galaxies for the level.
     """
     score = np.sort(score[np.isfinite(score)])
-    place = int(np.ceil((len(score) + 1) * level))
-    return float(score[place - 1]) if 0 < place <= len(score) else float("inf")
+    rank = int(np.ceil((len(score) + 1) * level))
+    return float(score[rank - 1]) if 0 < rank <= len(score) else float("inf")
 
 
 def conformal_half_width(pit: np.ndarray, level: float) -> float:

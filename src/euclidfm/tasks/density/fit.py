@@ -73,19 +73,19 @@ def fit_density(
         msg = f"task {task.name!r} has classes; densities are for numbers"
         raise InputError(msg)
     train = training_set(task, emb, labels, use=tuple(use), seed=seed)
-    held = labelled_set(task, emb, labels, "validation", train.use)
-    if len(held) < CALIBRATION:
-        train, held = _split_off(train, seed)
+    held_out = labelled_set(task, emb, labels, "validation", train.use)
+    if len(held_out) < CALIBRATION:
+        train, held_out = _split_off(train, seed)
     probe = _uncalibrated(task, train, config, seed)
     probe.info = {
         "n_train": len(train),
-        "n_calibration": len(held),
+        "n_calibration": len(held_out),
         "seed": seed,
         "inputs": inputs_of(emb, use),
         "scale": probe.model.scale,
         **provenance(emb.take(train.rows)),
     }
-    _calibrate(probe, train, held, config, seed)
+    _calibrate(probe, train, held_out, config, seed)
     return probe
 
 
@@ -114,9 +114,9 @@ def _uncalibrated(task: Task, train: LabelledSet, config: MixtureConfig | None, 
 
 
 def _calibrate(
-    probe: DensityProbe, train: LabelledSet, held: LabelledSet, config: MixtureConfig | None, seed: int
+    probe: DensityProbe, train: LabelledSet, held_out: LabelledSet, config: MixtureConfig | None, seed: int
 ) -> None:
-    pit = scores(probe.grid, probe.raw(held.X)[0], held.y).pit
+    pit = scores(probe.grid, probe.raw(held_out.X)[0], held_out.y).pit
     own = _cross_validated_pit(probe, probe.scaler(train.X), train.y, config, seed)
     probe.mapped = recalibration_map(np.concatenate([pit, own]))
     probe.conformal = {level: conformal_half_width(pit, level) for level in LEVELS}

@@ -74,13 +74,13 @@ class JointTraining:
         self.target = torch.from_numpy(y.astype(np.int64) if classes else y.astype(np.float32))
 
     def run(
-        self, train: np.ndarray, held: np.ndarray, rng: np.random.Generator, progress: Progress
+        self, train: np.ndarray, held_out: np.ndarray, rng: np.random.Generator, progress: Progress
     ) -> tuple[nn.ModuleList, LinearStart, list[tuple[int, float]]]:
         """Train.
 
         Parameters
         ----------
-        train, held : arrays of int
+        train, held_out : arrays of int
             Positions in `rows` of the galaxies to learn from and of the held-out ones.
         rng : numpy Generator
             Draws symmetries and batches.
@@ -97,13 +97,13 @@ class JointTraining:
         steps, pairs = self.config.max_steps, self._pairs(train, rng)
         self.cache.prepare(self.rows[pairs[:, 0]], pairs[:, 1])
         optimiser, schedule = self._optimiser()
-        kept, losses = self._state(), [(0, self._held_out(held))]
+        kept, losses = self._state(), [(0, self._held_out(held_out))]
         best, since, every = losses[0][1], 0, max(1, steps // _EVALUATIONS)
         for step, chosen in enumerate(self._batches(pairs, rng), 1):
             self._step(optimiser, chosen)
             schedule.step()
             if step % every == 0 or step == steps:
-                now = self._held_out(held)
+                now = self._held_out(held_out)
                 losses.append((step, now))
                 since += 1
                 if now < best:

@@ -110,18 +110,19 @@ def _fine_tune(
     X, everyone = cache.vectors(rows), np.arange(len(y))
     rng = np.random.default_rng([seed, 23])
     order = rng.permutation(len(y))
-    held = order[: max(2, round(config.held * len(y)))]
-    train = order[len(held) :]
+    held_out = order[: max(2, round(config.held * len(y)))]
+    train = order[len(held_out) :]
     if len(train) < 5 or len(np.unique(y[train])) < 2:  # too few to fine-tune on
         return Tuned(_original(cache), probe(X, everyone), False, [])
     frozen = probe(X, train)
-    width = 1.0 if classes else _robust_width(frozen(X[held])[:, 0] - y[held])
+    width = 1.0 if classes else _robust_width(frozen(X[held_out])[:, 0] - y[held_out])
     training = JointTraining(config, cache, probe(X, train, strong=True), rows, y, classes, width)
-    blocks, joint, losses = training.run(train, held, rng, progress)
+    blocks, joint, losses = training.run(train, held_out, rng, progress)
     cache.forget_symmetries()
     V = cache.vectors(rows, blocks)
     before, *after = (
-        training.losses(head(v[held]), held) for head, v in ((frozen, X), (joint, V), (probe(V, train), V))
+        training.losses(head(v[held_out]), held_out)
+        for head, v in ((frozen, X), (joint, V), (probe(V, train), V))
     )
     better = int(after[1].mean() < after[0].mean())
     gain = before - after[better]

@@ -214,21 +214,21 @@ class LogisticHead:
         fold = stratified_folds(y, FOLDS, self.seed)
         out = np.empty((len(PENALTIES), len(y)))
         for k in range(FOLDS):
-            train, held = fold != k, fold == k
-            if not held.any():
+            train, held_out = fold != k, fold == k
+            if not held_out.any():
                 continue
-            G, H = _rotate(F[train], F[held])
+            G, H = _rotate(F[train], F[held_out])
             unit, start = _unit(G), None
             for i, a in enumerate(PENALTIES):
                 if self.classes == 2:
                     start = fit_binary(G, y[train], a * unit, start)
                     s = H @ start[:-1] + start[-1]
-                    out[i, held] = np.logaddexp(0.0, s) - y[held] * s
+                    out[i, held_out] = np.logaddexp(0.0, s) - y[held_out] * s
                 else:
                     W = fit_softmax(G, y[train], self.classes, a * unit)
                     p = _softmax(H @ W[:-1] + W[-1])
-                    mine = p[np.arange(len(p)), y[held].astype(int)]
-                    out[i, held] = -np.log(np.maximum(mine, 1e-12))
+                    mine = p[np.arange(len(p)), y[held_out].astype(int)]
+                    out[i, held_out] = -np.log(np.maximum(mine, 1e-12))
         return out
 
     def predict(self, X: np.ndarray) -> np.ndarray:

@@ -61,7 +61,7 @@ def train(
         Seed of the initial weights and of dropout.
     """
     order = rng.permutation(len(X))
-    held, learnt = np.split(order, [max(1, len(X) // 5)])
+    held_out, learnt = np.split(order, [max(1, len(X) // 5)])
     x = torch.from_numpy(X.astype(np.float32))
     y = torch.from_numpy(t if t.dtype.kind == "i" else t.astype(np.float32))
     batch = min(how.batch, max(16, len(learnt) // 8))
@@ -84,7 +84,7 @@ def train(
                 schedule.step()
             net.eval()
             with torch.no_grad():
-                score = float(loss_of(net(x[held]), y[held]))
+                score = float(loss_of(net(x[held_out]), y[held_out]))
             if score < best:
                 best, kept = score, _weights(net)
         net.load_state_dict(kept)
