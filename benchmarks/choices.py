@@ -5,9 +5,8 @@ python benchmarks/choices.py --out FOLDER
 The command simulates two mock skies, pre-trains two small models on each (the demo's settings, two seeds) and
 compares on the validation split alone:
 
-1. The vector of a galaxy: the means of its modalities, joined or averaged, with the SED first in the sequence
-or
-   with the images first. Linear probes learn from the training galaxies.
+1. The vector of a galaxy: the means of its modalities, joined or averaged, with the SED or the images first
+   in the sequence. Linear probes learn from the training galaxies.
 2. Similarity search in the space `shape`, with and without the half that holds the scatter over the eight
    symmetries. Queries are validation galaxies; the catalogue holds no test galaxy.
 
