@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from euclidfm.cli import main
 from euclidfm.interop import import_astropt
-from euclidfm.model import FoundationModel, tokenize
+from euclidfm.model import FoundationModel
+from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.tokens import ModalityTokens, vector_tokens
 from samples import blobs, draw_weights
 
@@ -104,7 +105,7 @@ def test_three_modalities_agree(tmp_path, tokeniser, bias):
     theirs_bands_first = want["NISP"].reshape(3, 15, 64, 3).transpose(2, 3).reshape(3, 15, 192)
     torch.testing.assert_close(got["NISP"][:, 1:], theirs_bands_first, **CLOSE)
     torch.testing.assert_close(got_loss, want_loss, **CLOSE)
-    _, means = ours.embed(tokens)
+    means = embed_tokens(ours, tokens).by_modality
     for there, here in (("VIS", "VIS"), ("NISP", "NISP"), ("sed", "SED")):
         torch.testing.assert_close(means[here], want_means[there], **CLOSE)
 
@@ -119,7 +120,7 @@ def test_spiral_and_scaling_are_the_peers(tmp_path):
     ours = FoundationModel.load(run)
     assert ours.config.images[0].bands == ("VIS", "Y", "J", "H")
     galaxies = blobs(4, size=32)
-    tokens = tokenize(ours.config, galaxies)
+    tokens = ours.tokenizer(galaxies)
     images = torch.from_numpy(np.stack([galaxies.images[b] for b in ("VIS", "Y", "J", "H")], 1))
     patches = peers_patches(images, 8)
     spread, mean = torch.std_mean(patches, dim=2, keepdim=True)
@@ -128,7 +129,7 @@ def test_spiral_and_scaling_are_the_peers(tmp_path):
     with torch.no_grad():
         inputs = {"images": patches, "images_positions": torch.arange(16).expand(4, -1)}
         want = theirs.generate_embeddings(inputs)["images"]
-        _, got = ours.embed(tokens)
+        got = embed_tokens(ours, tokens).by_modality
     torch.testing.assert_close(got["images"], want, rtol=1e-4, atol=1e-4)
 
 
@@ -148,7 +149,7 @@ def test_spectra_with_projected_places(tmp_path):
         want, _ = theirs(given, {"images": images[:, 1:], "spectra": flux})
         got = ours(tokens)
     torch.testing.assert_close(got["spectra"], want["spectra"], **CLOSE)
-    _, means = ours.embed(tokens)
+    means = embed_tokens(ours, tokens).by_modality
     torch.testing.assert_close(means["spectra"], theirs.generate_embeddings(given)["spectra"], **CLOSE)
 
 
@@ -169,5 +170,5 @@ def test_version_1_agrees(tmp_path):
         want_mean = theirs.get_embeddings(given).mean(1)
     torch.testing.assert_close(got.reshape(2, 15, 3, 64).transpose(2, 3).reshape(2, 15, 192), want, **CLOSE)
     torch.testing.assert_close(got_loss, want_loss, **CLOSE)
-    torch.testing.assert_close(ours.embed(tokens)[1]["images"], want_mean, **CLOSE)
+    torch.testing.assert_close(embed_tokens(ours, tokens).by_modality["images"], want_mean, **CLOSE)
     torch.testing.assert_close(want_loss, F.huber_loss(want, given[:, 1:]))
