@@ -1,1 +1,4 @@
-"""A run in the browser: map, galaxies, neighbours, outliers, selections (`euclidfm explore`)."""
+"""Display of a run in the browser (`euclidfm explore`).
+
+The page shows a map, galaxies, their neighbours, outliers and selections.
+"""

@@ -1,4 +1,7 @@
-"""The routes of the page. No path sent by a client is opened as a file."""
+"""The HTTP routes of the page.
+
+The server never opens a file by a path that a client sends.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +30,20 @@ MEDIA = {
 
 
 def create_app(run: RunData, host: str = "127.0.0.1", token: str | None = None) -> Guard:
-    """The application that serves a run.
+    """Create the application that serves a run.
 
     Parameters
     ----------
     run : RunData
     host : str
-        Address that the server binds to; it determines the accepted Host headers.
+        Address that the server binds to. It determines the accepted Host headers.
     token : str, optional
+        Secret that every request needs.
 
     Returns
     -------
     Guard
-        An ASGI application.
+        The ASGI application, behind its access control.
     """
     app = FastAPI(title="euclidfm explore", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -190,7 +194,7 @@ def _selection_routes(app: FastAPI, run: RunData) -> None:
 
 
 def _rows(body: bytes) -> np.ndarray:
-    """Row numbers of a selection: unsigned 32-bit integers, little-endian."""
+    """Decode the row numbers of a selection, sent as little-endian unsigned 32-bit integers."""
     if len(body) % 4:
         msg = "a selection is sent as 32-bit row numbers; this is not a whole number of them"
         raise InputError(msg)

@@ -1,4 +1,4 @@
-"""Selections as files and as SAMP messages."""
+"""Export of selections to files, and to other programs by SAMP."""
 
 from __future__ import annotations
 
@@ -17,21 +17,27 @@ from euclidfm.explore.run import RunData
 __all__ = ["FORMATS", "as_bytes", "selected", "send"]
 
 FORMATS = {"csv": "text/csv", "fits": "application/fits", "votable": "application/x-votable+xml"}
-"""What a selection can be exported as, with the media type."""
+"""Media type of each format of an exported selection."""
 
 SUFFIXES = {"csv": "csv", "fits": "fits", "votable": "vot"}
 
 RECEIVERS = {"topcat": "topcat", "aladin": "aladin", "all": ""}
-"""Programs that a selection can be sent to, by what their SAMP name starts with."""
+"""Programs that accept a selection, with the start of their SAMP name."""
 
 
 def selected(run: RunData, rows: np.ndarray) -> Any:
-    """All columns of some galaxies as an astropy table.
+    """Collect all columns of the selected galaxies in an astropy table.
+
+    Parameters
+    ----------
+    run : RunData
+    rows : (M,) array of int
+        Rows of the run.
 
     Raises
     ------
     InputError
-        If there are no rows, or one is not of this run.
+        If there are no rows, or if the run has fewer rows.
     """
     from astropy.table import Table
 
@@ -51,7 +57,7 @@ def selected(run: RunData, rows: np.ndarray) -> Any:
 
 
 def as_bytes(table: Any, kind: str) -> bytes:
-    """A table as the contents of a CSV, FITS or VOTable file."""
+    """Encode a table as the contents of a CSV, FITS or VOTable file."""
     if kind == "csv":
         text = io.StringIO()
         table.write(text, format="ascii.csv")
@@ -62,19 +68,24 @@ def as_bytes(table: Any, kind: str) -> bytes:
 
 
 def send(table: Any, receiver: str, folder: Path) -> list[str]:
-    """Send a table by SAMP; returns the names of the programs that it went to.
+    """Send a table to other programs by SAMP.
 
     Parameters
     ----------
     table : astropy Table
     receiver : {"topcat", "aladin", "all"}
     folder : path
-        Where the table is put for them to read, as ``selection.vot``.
+        Folder for ``selection.vot``, the file that the programs read.
+
+    Returns
+    -------
+    list of str
+        Names of the programs that received the table.
 
     Raises
     ------
     InputError
-        If no hub runs, or the program is not connected to it.
+        If no SAMP hub runs, or if the program is not connected to it.
     """
     samp = _samp()
     client = samp.SAMPIntegratedClient(name="euclidfm explore", description="selections of euclidfm explore")

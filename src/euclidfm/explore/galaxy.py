@@ -1,4 +1,7 @@
-"""Data of one galaxy for the page: values, SED, p(z), images, neighbours, search."""
+"""Data of one galaxy for the page.
+
+These are its values, SED, p(z), images and neighbours, and the search for it by id or position.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from euclidfm.report.sheets.stamps import composite, grey
 __all__ = ["describe", "find", "neighbours", "picture", "png", "thumbnail"]
 
 COLOUR = "colour"
-"""Name of the picture of VIS, Y and H together."""
+"""Name of the colour picture made from VIS, Y and H."""
 
 
 def describe(run: RunData, row: int) -> dict[str, Any]:
-    """All data of a galaxy except its pixels.
+    """Collect all data of a galaxy except its pixels.
 
     Returns
     -------
     dict
-        ``id`` (text: larger than a browser's integers), ``row``, ``ra``, ``dec``, ``values``,
-        ``pictures``, ``modalities``, ``sed`` (µJy against nm) and ``pz``.
+        The keys are ``id``, ``row``, ``ra``, ``dec``, ``values``, ``pictures``, ``sed`` (µJy against nm) and
+        ``pz``. The id is text, since browsers can't represent 64-bit integers.
     """
     galaxy = run.galaxy(row)
     sed, pictures = [], []
@@ -52,12 +55,17 @@ def describe(run: RunData, row: int) -> dict[str, Any]:
 
 
 def picture(run: RunData, row: int, name: str, stretch: float, softening: float) -> np.ndarray:
-    """A picture of one band, or of three in colour, (S, S, 3) uint8, first row at the bottom.
+    """Draw one band in grey, or three bands in colour.
+
+    Returns
+    -------
+    (S, S, 3) uint8
+        The first row belongs at the bottom.
 
     Raises
     ------
     KeyError
-        If the galaxy does not have it.
+        If the galaxy has no such image.
     """
     galaxy = run.galaxy(row)
     if galaxy is None:
@@ -74,7 +82,7 @@ def picture(run: RunData, row: int, name: str, stretch: float, softening: float)
 
 
 def thumbnail(run: RunData, row: int) -> np.ndarray:
-    """The galaxy in colour, else in its first band, else a black image."""
+    """Draw the galaxy in colour, or else in its first band. Without an image the result is black."""
     names = (COLOUR, *(run.store.info.image_bands if run.store is not None else ()))
     for name in names:
         galaxy = run.galaxy(row)
@@ -87,7 +95,7 @@ def thumbnail(run: RunData, row: int) -> np.ndarray:
 
 
 def png(shown: np.ndarray) -> bytes:
-    """A picture as PNG, north up."""
+    """Encode a picture as PNG, with north up."""
     from PIL import Image
 
     out = io.BytesIO()
@@ -96,7 +104,7 @@ def png(shown: np.ndarray) -> bytes:
 
 
 def neighbours(run: RunData, row: int, k: int, space: str) -> list[dict[str, Any]]:
-    """The k most similar galaxies, nearest first; empty for a galaxy without an embedding."""
+    """Find the k most similar galaxies, nearest first. A galaxy without an embedding has none."""
     index = run.index(space)
     if not index.usable[row]:
         return []
@@ -108,19 +116,20 @@ def neighbours(run: RunData, row: int, k: int, space: str) -> list[dict[str, Any
 
 
 def find(run: RunData, text: str, within_arcsec: float = 60.0) -> dict[str, Any]:
-    """The galaxy of an id, or the one nearest to a position.
+    """Find a galaxy by its id, or the galaxy nearest to a position.
 
     Parameters
     ----------
     run : RunData
     text : str
-        An object_id; ``ra dec`` in degrees; or sexagesimal, hours first.
+        An object_id, or a position: ``ra dec`` in degrees, or sexagesimal with ra in hours.
     within_arcsec : float
+        Largest separation from the position.
 
     Raises
     ------
     InputError
-        If it can't be read, or there is no such galaxy.
+        If the text is neither an id nor a position, or if there is no such galaxy.
     """
     text = text.strip()
     if re.fullmatch(r"[+-]?\d{1,19}", text):

@@ -1,8 +1,8 @@
 """Access control of the server: Host header, token, and Origin of POST requests.
 
-A page of another site can make a browser send requests to this machine. It cannot read the responses
-of another origin, unless its own name resolves to this machine (DNS rebinding). So the Host header is
-checked, and the Origin of every request that changes something.
+A page of another site can make a browser send requests to this machine. It cannot read the responses,
+unless the name of the site resolves to this machine (DNS rebinding). Therefore the Host header of every
+request is checked. The Origin header is checked for every request that changes something.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reachable from this machine only."""
+    """Return whether an address can be reached from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -49,12 +49,12 @@ def is_loopback(host: str) -> bool:
 
 
 def check_address(host: str, token: str | None) -> None:
-    """Require a token that is hard to guess for an address that other machines can reach.
+    """Check that an address that other machines can reach has a token, and that the token is strong.
 
     Raises
     ------
     InputError
-        If there is no token, or a short one.
+        If the token is missing, short, or has characters that a URL can't hold.
     """
     if token is None and not is_loopback(host):
         msg = f"--host {host} lets other machines in; give --token SECRET too, or leave --host out"
@@ -76,7 +76,7 @@ class Guard:
     host : str
         Address that the server binds to.
     token : str, optional
-        Required once as ``?token=`` (then kept in a cookie), or as ``Authorization: Bearer``.
+        Secret that a client sends once as ``?token=``, which sets a cookie, or as ``Authorization: Bearer``.
     """
 
     def __init__(self, app: Any, host: str, token: str | None) -> None:
@@ -86,7 +86,7 @@ class Guard:
             self.names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        """Handle a request, or reject it."""
+        """Pass a request on to the application, or reject it."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

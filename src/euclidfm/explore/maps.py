@@ -1,4 +1,7 @@
-"""Map coordinates of a run, computed once and cached as Parquet."""
+"""Coordinates of the galaxies on the map.
+
+They are computed once and cached in a Parquet file.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,15 @@ _UMAP_UP_TO = 100_000
 def map_of(
     emb: EmbeddingTable, cache: Path, kind: MapKind = "auto", progress: Progress = silent
 ) -> tuple[np.ndarray, str]:
-    """Coordinates of each galaxy, and the method.
+    """Read the coordinates of the galaxies from the cache, or compute them.
 
     Parameters
     ----------
     emb : EmbeddingTable
     cache : path
-        Parquet file with the map; computed again for other embeddings or another method.
+        Parquet file with the map. Other embeddings or another method replace it.
     kind : {"auto", "umap", "pca"}
-        ``auto`` takes UMAP if it is installed and there are at most 100 000 galaxies.
+        Method. ``auto`` uses UMAP if it is installed and there are at most 100 000 galaxies, and else PCA.
     progress : callable, optional
 
     Returns
@@ -44,7 +47,7 @@ def map_of(
     (N, 2) float32
         NaN for galaxies without an embedding.
     str
-        ``"umap"`` or ``"pca"``.
+        The method: ``"umap"`` or ``"pca"``.
     """
     if kind == "auto":
         small = 5 <= len(emb) <= _UMAP_UP_TO
@@ -81,7 +84,7 @@ def _read(cache: Path, identity: dict[str, str]) -> np.ndarray | None:
 
 
 def sky_plane(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """Positions on a plane with east to the left, for the sky view.
+    """Project positions to a plane with east to the left, for the sky view.
 
     Parameters
     ----------
@@ -90,9 +93,9 @@ def sky_plane(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, dict[str, fl
     Returns
     -------
     (N, 2) float32
-        Degrees from the centre; x grows to the west and is shrunk by the cosine of the centre's dec.
+        Degrees from the centre. x grows to the west and is multiplied by the cosine of the centre's dec.
     dict
-        ``ra`` and ``dec`` of the centre and ``shrink``, to label the axes.
+        ``ra`` and ``dec`` of the centre and ``shrink``, the cosine of dec. The axes are labelled with them.
     """
     known = np.isfinite(ra) & np.isfinite(dec)
     if not known.any():

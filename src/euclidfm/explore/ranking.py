@@ -1,4 +1,4 @@
-"""The list of outliers, ranked with the ratings of the user."""
+"""The list of outliers, whose ranking uses the ratings of the user."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _RERANKED = 20_000
 """Number of galaxies at the top of the ranking that are ranked again with ratings."""
 
 VERDICTS = {"boring": RATINGS[0], "interesting": RATINGS[1]}
-"""Ratings of the two buttons of the page."""
+"""Rating that each of the two buttons of the page gives."""
 
 
 def rate(run: RunData, row: int, verdict: str) -> None:
-    """Append a verdict to the run's ratings.
+    """Append a verdict on a galaxy to the ratings of the run.
 
     Raises
     ------
@@ -37,13 +37,13 @@ def rate(run: RunData, row: int, verdict: str) -> None:
 
 
 def outlier_list(run: RunData, top: int) -> list[dict[str, Any]]:
-    """The first `top` outliers, ranked with the ratings taken into account.
+    """List the first `top` outliers. The ranking takes the ratings into account.
 
     Returns
     -------
     list of dict
-        ``rank``, ``id``, ``row``, ``score``, ``outlier_score`` and ``rating`` (None = not rated).
-        Empty if the run has no outliers.
+        The keys are ``rank``, ``id``, ``row``, ``score``, ``outlier_score`` and ``rating`` (None = not
+        rated). The list is empty if the run has no outliers.
     """
     if run.outliers is None or "score" not in run.outliers.column_names:
         return []

@@ -1,6 +1,7 @@
-"""The contents of a run folder, opened once and read on demand.
+"""Access to the contents of a run folder, which are read on demand.
 
-Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
+N is the number of galaxies of the run. They have the order of its embeddings. A run without embeddings has
+the order of its store.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ from euclidfm.store import Galaxies, GalaxyStore
 __all__ = ["RunData"]
 
 _KEPT = 512
-"""Galaxies whose pixels are kept in memory."""
+"""Number of galaxies whose pixels are kept in memory."""
 
 
 class RunData:
-    """A run to display: a folder that `euclidfm demo` wrote, or any part of one.
+    """A run to display. The folder has the layout that `euclidfm demo` writes; parts may be missing.
 
     Parameters
     ----------
     folder : path
-        Needs ``embeddings.parquet`` or ``store/``; all other files are optional.
+        Folder with ``embeddings.parquet`` or ``store/``. All other files are optional.
     kind : {"auto", "umap", "pca"}
         Method of the map, see `map_of`.
     progress : callable, optional
-        Of the map.
+        Called while the map is computed.
 
     Raises
     ------
     InputError
-        If there is nothing to show.
+        If the folder holds neither embeddings nor a store.
     """
 
     def __init__(self, folder: Path, kind: MapKind = "auto", progress: Progress = silent) -> None:
@@ -91,11 +92,11 @@ class RunData:
 
     @property
     def ratings_file(self) -> Path:
-        """CSV file of `discover.active` with what a person finds interesting."""
+        """CSV file of the ratings, see `discover.ratings`."""
         return self.folder.ratings
 
     def missing(self) -> list[dict[str, str]]:
-        """Missing parts of the run, each with the command that makes it."""
+        """List the missing parts of the run, each with the command that makes it."""
         f = self.folder
         probe = f"euclidfm probe {f.embeddings} --store {f.store} --task photoz --density true"
         pretrain = f"euclidfm pretrain {f.store} --out {f.model.path} --model.objective likelihood"
@@ -113,18 +114,18 @@ class RunData:
         return [{"what": what, "command": command} for what, have, command in there if have is None]
 
     def likelihood_model(self) -> dict[str, Any] | None:
-        """Config of the model of the run if it has a likelihood and the run has a store; else None."""
+        """Return the config of the model, or None if it has no likelihood or the run has no store."""
         card = self.folder.model.card
         config = read_json(card).get("config", {}) if card.is_file() and self.store is not None else {}
         return dict(config) if config.get("objective") == "likelihood" else None
 
     def row(self, object_id: int) -> int:
-        """Row of a galaxy.
+        """Return the row of a galaxy.
 
         Raises
         ------
         KeyError
-            If it is not in the run.
+            If the run has no galaxy with this id.
         """
         at = int(np.searchsorted(self._sorted[0], object_id))
         if at >= len(self) or self._sorted[0][at] != object_id:
@@ -137,7 +138,7 @@ class RunData:
         return self.ids[order], order
 
     def galaxy(self, row: int) -> Galaxies | None:
-        """One galaxy with its pixels; None if the store does not have it."""
+        """Read one galaxy with its pixels; None if the store does not have it."""
         if self.store is None or self.store_rows[row] < 0:
             return None
         with self.lock:
@@ -149,12 +150,12 @@ class RunData:
             return self._pixels[row]
 
     def index(self, space: str) -> SimilarityIndex:
-        """Similarity index of a space, made at first use (one at a time is kept).
+        """Return the similarity index of a space. The index of the last space is kept.
 
         Raises
         ------
         InputError
-            If there are no embeddings, or none in this space.
+            If the run has no embeddings, or no such space.
         """
         if self.emb is None:
             msg = f"{self.folder.path} has no embeddings.parquet; make it with `euclidfm embed`"
@@ -192,7 +193,7 @@ class RunData:
         return file if {"object_id", "pz"} <= set(file.schema_arrow.names) else None
 
     def pz(self, row: int) -> tuple[list[float], np.ndarray] | None:
-        """Grid and density of one galaxy's redshift; None if there is none."""
+        """Return the redshift grid and the density p(z) of a galaxy; None if it has no density."""
         if self.density is None:
             return None
         grid = json.loads((self.density.schema_arrow.metadata or {}).get(b"pz_grid", b"[]"))

@@ -1,4 +1,4 @@
-"""Starting the server."""
+"""Start of the server."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ExploreConfig:
     """Settings of the server."""
 
     host: str = "127.0.0.1"
-    """Address to bind to; an address that other machines can reach needs a token."""
+    """Address to bind to. An address that other machines can reach needs a token."""
     port: int = 8765
-    """Port; 0 takes a free one."""
+    """Port to bind to; 0 chooses a free one."""
     token: str | None = None
     """Secret that the browser must give once, at least 16 characters."""
     browser: bool = True
@@ -37,8 +37,8 @@ def explore(folder: Path, config: ExploreConfig) -> None:
     Raises
     ------
     InputError
-        If there is nothing to show, the address is open to others without a token or taken, or the
-        packages of the extra are not installed.
+        If the folder holds no run, the address is in use, the address needs a token, or the packages of the
+        extra are not installed.
     """
     try:
         import uvicorn

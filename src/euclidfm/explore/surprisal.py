@@ -1,4 +1,4 @@
-"""Maps of the surprisal of a galaxy's tokens under the model of the run."""
+"""Maps of the surprisal that the model of the run assigns to the patches of a galaxy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["SurprisalMaps"]
 
 
 class SurprisalMaps:
-    """Surprisal maps by the model of the run, which is loaded at first use."""
+    """Surprisal maps of galaxies. The model of the run is loaded at first use."""
 
     def __init__(self, run: RunData) -> None:
         self.run = run
@@ -25,7 +25,7 @@ class SurprisalMaps:
         self._maps: dict[int, Any] = {}
 
     def picture(self, row: int, modality: str) -> np.ndarray:
-        """The galaxy in a band of the modality, red where the surprisal is large.
+        """Draw the galaxy in a band of the modality, in red where the surprisal is large.
 
         Raises
         ------
@@ -70,6 +70,6 @@ class SurprisalMaps:
             return patches, int(self._model.config.crop), bands[modality]
 
     def modalities(self) -> dict[str, list[str]]:
-        """Bands of each image modality of the run's model; none if it has no likelihood."""
+        """Return the bands of each image modality of the model; empty if it has no likelihood."""
         config = self.run.likelihood_model() or {}
         return {str(m["name"]): list(m["bands"]) for m in config.get("images", ())}

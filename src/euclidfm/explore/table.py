@@ -1,6 +1,6 @@
-"""The columns of a run, joined by object_id and read on demand.
+"""The columns of a run, which are joined by object_id and read on demand.
 
-Shapes: N galaxies of the run, in the order of its embeddings (of its store if there are none).
+N is the number of galaxies of the run, in the order of `RunData`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import pyarrow as pa
 __all__ = ["ColumnSet", "Source"]
 
 _MOST_CATEGORIES = 40
-"""Largest number of categories of a text column; the most frequent ones are kept."""
+"""Largest number of categories of a text column. The most frequent ones are kept."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table with some of the run's galaxies."""
+    """A table that holds some of the galaxies of the run."""
 
     title: str
     table: pa.Table
     rows: np.ndarray
-    """(N,) row of each galaxy in the table, -1 if it has none."""
+    """(N,) row of each galaxy in the table; -1 for a galaxy that the table lacks."""
     about: dict[str, str]
     """Unit and description of columns that have them."""
 
 
 class ColumnSet:
-    """All columns of a run, for colouring the map and for exports.
+    """All columns of a run. The map is coloured by them, and exports contain them.
 
     Parameters
     ----------
@@ -53,13 +53,13 @@ class ColumnSet:
         return tuple(self._home)
 
     def values(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
-        """A column as numpy; NaN (or an empty string) where a galaxy has no value.
+        """Return a column as numpy. A galaxy without a value has NaN or an empty string.
 
         Parameters
         ----------
         name : str
         rows : (M,) array of int, optional
-            Galaxies wanted; default all.
+            Rows of the run; all of them by default.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class ColumnSet:
         return np.asarray(wide)
 
     def numbers(self, name: str) -> np.ndarray:
-        """A column as (N,) float32 to draw with: text as the place in `categories`, NaN for none."""
+        """Return a column as (N,) float32. Text becomes its position in `categories`, or NaN."""
         values = self.values(name)
         if values.dtype.kind != "U":
             return values.astype("<f4")
@@ -95,14 +95,14 @@ class ColumnSet:
         return np.asarray(out)
 
     def categories(self, name: str) -> list[str]:
-        """Values of a column of text, sorted; the commonest ones if there are too many."""
+        """Return the values of a column of text, sorted. Of too many values the commonest are kept."""
         values, counts = np.unique(self.values(name), return_counts=True)
         keep = np.flatnonzero(values != "")
         keep = keep[np.argsort(-counts[keep], kind="stable")[:_MOST_CATEGORIES]]
         return sorted(values[keep].tolist())
 
     def describe(self, name: str) -> dict[str, Any]:
-        """Name, kind, source and description of a column, for the page."""
+        """Return the name, kind, source and description of a column."""
         source = self._home[name]
         text = _is_text(source.table.schema.field(name).type)
         return {
@@ -113,7 +113,7 @@ class ColumnSet:
         }
 
     def of_row(self, row: int) -> dict[str, Any]:
-        """All values of one galaxy that has them."""
+        """Return the values that a galaxy has, by column."""
         out: dict[str, Any] = {}
         for name in self._home:
             source = self._home[name]

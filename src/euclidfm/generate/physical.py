@@ -1,6 +1,6 @@
-"""Generated tokens back to galaxies in physical units.
+"""Conversion of generated tokens to galaxies in physical units.
 
-Shapes: N galaxies, S side of a cutout, K bands of the SED.
+N is the number of galaxies, S the side of a cutout, and K the number of SED bands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["crop_galaxies", "to_physical"]
 
 
 def crop_galaxies(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Galaxies:
-    """Copies of the cutouts' centres, lower halves masked with `hide_half`."""
+    """Copy the centres of the cutouts. With `hide_half` the lower half of each copy is masked."""
     images, masks = {}, {}
     for b, image in galaxies.images.items():
         start = (image.shape[-1] - model.crop) // 2
@@ -32,7 +32,22 @@ def crop_galaxies(galaxies: Galaxies, model: ModelConfig, hide_half: bool) -> Ga
 
 
 def to_physical(tokenizer: Tokenizer, galaxies: Galaxies, done: Completed, to: tuple[str, ...]) -> Galaxies:
-    """Tokens back to µJy; a given token of a completed modality stays as it was."""
+    """Convert tokens to µJy. Given tokens of a completed modality keep their measured values.
+
+    Parameters
+    ----------
+    tokenizer : Tokenizer
+    galaxies : Galaxies
+        The measured galaxies.
+    done : Completed
+        Their tokens, given and generated.
+    to : tuple of str
+        Modalities to convert.
+
+    Returns
+    -------
+    Galaxies
+    """
     images: dict[str, np.ndarray] = {}
     masks: dict[str, np.ndarray] = {}
     noise: dict[str, np.ndarray] = {}
@@ -57,7 +72,7 @@ def to_physical(tokenizer: Tokenizer, galaxies: Galaxies, done: Completed, to: t
 
 
 def _scalars(tokenizer: Tokenizer, galaxies: Galaxies, done: Completed) -> dict[str, np.ndarray]:
-    """Columns in their own units: measured where they were given; errors only of those generated."""
+    """Convert scalars to their units. Given scalars keep their measured values and have no error."""
     value = done.tokens[SCALARS].target[..., 0].cpu().numpy()
     scale = done.scale[SCALARS][..., 0].cpu().numpy()
     made = done.made[SCALARS].cpu().numpy()

@@ -1,7 +1,8 @@
-"""Predictions of measured galaxies, token by token, to look at a model while it trains.
+"""Predictions of the tokens of measured galaxies, to inspect a model during training.
 
-Each token is predicted from the measured ones before it in the sequence (by a masked model: from the other
-half). So these are not generated galaxies: the model never reads its own predictions.
+Each token is predicted from the measured tokens before it in the sequence. A masked model predicts each half
+of the tokens from the other half. The model never reads its own predictions, so these are no generated
+galaxies.
 """
 
 from __future__ import annotations
@@ -24,12 +25,26 @@ __all__ = ["predict_tokens"]
 
 @torch.inference_mode()
 def predict_tokens(model: FoundationModel, store: GalaxyStore, rows: np.ndarray) -> tuple[Galaxies, Galaxies]:
-    """Galaxies as measured, cropped, and the model's predictions of their tokens, in physical units.
+    """Predict the tokens of some galaxies, in physical units.
+
+    Parameters
+    ----------
+    model : FoundationModel
+    store : GalaxyStore
+    rows : (N,) array of int
+        Rows of the store.
+
+    Returns
+    -------
+    measured : Galaxies
+        The galaxies of the store, cropped to the size of the model.
+    predicted : Galaxies
+        The predictions of their tokens.
 
     Raises
     ------
     InputError
-        If the model's scaling removes the brightness and it has neither SED nor scalars.
+        If the scaling removes the brightness, and the model reads neither SED nor scalars.
     """
     config = model.config
     bands = tuple(b for b in config.image_bands if b in store.info.image_bands)

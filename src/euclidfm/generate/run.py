@@ -1,4 +1,7 @@
-"""Generation for the galaxies of a store; the result is a store again, in physical units."""
+"""Generation of modalities for the galaxies of a store.
+
+The result is a store in physical units.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +26,24 @@ __all__ = ["GenerateConfig", "generate", "write"]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
-    """What to generate from what."""
+    """Settings of the generation."""
 
     to: tuple[str, ...]
-    """Modalities to generate. One that is also given is completed where patches or bands are missing."""
+    """Modalities to generate. If one is also given, only its missing patches or bands are generated."""
     given: tuple[str, ...] = ()
-    """Modalities that the model may see; default all that are not generated."""
+    """Modalities that the model reads; by default all that are not generated."""
     temperature: float = 0.0
-    """0: the location of each token's distribution; 1: a draw from it."""
+    """With 0, a token is the location of its distribution; with 1, it is a draw from it."""
     seed: int = 0
-    """Seed of the draws, with each galaxy's object_id."""
+    """Seed of the draws. It is combined with the object_id of each galaxy."""
     hide_half: bool = False
-    """Hide the lower half of the images first, to see how well it is completed."""
+    """Whether to hide the lower half of the images, to test how well it is completed."""
     split: str | None = None
-    """Only this split; default all."""
+    """Split to read; by default all splits."""
     limit: int = 0
-    """At most this many galaxies; 0: all."""
+    """Largest number of galaxies; 0 means all."""
     batch: int = 64
-    """Galaxies at a time."""
+    """Number of galaxies that are generated together."""
 
 
 def generate(
@@ -58,18 +61,18 @@ def generate(
     Yields
     ------
     measured : Galaxies
-        As they are in the store, cropped.
+        The galaxies of the store, cropped to the size of the model.
     given : Galaxies
-        The images that the model read.
+        The same galaxies with only the images that the model reads.
     made : Galaxies
-        The generated modalities; scalars in ``columns``, each with ``_err`` beside. ``noise``, ``fluxerr``
-        and ``_err`` hold the scale of the model's distribution (of images the median over the pixels, in µJy
-        as of fluxes); NaN for a model without likelihood.
+        The generated modalities. Scalars are in ``columns``. ``noise``, ``fluxerr`` and the columns
+        ``<scalar>_err`` hold the scale of the model's distribution, in the unit of the value. ``noise`` is
+        the median over the pixels. For a model without likelihood the scales are NaN.
 
     Raises
     ------
     InputError
-        If the model lacks a modality, or its scaling removes the brightness.
+        If the model lacks a modality, or if its scaling removes the brightness.
     """
     to, given = _names(model.config, config)
     if not model.tokenizer.keeps_brightness and any(m not in (SED, SCALARS) for m in to):
@@ -114,9 +117,32 @@ def write(
     show: int = 8,
     overwrite: bool = False,
 ) -> tuple[GalaxyStore, list[Galaxies]]:
-    """Write the generated modalities as a store.
+    """Generate modalities and write them as a store.
 
-    Returns it, and the first few galaxies as measured, given and made, for a figure.
+    Parameters
+    ----------
+    model : FoundationModel
+    store : GalaxyStore
+    config : GenerateConfig
+    out : path
+        Folder of the new store.
+    progress : callable, optional
+    show : int
+        Number of galaxies to return for a figure.
+    overwrite : bool
+        Whether to replace an existing store.
+
+    Returns
+    -------
+    GalaxyStore
+        The new store.
+    list of Galaxies
+        The first galaxies as measured, given and made, see `generate`.
+
+    Raises
+    ------
+    InputError
+        If the store has no galaxies in the split.
     """
     to, _ = _names(model.config, config)
     bands = tuple(b for m in model.config.images if m.name in to for b in m.bands)
@@ -145,7 +171,7 @@ def write(
 
 
 def _names(model: ModelConfig, config: GenerateConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Modalities to generate and to be seen, by the model's own spelling."""
+    """Return the modalities to generate and to read, as the model spells them."""
     known = {m.lower(): m for m in model.modalities}
     for name in (*config.to, *config.given):
         if name.lower() not in known:
@@ -160,7 +186,7 @@ def _names(model: ModelConfig, config: GenerateConfig) -> tuple[tuple[str, ...],
 
 
 def _scalar_columns(store: GalaxyStore, model: ModelConfig) -> tuple[Column, ...]:
-    """Descriptions of generated scalars; metadata, so that nobody takes them for labels."""
+    """Describe generated scalars. Their role is metadata, so that nobody takes them for labels."""
     units = {c.name: c.unit for c in store.info.columns}
     out = []
     for n in model.scalars:
@@ -177,11 +203,11 @@ def _scalar_columns(store: GalaxyStore, model: ModelConfig) -> tuple[Column, ...
 
 
 def _sed_names(have: tuple[str, ...], model: ModelConfig) -> tuple[str, ...]:
-    """SED bands to generate: the store's, or those that the model was trained on."""
+    """Return the SED bands to generate: those of the store, or else those of the training."""
     return have or tuple(b for b in model.sed_softening_ujy if b in BANDS)
 
 
 def _with_bands(galaxies: Galaxies, names: tuple[str, ...]) -> Galaxies:
-    """With SED bands to be filled."""
+    """Add SED bands that hold no measurement."""
     empty = np.full((len(galaxies), len(names)), np.nan, np.float32)
     return replace(galaxies, sed_bands=names, flux=empty, fluxerr=empty.copy())

@@ -1,26 +1,26 @@
-"""What a galaxy is in memory and on disk: the one contract between ingest and model.
+"""The format of a galaxy in memory and on disk, which ingest and the model share.
 
-Shapes: N galaxies, S cutout side in pixels, K bands of the SED.
+N is the number of galaxies, S the side of a cutout in pixels, and K the number of SED bands.
 
-On disk a store is a folder::
+A store is a folder::
 
     store/
-      store.json                 this module's `StoreInfo`
-      shards/part-00000.parquet  one row a galaxy
-      quarantine.parquet         objects and files left out, with the reason (optional)
+      store.json                 the `StoreInfo` of this module
+      shards/part-00000.parquet  one row per galaxy
+      quarantine.parquet         rejected objects and files, with the reason (optional)
 
-Columns of a shard, for an image band B and an SED band b:
+A shard has these columns, where B is an image band and b an SED band:
 
 =================  =====================================================================
 ``object_id``      int64, signed
 ``ra``, ``dec``    float64, degrees, ICRS
-``tile``           int64, MER tile or -1
+``tile``           int64, number of the MER tile; -1 if there is none
 ``split``          ``train``, ``validation`` or ``test``
-``image_B``        S*S float16 pixels as bytes (little-endian), rows first; null if there is no image
-``scale_B``        float32; pixel in µJy = stored value * scale (a power of two)
-``noise_B``        float32; typical RMS of a pixel in µJy, NaN if unknown
-``mask_B``         S*S bits, first pixel in the high bit, 1 = do not use; null if no pixel is masked
-``flux_b``         float32, µJy; NaN = not measured (negative fluxes are measurements)
+``image_B``        S*S float16 pixels as little-endian bytes, row by row; null without an image
+``scale_B``        float32, a power of two; a pixel in µJy is the stored value times the scale
+``noise_B``        float32, µJy, typical RMS of a pixel; NaN if it is unknown
+``mask_B``         S*S bits, 1 = masked, the first pixel in the high bit; null if none is masked
+``flux_b``         float32, µJy; NaN = not measured; negative fluxes are measurements
 ``fluxerr_b``      float32, µJy; NaN = unknown
 others             labels, flags and metadata, described in ``store.json``
 =================  =====================================================================
@@ -44,7 +44,7 @@ __all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", 
 SCHEMA_VERSION = 2
 
 _READABLE = (1, 2)
-"""Schema versions that can be read; 1 had cutouts as lists."""
+"""Schema versions that can be read. Version 1 stored cutouts as lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +53,19 @@ class Column:
 
     name: str
     type: str = "float64"
-    """Arrow type name: ``float64``, ``float32``, ``int64``, ``bool`` or ``string``."""
+    """Name of the Arrow type: ``float64``, ``float32``, ``int64``, ``bool`` or ``string``."""
     role: str = "label"
-    """``label``, ``flag``, ``meta`` or ``truth`` (known only on mock skies; never a training label)."""
+    """``label``, ``flag``, ``meta`` or ``truth``. Truth exists on mock skies only and is never learned."""
     unit: str = ""
     description: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreInfo:
-    """Everything about a store that is not a row: the contents of ``store.json``."""
+    """Description of a store, saved as ``store.json``."""
 
     image_bands: tuple[str, ...] = ()
-    """Bands that may have a cutout, in order."""
+    """Bands in which galaxies may have a cutout, in order."""
     image_size: int = 0
     """Side of the cutouts in pixels; 0 for a store without images."""
     pixel_arcsec: float = PIXEL_ARCSEC
@@ -73,11 +73,12 @@ class StoreInfo:
     """Bands of the SED with their wavelengths, in order."""
     columns: tuple[Column, ...] = ()
     release: str = ""
-    """Name of the data release, part of a galaxy's identity (ids change between releases)."""
+    """Name of the data release. Ids change between releases, so it is part of a galaxy's identity."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Source, selection funnel, versions, seed, split fractions, ..."""
+    """Origin of the data: source, cut flow, versions, seed, fractions of the splits and more."""
     schema_version: int = SCHEMA_VERSION
     rows: int = 0
+    """Number of galaxies."""
 
     @property
     def sed_names(self) -> tuple[str, ...]:
@@ -90,16 +91,22 @@ class StoreInfo:
         return {b.name: b.wavelength_nm for b in self.sed_bands}
 
     def names(self, *roles: str) -> tuple[str, ...]:
-        """Extra columns that have one of the given roles (all of them without a role)."""
+        """Names of the extra columns that have one of the given roles; all names without a role."""
         return tuple(c.name for c in self.columns if not roles or c.role in roles)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dictionary, for JSON."""
+        """Return a plain dictionary that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> StoreInfo:
-        """Inverse of `to_dict`."""
+        """Build the description from the dictionary that `to_dict` returns.
+
+        Raises
+        ------
+        InputError
+            If the schema version can't be read.
+        """
         if d.get("schema_version") not in _READABLE:
             found = d.get("schema_version")
             msg = f"the store has schema version {found}, not {SCHEMA_VERSION}; ingest the data again"
@@ -126,17 +133,17 @@ class Galaxies:
     tile : (N,) int64
     split : (N,) str
     images : dict of band to (N, S, S) float32
-        µJy per pixel; 0 where masked.
+        Flux in µJy per pixel; 0 where a pixel is masked.
     masks : dict of band to (N, S, S) bool
-        True = do not use; all True for a galaxy that has no image in the band.
+        True = masked. All pixels of a galaxy without an image in the band are masked.
     noise : dict of band to (N,) float32
-        Typical RMS of a pixel, µJy; NaN if unknown.
+        Typical RMS of a pixel, µJy; NaN if it is unknown.
     flux, fluxerr : (N, K) float32, µJy
         NaN = not measured.
     sed_bands : tuple of str
         Names of the K bands.
     columns : dict of str to (N,) array
-        Labels, flags, metadata.
+        Labels, flags and metadata.
     """
 
     object_id: np.ndarray
@@ -156,11 +163,11 @@ class Galaxies:
         return len(self.object_id)
 
     def has_image(self, band: str) -> np.ndarray:
-        """(N,) bool: the galaxy has at least one usable pixel in the band."""
+        """Whether each galaxy has at least one usable pixel in the band, as an (N,) array of bool."""
         return np.asarray(~self.masks[band].all(axis=(1, 2)))
 
     def take(self, rows: np.ndarray) -> Galaxies:
-        """The given rows, in the given order (indices or a boolean mask)."""
+        """Return the given rows, in the given order. `rows` holds indices or is a boolean mask."""
         rows = np.asarray(rows)
         pick: dict[str, Any] = {k: v[rows] for k, v in self.__dict__.items() if isinstance(v, np.ndarray)}
         nested: dict[str, Any] = {
@@ -184,7 +191,7 @@ class Galaxies:
 
 
 def arrow_schema(info: StoreInfo) -> pa.Schema:
-    """Arrow schema of a shard."""
+    """Return the Arrow schema of a shard."""
     pixels = info.image_size**2
     fields = [
         pa.field("object_id", pa.int64()),
@@ -207,7 +214,13 @@ def arrow_schema(info: StoreInfo) -> pa.Schema:
 
 
 def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
-    """Galaxies as an Arrow table in the layout of the store."""
+    """Convert galaxies to an Arrow table in the layout of the store.
+
+    Raises
+    ------
+    ValueError
+        If the galaxies have other SED bands than the store.
+    """
     if galaxies.sed_bands != info.sed_names:
         msg = f"galaxies have SED bands {galaxies.sed_bands}, the store has {info.sed_names}"
         raise ValueError(msg)
@@ -228,7 +241,21 @@ def encode(info: StoreInfo, galaxies: Galaxies) -> pa.Table:
 def decode(
     info: StoreInfo, table: pa.Table, bands: Sequence[str] | None = None, sed: bool = True
 ) -> Galaxies:
-    """Inverse of `encode`; only the given image bands (default: all) are decoded."""
+    """Convert a table of `encode` back to galaxies.
+
+    Parameters
+    ----------
+    info : StoreInfo
+    table : pyarrow.Table
+    bands : sequence of str, optional
+        Image bands to decode; all of them by default.
+    sed : bool
+        Whether to decode the SED.
+
+    Returns
+    -------
+    Galaxies
+    """
     bands = info.image_bands if bands is None else bands
     n = table.num_rows
     images, masks, noise = {}, {}, {}

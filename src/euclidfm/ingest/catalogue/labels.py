@@ -1,4 +1,4 @@
-"""Labels and metadata of catalogue objects, and how the store describes them."""
+"""Labels and metadata of catalogue objects, with the descriptions that the store keeps."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _RENAMED = {
     "sersic_sersic_vis_axis_ratio": "sersic_axis_ratio",
 }
 META = (*_META, "gal_ebv", "spurious_flag", "det_quality_flag")
-"""Catalogue columns (canonical names) that are kept when they are there."""
+"""Canonical names of the catalogue columns that the store keeps if the catalogue has them."""
 
 FLAGS = (
     Column(name="flag_edge", type="bool", role="flag", description="cutout reaches over the mosaic's edge"),
@@ -70,7 +70,7 @@ FLAGS = (
         description="flag-map bits in the middle of the cutout, any band",
     ),
 )
-"""Flags that cutting sets."""
+"""Columns of flags that the cutting of images sets."""
 
 SPEC = (
     Column(name="z_spec", type="float32", description="spectroscopic redshift, ZWARN = 0, not a star"),
@@ -94,7 +94,7 @@ SPEC = (
         description="more than one object or spectrum within the match radius",
     ),
 )
-"""Columns of a joined spectroscopic table."""
+"""Columns that a joined spectroscopic table adds."""
 
 TRUTH = (
     Column(name="kind", type="string", role="truth", description="galaxy, star, quasar or artefact"),
@@ -108,19 +108,20 @@ TRUTH = (
         description="stellar mass put in",
     ),
 )
-"""Columns of a mock sky's truth."""
+"""Columns of the truth of a mock sky."""
 
 
 def fractions(t: Table, question: str, answer: str) -> np.ndarray:
-    """Expected fraction of volunteers who give an answer.
+    """Compute the expected fraction of volunteers who give an answer.
 
-    The catalogue holds Dirichlet concentrations: fraction = answer / sum over the question's
-    answers. (The same formula also holds for votes, per cent and fractions.) NaN where the
-    question has no prediction, which is not a "no".
+    The catalogue holds Dirichlet concentrations. The fraction is the concentration of the answer divided by
+    the sum over all answers to the question. The same formula holds for numbers of votes, percentages and
+    fractions.
 
     Returns
     -------
     (N,) float32
+        NaN where the catalogue has no prediction for the question. This does not mean "no".
     """
     total = sum(t[f"{question}_{a}"].astype(float) for a in GZ_QUESTIONS[question])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -129,7 +130,15 @@ def fractions(t: Table, question: str, answer: str) -> np.ndarray:
 
 
 def galaxy_zoo(t: Table) -> tuple[tuple[Column, ...], Table]:
-    """Galaxy Zoo labels from the columns of the morphology catalogue that are there."""
+    """Compute the Galaxy Zoo labels for which the morphology catalogue has the columns.
+
+    Returns
+    -------
+    tuple of Column
+        Descriptions of the labels.
+    dict of str to (N,) float32
+        Fractions of the votes.
+    """
     specs, out = [], {}
     for name, (question, answer) in _GZ.items():
         if all(f"{question}_{a}" in t for a in GZ_QUESTIONS[question]):
@@ -140,7 +149,15 @@ def galaxy_zoo(t: Table) -> tuple[tuple[Column, ...], Table]:
 
 
 def metadata(t: Table) -> tuple[tuple[Column, ...], Table]:
-    """Catalogue columns worth keeping, of those that are there."""
+    """Select the metadata and flags that the store keeps, of the columns that the catalogue has.
+
+    Returns
+    -------
+    tuple of Column
+        Descriptions of the columns.
+    dict of str to (N,) array
+        Their values.
+    """
     specs = [
         Column(name="mag_vis", type="float32", role="meta", unit="AB mag", description="total VIS magnitude")
     ]
@@ -168,7 +185,7 @@ def metadata(t: Table) -> tuple[tuple[Column, ...], Table]:
 
 
 def truth_labels(object_id: np.ndarray, truth: Table) -> Table:
-    """Truth of each object by its id; empty or NaN for objects that have none."""
+    """Look up the truth of each object by its id. Objects without truth have empty text or NaN."""
     row = match_ids(object_id, truth["object_id"])
     known = row >= 0
     out: Table = {}

@@ -1,4 +1,4 @@
-"""Recipes: how to read a photometric table, in YAML."""
+"""Recipes, which describe in YAML how to read a photometric table or a data set with images."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from euclidfm.store.splits import SPLITS
 __all__ = ["UNITS", "BandColumns", "ImageColumns", "LabelColumn", "PhotometryRecipe", "TableFiles"]
 
 UNITS = ("abmag", "luptitude", *FLUX_UNITS)
-"""Units of a table's photometry."""
+"""Units that the photometry of a table may have."""
 
 IMAGE_UNITS = (*FLUX_UNITS, "counts")
-"""Units of a data set's images."""
+"""Units that the images of a data set may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BandColumns:
-    """Where the photometry of one band is."""
+    """The columns that hold the photometry of one band."""
 
     band: str
-    """Name in the survey table, or in the recipe's ``wavelengths_nm``."""
+    """Name of the band in the survey table, or in ``wavelengths_nm`` of the recipe."""
     value: str
     """Column of the magnitude or flux."""
     error: str | None = None
-    """Column of its error, in the same unit; without one, errors are unknown (NaN)."""
+    """Column of the error, in the same unit. Without this column the errors are unknown (NaN)."""
     unit: str = "abmag"
     """One of `UNITS`."""
     softening_ujy: float = 0.0
-    """Softening b of luptitudes (asinh magnitudes); 0 is the limit in which they are AB magnitudes."""
+    """Softening b of luptitudes (asinh magnitudes). With 0 they are AB magnitudes."""
     mask: str | None = None
-    """Column of a flag: the band is not measured where it is not 0."""
+    """Column of a flag. The band counts as not measured where the flag is not 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelColumn:
-    """A column to keep."""
+    """A column of the table that the store keeps."""
 
     name: str
-    """Name in the store."""
+    """Name of the column in the store."""
     column: str
-    """Name in the table."""
+    """Name of the column in the table."""
     role: str = "label"
     """``label``, ``flag`` or ``meta``."""
     type: str = "float32"
@@ -57,54 +57,57 @@ class LabelColumn:
     unit: str = ""
     description: str = ""
     where: str | None = None
-    """Expression on the table's columns; where it is false the value is unknown."""
+    """Expression on the columns of the table. The value is unknown where the expression is false."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableFiles:
-    """Files of a table."""
+    """Files that belong to a table."""
 
     pattern: str
-    """Glob in the source folder."""
+    """Glob pattern of the files in the source folder."""
     split: str | None = None
-    """Split that its rows belong to; of "train", a share goes to validation."""
+    """Split of the rows. Of the rows of ``train``, a share goes to ``validation``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageColumns:
-    """Where the images of a data set are.
+    """The columns that hold the images of a data set.
 
-    Either each band has a column (`columns`), or one column lists the bands (`listed`), as in the
-    Multimodal Universe: ``image: {band: [...], flux: [...], ivar: [...], mask: [...]}``.
+    Either each band has a column (`columns`), or one column lists the bands (`listed`). The Multimodal
+    Universe uses such lists: ``image: {band: [...], flux: [...], ivar: [...], mask: [...]}``.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Column of each band's pixels, by the band's name in the survey table."""
+    """Column of the pixels of each band, by the name of the band in the survey table."""
     listed: str | None = None
-    """Column that lists the bands."""
+    """Name of the column that lists the bands."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Name in the survey table of each band that the list has."""
+    """Name in the survey table of each band in the list."""
     band: str = "band"
+    """Part of the list that holds the names of the bands."""
     flux: str = "flux"
+    """Part of the list that holds the pixels."""
     ivar: str | None = "ivar"
-    """Inverse variance of each pixel, in the same unit; a pixel where it is not positive is masked."""
+    """Part with the inverse variance of each pixel. Pixels in which it is not positive are masked."""
     mask: str | None = None
-    """Mask of each pixel."""
+    """Part with the mask of each pixel."""
     mask_means: str = "bad"
-    """``bad`` or ``good``: meaning of the value 1 in a mask."""
+    """Meaning of the value 1 in a mask: ``bad`` or ``good``."""
     unit: str = "ujy"
-    """``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
+    """Unit of the pixels: ``ujy``, ``jy``, ``nanomaggy`` or ``counts``."""
     magzero: Mapping[str, float] = field(default_factory=dict)
-    """AB zero point of each band whose unit is counts."""
+    """AB zero point of each band in counts."""
     pixel_arcsec: float = PIXEL_ARCSEC
+    """Side of a pixel in arcsec."""
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Bands, by their names in the survey table."""
+        """Names of the bands in the survey table."""
         return tuple(dict.fromkeys((*self.columns, *self.names.values())))
 
     def to_ujy(self, band: str) -> float:
-        """µJy of the unit of a band's pixels."""
+        """Return the factor from the unit of a band's pixels to µJy."""
         if self.unit == "counts":
             return float(ujy_from_abmag(self.magzero[band]))
         return FLUX_UNITS[self.unit]
@@ -118,31 +121,36 @@ class PhotometryRecipe:
     ----------
     name, version, description : str
     files : tuple of TableFiles
-        Used when the source is a folder.
+        Files to read if the source is a folder.
     format : str, optional
-        ``csv``, ``whitespace``, ``fits``, ``parquet`` or ``votable``; default by name.
+        ``csv``, ``whitespace``, ``fits``, ``parquet`` or ``votable``. By default the file name decides.
     id, ra, dec : str, optional
-        Columns. Without an id, positions make one; without positions, splits go by a hash of the id.
+        Columns of identity and position. Without an id, ids are made from positions. Without positions,
+        splits follow from a hash of the id.
     missing : tuple of float
-        Values of magnitudes, fluxes, errors and labels that mean "not measured".
+        Numbers that mean "not measured" in magnitudes, fluxes, errors and labels.
     bands : tuple of BandColumns
+        Bands of the SED.
     columns : tuple of LabelColumn
+        Columns that the store keeps.
     select : tuple of Step
-        On the table's own columns.
+        Selection, as expressions on the columns of the table.
     wavelengths_nm : dict
-        Effective wavelengths of bands that the survey table lacks.
+        Effective wavelengths in nm of bands that the survey table lacks.
     allow_template_sed : bool
-        Accept columns of the Q1 galaxy-SED product, which is fitted at a redshift and so leaks it.
+        Whether to accept columns of the Q1 galaxy-SED product. Its templates are fitted at a redshift and
+        leak it.
     release : str
+        Name of the data release.
     id_text : bool
-        Ids are text that is no number; a hash of the text is the id.
+        Whether ids are text that is no number. A hash of the text is then the id.
     images : ImageColumns, optional
-        Makes it the recipe of a data set, which is read with ``datasets``.
+        Images of a data set. A recipe with images is read with ``datasets``.
     config : str, optional
         Name of the data set's configuration.
     splits : dict
-        Split of the store that each of the data set's splits belongs to (``""``: by position); default:
-        all of them, by position.
+        Split of the store for each split of the data set; ``""`` means by position. By default all splits are
+        read, by position.
     """
 
     name: str
@@ -180,7 +188,7 @@ class PhotometryRecipe:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Name and version, and the expressions of the selection."""
+        """Name and version of the recipe, and the expressions of its selection."""
         return {
             "recipe": f"{self.name} v{self.version}",
             "recipe_steps": [s.where for s in self.select],
@@ -188,12 +196,17 @@ class PhotometryRecipe:
 
     @classmethod
     def load(cls, name: str) -> PhotometryRecipe:
-        """Load a shipped recipe by name, or a YAML file.
+        """Load a recipe.
+
+        Parameters
+        ----------
+        name : str
+            Name of a recipe of the package, or path of a YAML file.
 
         Raises
         ------
         InputError
-            If there is no such file or it is not a recipe; names the key.
+            If there is no such file, or if it is no recipe. The message names the wrong key.
         """
         file = shipped("recipes", name)
         d = read_yaml(file)

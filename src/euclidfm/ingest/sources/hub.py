@@ -1,7 +1,7 @@
-"""Data sets of the Hugging Face hub, or folders of their files, read with ``datasets``.
+"""Ingest of data sets of the Hugging Face hub, or of folders of their files, with ``datasets``.
 
 A recipe defines the meaning of the columns. Rows are streamed in small batches, so memory does not grow
-with the data set; each of its files is a work unit of its own.
+with the data set. Each file of the data set is a work unit.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from euclidfm.store.schema import Galaxies, StoreInfo
 __all__ = ["DatasetUnit", "plan_dataset"]
 
 ROWS = 64
-"""Rows that are read together."""
+"""Number of rows that are read together."""
 
 
 def plan_dataset(cfg: IngestConfig) -> Plan:
-    """Find the splits and files of a data set; rows are left to the work units.
+    """Find the splits and files of a data set. The work units read the rows.
 
     Raises
     ------
@@ -81,16 +81,16 @@ class DatasetUnit:
 
     @property
     def name(self) -> str:
-        """Shown by the progress bar."""
+        """Name shown by the progress bar."""
         return f"{self.split} {self.shard + 1}/{self.shards}"
 
     @property
     def files(self) -> list[str]:
-        """None: the plan knows them."""
+        """Files of this unit; empty, since the plan lists all files."""
         return []
 
     def batches(self, quarantine: Quarantine) -> Iterator[Galaxies]:
-        """Galaxies in the order of the data set, without those whose id the shard had before."""
+        """Read galaxies in the order of the data set. Repeated ids of the shard go to quarantine."""
         cfg = self.cfg
         recipe = PhotometryRecipe.load(cfg.recipe or "")
         data = _load(cfg, recipe, self.split)
@@ -120,7 +120,7 @@ class DatasetUnit:
                 yield self._with_images(galaxies, batch.take(pa.array(kept)), recipe)
 
     def _tables(self, data: Any) -> Iterator[pa.Table]:
-        """Arrow tables of some rows."""
+        """Read the rows as Arrow tables of at most `ROWS` rows."""
         try:
             for batch in data.with_format("arrow").iter(batch_size=ROWS):
                 yield batch.combine_chunks()
@@ -132,7 +132,7 @@ class DatasetUnit:
             raise InputError(msg) from e
 
     def _with_images(self, galaxies: Galaxies, batch: pa.Table, recipe: PhotometryRecipe) -> Galaxies:
-        """Galaxies with their splits, images and flags."""
+        """Add splits, images and flags to the galaxies."""
         n, cfg = len(galaxies), self.cfg
         galaxies.split = split_rows(galaxies, recipe, cfg)
         masked, edge = np.ones((0, n)), np.zeros(n, bool)
@@ -147,14 +147,14 @@ class DatasetUnit:
 
 
 def _first(i: int, seen: set[int]) -> bool:
-    """Whether an id was not seen before; it is from now on."""
+    """Return whether an id is new, and add it to the ids seen."""
     new = i not in seen
     seen.add(i)
     return new
 
 
 def _columns(source: str, batch: pa.Table, recipe: PhotometryRecipe) -> Table:
-    """The recipe's columns of a batch; a dot leads into a nested column."""
+    """Read the columns that the recipe names. A dot in a name leads into a nested column."""
     out: Table = {}
     for name in needed_columns(recipe):
         outer, *inner = (name,) if name in batch.column_names else name.split(".")
@@ -173,6 +173,7 @@ def _columns(source: str, batch: pa.Table, recipe: PhotometryRecipe) -> Table:
 
 
 def _split_names(cfg: IngestConfig, recipe: PhotometryRecipe) -> list[str]:
+    """List the names of the splits of the data set."""
     datasets = _package(cfg)
     path = Path(cfg.source)
     if (path / "state.json").is_file():
@@ -186,7 +187,7 @@ def _split_names(cfg: IngestConfig, recipe: PhotometryRecipe) -> list[str]:
 
 
 def _load(cfg: IngestConfig, recipe: PhotometryRecipe, split: str) -> Any:
-    """A split: streamed, or with ``fetch: copy`` downloaded to the cache and mapped."""
+    """Open a split. It is streamed; with ``fetch: copy`` it is downloaded to the cache first."""
     datasets = _package(cfg)
     path = Path(cfg.source)
     try:
@@ -203,6 +204,7 @@ def _load(cfg: IngestConfig, recipe: PhotometryRecipe, split: str) -> Any:
 
 
 def _package(cfg: IngestConfig) -> Any:
+    """Import ``datasets``."""
     try:
         import datasets
     except ImportError as e:
@@ -213,11 +215,12 @@ def _package(cfg: IngestConfig) -> Any:
 
 
 def _where(cfg: IngestConfig) -> str:
-    """What `datasets` calls the data set: ``owner/name`` on the hub, or a folder."""
+    """Return the name by which ``datasets`` knows the data set: ``owner/name``, or a folder."""
     return cfg.source.removeprefix("hf://").removeprefix("datasets/").rstrip("/")
 
 
 def _unreadable(cfg: IngestConfig, e: Exception) -> InputError:
+    """Make the error that says that the data set can't be read."""
     msg = (
         f"data set {cfg.source} can't be read ({type(e).__name__}: {short(e)}); check its name, the recipe's "
         "splits and the network"
@@ -226,14 +229,14 @@ def _unreadable(cfg: IngestConfig, e: Exception) -> InputError:
 
 
 def _shards(data: Any) -> int:
-    """Pieces to read as tasks: the files of a stream, or blocks of rows."""
+    """Count the work units: the files of a stream, or blocks of `UNIT_ROWS` rows."""
     if hasattr(data, "__len__"):
         return max(1, -(-len(data) // UNIT_ROWS))
     return max(1, int(data.num_shards))
 
 
 def _rows(data: Any, shards: int) -> int:
-    """Approximate number of rows of a shard; 0 if the data set does not say."""
+    """Estimate the number of rows of a shard; 0 if the data set does not say how many it has."""
     if hasattr(data, "__len__"):
         return -(-len(data) // shards)
     known = (data.info.splits or {}).get(str(data.split))

@@ -1,4 +1,7 @@
-"""Images of a data set's rows: nested Arrow lists, pictures, or lists of bands, as cutouts in µJy."""
+"""Conversion of the images of a data set to cutouts in µJy.
+
+An image is a nested Arrow list, a picture (PNG, TIFF), or an entry of a list of bands.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,18 @@ __all__ = ["DatasetImages", "cut_images"]
 
 @dataclass
 class DatasetImages:
-    """Cutouts of some rows.
+    """Cutouts of N rows.
+
+    S is the side of a cutout in pixels.
 
     Attributes
     ----------
     images, masks : dict of band to (N, S, S)
-        µJy per pixel, 0 where masked; True = do not use.
+        Flux in µJy per pixel, 0 where masked; a mask is True where a pixel is masked.
     noise : dict of band to (N,)
-        Median error of the unmasked pixels, µJy; NaN if unknown.
+        Median error of the unmasked pixels, µJy; NaN if it is unknown.
     edge : (N,) bool
-        An image of the row is smaller than the cutout.
+        True if an image of the row is smaller than the cutout.
     """
 
     images: dict[str, np.ndarray]
@@ -42,17 +47,20 @@ class DatasetImages:
 def cut_images(
     source: str, batch: pa.Table, where: ImageColumns, bands: tuple[str, ...], size: int
 ) -> DatasetImages:
-    """Cut the middle of each image out, pad what is smaller.
+    """Cut out the middle of each image. Images smaller than the cutout are padded with masked pixels.
 
     Parameters
     ----------
     source : str
-        For messages.
+        Name of the data set, used in messages.
     batch : pyarrow.Table
+        Rows of the data set.
     where : ImageColumns
+        The columns that hold the images.
     bands : tuple of str
+        Bands to cut.
     size : int
-        Side in pixels.
+        Side of the cutouts in pixels.
 
     Raises
     ------
@@ -87,7 +95,7 @@ def _nested(batch: pa.Table, name: str) -> pa.Array:
 def _cut_listed(
     source: str, batch: pa.Table, where: ImageColumns, bands: tuple[str, ...], out: DatasetImages
 ) -> None:
-    """Rows whose images are a list of bands: a structure of lists, or a list of structures."""
+    """Cut images from a column that lists the bands, as a structure of lists or a list of structures."""
     name = str(where.listed)
     column = batch.column(name).combine_chunks()
     parts = {p: str(getattr(where, p)) for p in ("band", "flux", "ivar", "mask") if getattr(where, p)}
@@ -106,7 +114,7 @@ def _cut_listed(
 
 
 def _of_list(source: str, name: str, row: pa.Scalar, parts: dict[str, str]) -> dict[str, pa.Array]:
-    """Parts of a row's list of bands, each an array over the bands."""
+    """Return the parts of a row's list of bands, each as an array over the bands."""
     lists = pa.types.is_struct(row.type)
     if lists:
         inside = row.type
@@ -125,7 +133,7 @@ def _of_list(source: str, name: str, row: pa.Scalar, parts: dict[str, str]) -> d
 
 
 def _plane(source: str, name: str, value: pa.Scalar) -> np.ndarray | None:
-    """One image as a (ny, nx) array; None if the row has none."""
+    """Return one image as a (ny, nx) array; None if the row has no image."""
     if isinstance(value, pa.ExtensionScalar):
         value = value.value
     if value is None or not value.is_valid:
@@ -160,7 +168,7 @@ def _fixed(kind: pa.DataType) -> bool:
 
 
 def _picture(source: str, name: str, data: bytes | None) -> np.ndarray | None:
-    """A picture of one channel (TIFF or PNG, 8 to 32 bits)."""
+    """Decode a picture of one channel (TIFF or PNG, 8 to 32 bits)."""
     if data is None:
         return None
     from PIL import Image
@@ -187,7 +195,7 @@ def _put(
     ivar: np.ndarray | None,
     mask: np.ndarray | None,
 ) -> None:
-    """Put the middle of an image into its place."""
+    """Write the middle of an image into row `i` of the cutouts."""
     if flux is None:
         return
     if any(p is not None and p.shape != flux.shape for p in (ivar, mask)):
