@@ -59,6 +59,18 @@ def test_an_old_option_is_answered_with_its_new_name(given, capsys, tmp_path, mo
     assert "option --spin of `embed` is now --symmetries" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "answer"),
+    [
+        (["embed", "run", "store", "--out", "e", "--turns", "8"], "--turns of `embed` is now --symmetries"),
+        (["finetune", "run", "store", "--out", "f", "--held=0.1"], "--held of `finetune` is now --holdout"),
+    ],
+)
+def test_each_renamed_option_is_answered(argv, answer, capsys):
+    assert main(argv) == 2
+    assert answer in capsys.readouterr().err
+
+
 def test_an_old_option_with_parts_keeps_them(monkeypatch, capsys):
     monkeypatch.setitem(RENAMED_OPTIONS, "pretrain", {"model.word": "model.token"})
     assert main(["pretrain", "store", "--out", "run", "--model.word.size=3"]) == 2

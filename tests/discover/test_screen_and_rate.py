@@ -161,8 +161,8 @@ def test_the_approximate_index_reports_its_recall(tmp_path, monkeypatch):
         assert len(true & set(ids[i].tolist())) >= 8
     assert (np.diff(similarity, axis=1) <= 0).all()
     where = np.arange(3999) % 2 == 0
-    for scan in (50_000, 0):  # by looking at all that is allowed, and through the graph
-        monkeypatch.setattr("euclidfm.discover.index._SCAN", scan)
+    for largest in (50_000, 0):  # an exact search of the selection, and a search through the graph
+        monkeypatch.setattr("euclidfm.discover.index.EXACT_UP_TO", largest)
         ids, _ = index.search(emb.vectors[:3], k=5, where=where)
         assert np.isin(ids, np.asarray(index.ids)[where]).all()
     ids, similarity = index.search(emb.vectors[:3], k=5, where=np.arange(3999) < 2)

@@ -53,7 +53,7 @@ def test_the_map_points_at_what_was_put_there(trained):
     band = odd.sed_bands[6]
     assert np.mean([max(m.sed, key=lambda b, m=m: m.sed[b]) == band for m in maps]) > 0.7
     everyday = np.concatenate([m.patches["VIS"].ravel() for m in before])
-    assert abs(np.nanmean(everyday)) < 0.15  # calibrated: what is foreseen has no excess
+    assert abs(np.nanmean(everyday)) < 0.15  # calibrated: the excess of expected tokens has mean zero
 
 
 def test_the_table_and_its_scores(trained, tmp_path):

@@ -139,10 +139,10 @@ def test_exports_hold_the_selection(client, run):
 def test_samp_brings_the_table_to_a_listener(client, run, tmp_path, monkeypatch):
     from astropy.table import Table
 
-    from euclidfm.explore.export import _samp
+    from euclidfm.explore.export import samp_package
 
     SAMPHubServer, SAMPIntegratedClient, conf = (
-        getattr(_samp(), n) for n in ("SAMPHubServer", "SAMPIntegratedClient", "conf")
+        getattr(samp_package(), n) for n in ("SAMPHubServer", "SAMPIntegratedClient", "conf")
     )
     monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'samp').as_uri()}")
     conf.use_internet = False

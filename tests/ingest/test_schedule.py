@@ -91,7 +91,7 @@ def test_a_local_dask_cluster_makes_the_same_store(tiles, whole, tmp_path):
 
 
 def test_a_scheduler_that_is_not_there_or_has_no_such_name(tiles, tmp_path, monkeypatch):
-    monkeypatch.setattr("euclidfm.ingest.scheduler._TIMEOUT", 0.5)
+    monkeypatch.setattr("euclidfm.ingest.scheduler.CONNECT_SECONDS", 0.5)
     cfg = IngestConfig(source=str(tiles), scheduler="tcp://127.0.0.1:1")
     with pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         ingest(cfg, tmp_path / "store")

@@ -121,7 +121,7 @@ def test_without_gain_it_is_the_probe(sky):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"layers": 3}, {"layers": 0}, {"held": 1.0}, {"views": 9}, {"max_steps": 0}]
+    "wrong", [{"layers": 3}, {"layers": 0}, {"holdout": 1.0}, {"views": 9}, {"max_steps": 0}]
 )
 def test_wrong_settings_are_refused(sky, wrong):
     rows = sky.rows("train")

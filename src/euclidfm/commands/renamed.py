@@ -10,6 +10,7 @@ __all__ = ["REMOVED_OPTIONS", "RENAMED_OPTIONS", "check_renamed"]
 
 RENAMED_OPTIONS: dict[str, dict[str, str]] = {
     "embed": {"turns": "symmetries"},
+    "finetune": {"held": "holdout"},
     "pretrain": {
         "model.tokens.places": "model.positions",
         "turn": "random_symmetry",

@@ -26,10 +26,10 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
 from euclidfm.discover.space import Scaling, ScalingName
 
-__all__ = ["ApproximateConfig", "ApproximateIndex", "load_faiss", "query_graph"]
+__all__ = ["EXACT_UP_TO", "ApproximateConfig", "ApproximateIndex", "load_faiss", "query_graph"]
 
-_SCAN = 50_000
-"""Largest selection that is searched exactly (in 8 bits)."""
+EXACT_UP_TO = 50_000
+"""Size of the largest selection that is searched exactly (in 8 bits)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class ApproximateIndex:
         if where is None and len(self.ids) <= 4 * k:  # a graph does not reach everything
             where = np.ones(len(self.ids), bool)
         chosen = None if where is None else np.flatnonzero(where)
-        if chosen is not None and len(chosen) <= max(_SCAN, 4 * k):
+        if chosen is not None and len(chosen) <= max(EXACT_UP_TO, 4 * k):
             similarity, rows = self._scan(units, k, chosen)
         else:
             similarity, rows = query_graph(self._index, units, k, self._effort, chosen)

@@ -14,7 +14,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import written_aside
 from euclidfm.explore.run import RunData
 
-__all__ = ["FORMATS", "as_bytes", "selected", "send"]
+__all__ = ["FORMATS", "as_bytes", "samp_package", "selected", "send"]
 
 FORMATS = {"csv": "text/csv", "fits": "application/fits", "votable": "application/x-votable+xml"}
 """Media type of each format of an exported selection."""
@@ -87,7 +87,7 @@ def send(table: Any, receiver: str, folder: Path) -> list[str]:
     InputError
         If no SAMP hub runs, or if the program is not connected to it.
     """
-    samp = _samp()
+    samp = samp_package()
     client = samp.SAMPIntegratedClient(name="euclidfm explore", description="selections of euclidfm explore")
     try:
         client.connect()
@@ -115,8 +115,14 @@ def send(table: Any, receiver: str, folder: Path) -> list[str]:
         client.disconnect()
 
 
-def _samp() -> Any:
-    """The SAMP client of astropy, which from version 8 on points to the same one in pyvo."""
+def samp_package() -> Any:
+    """Import the SAMP package of astropy, or the one of pyvo, to which it moved with astropy 8.
+
+    Raises
+    ------
+    InputError
+        If neither is installed.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -17,7 +17,7 @@ from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import Plan
 from euclidfm.ingest.workspace import UnitFolder, Workspace
 
-__all__ = ["slurm_cluster", "work"]
+__all__ = ["CONNECT_SECONDS", "slurm_cluster", "work"]
 
 _SLURM = {
     "cores": 1,
@@ -29,7 +29,7 @@ _SLURM = {
 }
 """Default options of a job; the config's `cluster` overrides them."""
 
-_TIMEOUT = 20.0
+CONNECT_SECONDS = 20.0
 """Seconds to wait for a Dask scheduler."""
 
 _LOST = (
@@ -153,7 +153,7 @@ def _client(cfg: IngestConfig) -> Iterator[Any]:
         raise InputError(_missing(cfg, "distributed")) from None
     if "://" in cfg.scheduler:
         try:
-            client = Client(cfg.scheduler, timeout=_TIMEOUT, set_as_default=False)
+            client = Client(cfg.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as e:
             msg = f"no Dask scheduler answers at {cfg.scheduler} ({e}); start one with `dask scheduler`"
             raise InputError(msg) from None

@@ -95,7 +95,9 @@ def _identity(cfg: EfficiencyConfig, store: GalaxyStore, embs: Mapping[str, Embe
         h.update(np.ascontiguousarray(vectors if probes else np.isfinite(vectors).any(axis=1)).tobytes())
     tuned = any(m.partition("@")[0] in TUNED for m in cfg.methods)
     if cfg.run and tuned:  # only then, so that older results stay valid
-        h.update(repr(sorted(plain(asdict(cfg.finetune)).items())).encode())
+        settings = plain(asdict(cfg.finetune))
+        settings["held"] = settings.pop("holdout")  # its earlier name, so that older results stay valid
+        h.update(repr(sorted(settings.items())).encode())
         h.update(str(read_json(Path(cfg.run) / "model.json").get("identity")).encode())
     return h.hexdigest()[:16]
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,9 @@ METHODS = (
     "photometry-stack",
 )
 """Probes of the embedding, then methods on the photometry alone."""
+
+PREDICTED = "predicted"
+"""Part of the embedding that holds the redshift and its uncertainty as the model predicts them."""
 
 SCALAR = "z_spec"
 """Column with the redshift of mock galaxies; in pre-training it is NaN for real ones."""
@@ -199,8 +202,6 @@ def _ingest(config: RealSEDConfig, catalogue: Catalogue, folder: Path) -> Galaxy
 def _pretrain(
     config: RealSEDConfig, name: str, catalogue: Catalogue, store: GalaxyStore, folder: Path
 ) -> None:
-    from dataclasses import replace
-
     from euclidfm.pretrain import pretrain
     from euclidfm.studies.mock_photometry import write_mixed_store
 
@@ -234,15 +235,15 @@ def _embed(config: RealSEDConfig, catalogue: Catalogue, store: GalaxyStore, fold
             )
             mean, scale = predicted.T
             redshift = np.stack([np.log1p(np.maximum(mean, -0.5)), np.log(scale)], axis=1)
-            emb = with_part(emb, "foreseen", redshift)
+            emb = with_part(emb, PREDICTED, redshift)
         emb.write(file)
-    return EmbeddingTable.read(file)
+    emb = EmbeddingTable.read(file)
+    parts = {PREDICTED if n == "foreseen" else n: v for n, v in emb.by_modality.items()}  # the earlier name
+    return replace(emb, by_modality=parts)
 
 
 def only_part(emb: EmbeddingTable, name: str) -> EmbeddingTable:
     """The table with the vectors of one modality as its joint vectors."""
-    from dataclasses import replace
-
     return replace(emb, vectors=emb.by_modality[name], by_modality={name: emb.by_modality[name]})
 
 
@@ -275,7 +276,7 @@ def _density(
     train = emb.split == "train"
     _, features = photometry_features((flux[train], error[train]), (flux, error))
     emb = with_part(emb, "photometry", features)
-    use = ("photometry", "foreseen") if config.mock else ("photometry", "SED")
+    use = ("photometry", PREDICTED) if config.mock else ("photometry", "SED")
     probe = fit_density(emb, store.index, task=config.task, seed=config.seed, use=use)
     probe.save(folder / "density")
     records = probe.evaluate(emb, store.index, resamples=config.resamples)

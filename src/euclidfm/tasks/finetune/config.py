@@ -36,7 +36,7 @@ class FineTuneConfig:
     """Rank of the low-rank updates."""
     alpha: float = 16.0
     """The updates are scaled by alpha / rank."""
-    held: float = 0.2
+    holdout: float = 0.2
     """Fraction of the labelled galaxies that is held out for early stopping."""
     views: int = 4
     """Largest number of symmetries (D4) in which a galaxy is shown, 1 to 8."""
@@ -67,6 +67,6 @@ def check_config(c: FineTuneConfig) -> None:
     if c.adapt not in ("full", "lora"):
         msg = f"adapt must be full or lora, got {c.adapt!r}"
         raise InputError(msg)
-    if not 0.0 < c.held < 1.0 or not 1 <= c.views <= 8:
-        msg = f"held must be between 0 and 1 and views from 1 to 8, got {c.held:g} and {c.views}"
+    if not 0.0 < c.holdout < 1.0 or not 1 <= c.views <= 8:
+        msg = f"holdout must be between 0 and 1 and views from 1 to 8, got {c.holdout:g} and {c.views}"
         raise InputError(msg)

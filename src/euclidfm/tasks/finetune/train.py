@@ -110,7 +110,7 @@ def _fine_tune(
     X, everyone = cache.vectors(rows), np.arange(len(y))
     rng = np.random.default_rng([seed, 23])
     order = rng.permutation(len(y))
-    held_out = order[: max(2, round(config.held * len(y)))]
+    held_out = order[: max(2, round(config.holdout * len(y)))]
     train = order[len(held_out) :]
     if len(train) < 5 or len(np.unique(y[train])) < 2:  # too few to fine-tune on
         return Tuned(_original(cache), probe(X, everyone), False, [])
