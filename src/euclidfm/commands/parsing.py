@@ -1,9 +1,8 @@
-"""From the signature of a command to its options and its help, and from the words of a user to a call.
+"""Command-line parsing: the options and the help of a command, and the call with a user's arguments.
 
 A command is a typed function with a numpydoc docstring. Its required positional parameters become positional
-arguments, its other parameters options, and the fields of its config (a dataclass) options too. The help
-shows the docstring's text and its parameters. `jsonargparse` checks the types and reads
-``--config``.
+arguments. Its other parameters become options, and so do the fields of its config (a dataclass). The help
+shows the text of the docstring and the parameters. `jsonargparse` checks the types and reads ``--config``.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -73,12 +72,10 @@ class Parser(ArgumentParser):
         raise InputError(msg) from ex
 
 
-class _HelpFormatter(DefaultHelpFormatter):
-    """Keeps the line breaks of a description and shows the type of a path as a word."""
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """A formatter that keeps the line breaks of a description and shows the type of a path as a word."""
 
-    def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "\n".join(indent + line for line in text.splitlines())
-
+    # argparse has no public way to change the text of one argument before it is wrapped.
     def _expand_help(self, action: argparse.Action) -> str:
         return str(super()._expand_help(action)).replace("<class 'Path'>", "path")
 
@@ -145,7 +142,7 @@ def build_parser(verb: str, function: Callable[..., Any]) -> Parser:
         parser.add_argument(flag, **options)
     if verb in _FIRST:
         _show_first(parser, _FIRST[verb])
-    parser.usage = _usage(parser)
+    parser.usage = _usage(verb, function)
     return parser
 
 
@@ -168,19 +165,28 @@ def _arguments(function: Callable[..., Any], args: Namespace) -> dict[str, Any]:
     return out
 
 
-def _usage(parser: Parser) -> str:
-    """One line: what must be given."""
-    words = [parser.prog]
-    for action in parser._actions:
-        if action.option_strings and action.required:
-            words.append(f"{action.option_strings[0]} {action.dest.upper()}")
-        elif not action.option_strings:
-            words.append(f"{action.dest} ..." if action.nargs == "+" else action.dest)
+def _usage(verb: str, function: Callable[..., Any]) -> str:
+    """Write the line that names the required arguments."""
+    words = [f"euclidfm {verb}"]
+    written_out, (name, config) = _WRITTEN_OUT.get(verb, {}), _config_of(function)
+    for p in inspect.signature(function).parameters.values():
+        if p.default is p.empty and p.name != name and p.name not in written_out:
+            words.append(f"--{p.name} {p.name.upper()}" if p.kind is p.KEYWORD_ONLY else p.name)
+    for f in fields(config) if config is not None else ():
+        if f.default is MISSING and f.default_factory is MISSING and f.name not in written_out:
+            words.append(f"--{f.name} {f.name.upper()}")
+    for flag, options in written_out.values():
+        if not flag.startswith("--"):
+            words.append(f"{flag} ..." if options.get("nargs") == "+" else flag)
+        elif options.get("required"):
+            words.append(f"{flag} {flag.removeprefix('--').upper()}")
     return " ".join([*words, "[options]"])
 
 
 def _show_first(parser: Parser, names: Sequence[str]) -> None:
     """Order the help: the named options at the top, the others under headings."""
+    # jsonargparse puts the fields of a dataclass into groups of its own. Neither it nor argparse has a public
+    # way to move an argument to another group, so the lists behind the groups are changed here.
     top, further, *nested = parser._action_groups[1:]
     for group in (top, *nested):
         shown = [a for a in group._group_actions if a.dest in names]
