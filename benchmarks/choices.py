@@ -256,41 +256,58 @@ def spread(values: list[float], digits: int) -> str:
     return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.{digits}f}"
 
 
-def change_cell(rows: list[dict[str, Any]], digits: int) -> str:
-    """Mean change, and each model's with its 68% interval."""
-    each = "; ".join(
-        f"{r['change']:+.{digits}f} [{r['change_low']:+.{digits}f}, {r['change_high']:+.{digits}f}]"
-        for r in rows
-    )
-    return f"{np.mean([r['change'] for r in rows]):+.{digits}f} | {each}"
+def change(row: dict[str, Any], digits: int) -> str:
+    """A change with its 68% interval."""
+    return f"{row['change']:+.{digits}f} [{row['change_low']:+.{digits}f}, {row['change_high']:+.{digits}f}]"
+
+
+def mean_change(rows: list[dict[str, Any]], digits: int) -> str:
+    """Mean change over the models."""
+    return f"{np.mean([r['change'] for r in rows]):+.{digits}f}"
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def tables(results: list[dict[str, Any]]) -> str:
     """The comparisons as Markdown."""
-    models = "; ".join(f"{r['sky']} {r['seed']}" for r in results)
-    lines = [
-        f"Models (sky, seed of the pre-training), in the order of the last column: {models}.",
-        "",
-        "| task | labels | vector | mean ± scatter over models | minus the default | each model (68%) |",
-        "|---|---|---|---|---|---|",
-    ]
+    models = [f"{r['sky']} {r['seed']}" for r in results]
+    text = [f"A model is named by its sky and the seed of its pre-training: {', '.join(models)}."]
     for task, (_, title) in JUDGED.items():
-        for fraction in FRACTIONS:
-            for variant in VARIANTS:
-                rows = [
-                    r
-                    for result in results
-                    for r in result["vectors"]
-                    if (r["task"], r["fraction"], r["variant"]) == (task, fraction, variant)
-                ]
-                change = "default | " if variant == REFERENCE else change_cell(rows, 4)
-                cell = spread([r["value"] for r in rows], 4)
-                lines.append(f"| {title} | {fraction:.0%} | {variant} | {cell} | {change} |")
-    lines += [
-        "",
-        "| kind | nearest | components | without scatter | with scatter | difference | each model (68%) |",
-        "|---|---|---|---|---|---|---|",
+        text += [f"### Vector: {title}", *vector_tables(results, models, task)]
+    return "\n\n".join([*text, "### Search", *search_tables(results, models)]) + "\n"
+
+
+def vector_tables(results: list[dict[str, Any]], models: list[str], task: str) -> list[str]:
+    """Values and mean changes of one task; changes of each model."""
+    own = {
+        (model, r["fraction"], r["variant"]): r
+        for model, result in zip(models, results, strict=True)
+        for r in result["vectors"]
+        if r["task"] == task
+    }
+    others = [v for v in VARIANTS if v != REFERENCE]
+    values, each = [], []
+    for fraction in FRACTIONS:
+        for variant in VARIANTS:
+            rows = [own[model, fraction, variant] for model in models]
+            cell = spread([r["value"] for r in rows], 4)
+            moved = "default" if variant == REFERENCE else mean_change(rows, 4)
+            values.append([f"{fraction:.0%}", variant, cell, moved])
+        each += [[f"{fraction:.0%}", m, *(change(own[m, fraction, v], 4) for v in others)] for m in models]
+    return [
+        markdown(["labels", "vector", "mean ± scatter over models", "minus the default"], values),
+        "Difference from the default in each model, with 68% intervals:",
+        markdown(["labels", "model", *others], each),
     ]
+
+
+def search_tables(results: list[dict[str, Any]], models: list[str]) -> list[str]:
+    """Lifts with and without the scatter, and their difference in each model."""
+    values, each = [], []
     for components in COMPONENTS:
         for kind in KINDS:
             for size in NEAREST:
@@ -300,11 +317,16 @@ def tables(results: list[dict[str, Any]]) -> str:
                     for r in result["searches"]
                     if (r["kind"], r["nearest"], r["components"]) == (kind, size, components)
                 ]
-                cells = [spread([r[name] for r in rows], 2) for name in ("without", "with scatter")]
-                lines.append(
-                    f"| {kind} | {size} | {components} | {' | '.join(cells)} | {change_cell(rows, 2)} |"
-                )
-    return "\n".join(lines) + "\n"
+                name = [kind, str(size), str(components)]
+                cells = [spread([r[n] for r in rows], 2) for n in ("without", "with scatter")]
+                values.append([*name, *cells, mean_change(rows, 2)])
+                each.append([*name, *(change(r, 2) for r in rows)])
+    head = ["kind", "nearest", "components"]
+    return [
+        markdown([*head, "without scatter", "with scatter", "difference"], values),
+        "Difference in each model, with 68% intervals:",
+        markdown([*head, *models], each),
+    ]
 
 
 def main() -> None:

@@ -25,8 +25,11 @@ SHOWN = {"nmad": ("NMAD of (z_phot - z_spec) / (1 + z_spec)", 1.0, "{:.4f}"),
 DENSITY = ("coverage_68", "coverage_95", "pit_ks", "crps", "cde_loss", "nmad", "outliers_0.15")
 
 
-def table(rows: list[dict[str, Any]], metric: str) -> str:
-    """Markdown table of methods (rows) and fractions (columns), with the best of each column in bold."""
+def table(rows: list[dict[str, Any]], metric: str, interval: bool = False) -> str:
+    """Markdown table of methods (rows) and fractions (columns).
+
+    It holds the values, with the best of each column in bold, or the 68% intervals.
+    """
     _, unit, form = SHOWN[metric]
     own = {(r["method"], r["fraction"]): r for r in rows if r["metric"] == metric}
     columns = {r["fraction"]: r["n_train"] for r in rows if r["metric"] == metric}
@@ -41,8 +44,10 @@ def table(rows: list[dict[str, Any]], metric: str) -> str:
                 cells.append("-")
                 continue
             value, low, high = (form.format(unit * r[k]) for k in ("value", "low", "high"))
-            cell = f"{value} ({low} to {high})"
-            cells.append(f"**{cell}**" if r["value"] == best[fraction] else cell)
+            if interval:
+                cells.append(f"{low} to {high}")
+            else:
+                cells.append(f"**{value}**" if r["value"] == best[fraction] else value)
         lines.append(f"| `{method}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -92,7 +97,8 @@ def main() -> None:
         rows = [r for r in rows if r["metric"] in SHOWN]
         numbers[name] = {"efficiency": rows}
         text.append(f"## {name}, {rows[0]['n_test']} test galaxies\n\n{repeats(rows)}")
-        text += [f"{title}:\n\n{table(rows, metric)}" for metric, (title, _, _) in SHOWN.items()]
+        for metric, (title, _, _) in SHOWN.items():
+            text += [f"{title}:\n\n{table(rows, metric)}", f"68% intervals:\n\n{table(rows, metric, True)}"]
         if (args.out / name / "density.json").exists():
             found = read_json(args.out / name / "density.json")
             numbers[name]["density"] = found

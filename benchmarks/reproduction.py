@@ -1,4 +1,4 @@
-"""What a reproduction found, as a page in Markdown and its numbers in JSON.
+"""Results of a reproduction, as a page in Markdown and its numbers in JSON.
 
 python benchmarks/reproduction.py reproduction/ --to docs/results/standard
 
@@ -8,6 +8,7 @@ The folder is one of `euclidfm reproduce`. Writes ``TO-tables.md`` and ``TO.json
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,18 @@ def efficiency(rows: list[dict[str, Any]], task: str, metric: str) -> str:
     for method, inputs in dict.fromkeys(k[:2] for k in own):
         found = [own.get((method, inputs, f)) for f in fractions]
         said = [f"{r['value']:.3f} ({r['repeats']})" if r else "-" for r in found]
-        lines.append([f"`{method}`", inputs, *said])
+        lines.append([method, inputs, *said])
     return table(["method", "inputs", *(f"{100 * f:g}%" for f in fractions)], lines)
+
+
+def verdict(claim: dict[str, Any]) -> str:
+    """A list item with a claim, its measurement and its verdict, in lines of at most 120 characters."""
+    c = claim
+    said = f"**{c['verdict'].capitalize()}**: ({c['key']}) {c['text']}"
+    found = f"{c['measure']}: **{c['value']:.3g}** (95%: {c['low']:.3g} to {c['high']:.3g})."
+    lines = textwrap.wrap(said, 118, break_on_hyphens=False)
+    lines += textwrap.wrap(f"Measured: {found}", 118, break_on_hyphens=False)
+    return "- " + "\n  ".join(lines)
 
 
 def short(value: Any) -> Any:
@@ -70,12 +81,7 @@ def main() -> None:
     rows = [r for r in found if r["metric"] in ("nmad", "auc", "outliers_0.15")]
     numbers = {"config": card["config"], "seconds": card["timings"], "claims": claims, "efficiency": rows}
     numbers |= {k: read_json(args.folder / "science" / v) for k, v in PARTS.items()}
-    verdicts = []
-    for c in claims:
-        interval = f"{c['low']:.3g} to {c['high']:.3g}"
-        said = f"({c['key']}) {c['text']}"
-        verdicts.append([said, c["measure"], f"{c['value']:.3g}", interval, c["verdict"]])
-    text = ["## Verdicts", table(["claim", "measured", "value", "95% interval", "verdict"], verdicts)]
+    text = ["## Verdicts", "\n".join(verdict(c) for c in claims)]
     for task, (metric, said) in JUDGED.items():
         text += [f"## {said}", efficiency(rows, task, metric)]
     precision = [

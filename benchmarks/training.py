@@ -1,11 +1,11 @@
-"""Training and embedding beside the peer and the machine's ceilings, all in one run.
+"""Speed of training and embedding, compared with the peer and with the ceilings of the machine.
 
 python benchmarks/training.py --peer /path/with/astropt --out docs/results/training.json
 
-The peer is never a dependency; this puts it in a folder of its own:
+The peer is no dependency. This command puts it in a folder of its own:
 ``pip install --no-deps --target FOLDER -r tests/interop/astropt-requirements.txt``.
-Each measurement is a process of its own (honest peak memory), repeats
-are interleaved, and the medians count. Writes the JSON and, beside it, a table in Markdown.
+Each measurement runs in its own process, so that its peak memory is its own. Repeats are interleaved, and the
+medians count. The command writes the JSON file and, beside it, a page in Markdown.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,15 @@ PRECISIONS = ("float32", "bf16")
 MODES = [(p, c) for p in PRECISIONS for c in (False, True)]
 TARGETS = {("train", "a"): 3.0, ("train", "b"): 3.0, ("train", "c"): 1.8} | {("embed", c): 2.0 for c in CASES}
 MFU = {"a": 0.3, "b": 0.3, "c": 0.5}
+ABOUT = (
+    "`benchmarks/training.py` writes this page. [benchmarks.md](../benchmarks.md) describes the measurement, "
+    "and [training.json](training.json) has every number."
+)
+COLUMNS = (
+    "Columns: best mode, galaxies/s and tokens/s of ours; best mode and galaxies/s of the peer; their ratio; "
+    "GFLOP/s and model FLOP utilisation (MFU) of ours; peak GB of ours / peer; rate of the loader / rate of "
+    "training. Targets are in brackets."
+)
 
 
 def run(worker: str, asked: dict[str, Any], peer: str | None) -> dict[str, Any]:
@@ -149,23 +159,25 @@ def summarise(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The summary in Markdown."""
+def page(rows: list[dict[str, Any]]) -> str:
+    """The summary as a page in Markdown, with lines of at most 120 characters."""
 
     def text(value: float | None, form: str = ".1f") -> str:
         return "–" if value is None else format(value, form)
 
+    cases = "; ".join(f"{c}: {CASES[c]['what']}" for c in dict.fromkeys(r["case"] for r in rows))
     lines = [
-        "| case | work | ours, best mode | galaxies/s | tokens/s | peer, best mode | galaxies/s "
-        "| ratio (target) | GFLOP/s | MFU (target) | peak GB, ours / peer | loader / training |",
+        *textwrap.wrap(ABOUT, 120), "",
+        *textwrap.wrap(f"Cases: {cases}.", 120), *textwrap.wrap(COLUMNS, 120), "",
+        "| case | work | ours | gal/s | tokens/s | peer | gal/s | ratio | GFLOP/s | MFU | GB | loader |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    ]  # fmt: skip
     for r in rows:
         o, p = r["ours"], r["peer"] or {}
         mfu = f"{text(r['mfu'], '.0%')}" + (f" ({r['mfu_target']:.0%})" if r["mfu_target"] else "")
         ahead = text(r["loader"] / o["rate"], ".0f") if r["loader"] and r["what"] == "train" else "–"
         lines.append(
-            f"| {r['case']}: {CASES[r['case']]['what']} | {r['what']} | {o['mode']} | {text(o['rate'])} "
+            f"| {r['case']} | {r['what']} | {o['mode']} | {text(o['rate'])} "
             f"| {text(o['rate'] * o['tokens'], '.0f')} | {p.get('mode', '–')} | {text(p.get('rate'))} "
             f"| {text(r['ratio'], '.2f')} ({r['target']}) | {text(r['gflop_per_second'], '.0f')} | {mfu} "
             f"| {text(o['peak_gb'])} / {text(p.get('peak_gb'))} | {ahead} |"
@@ -188,7 +200,7 @@ def main() -> None:
     args = parser.parse_args()
     before = os.getloadavg()[0]
     rows = write(collect(args, before), args, before)
-    print(table(rows))
+    print(page(rows))
 
 
 def write(found: list[dict[str, Any]], args: argparse.Namespace, before: float) -> list[dict[str, Any]]:
@@ -207,8 +219,8 @@ def write(found: list[dict[str, Any]], args: argparse.Namespace, before: float) 
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(out, indent=1))
-    note = "Other load was present.\n" if out["other_load"] else ""
-    args.out.with_suffix(".md").write_text(table(rows) + "\n\n" + note)
+    note = "\nOther load was present.\n" if out["other_load"] else ""
+    args.out.with_suffix(".md").write_text(page(rows) + "\n" + note)
     return rows
 
 
