@@ -1,12 +1,13 @@
-"""What our recipe, more parameters and more galaxies are worth: pre-trainings, each judged by linear probes.
+"""Comparison of recipes, sizes, numbers of galaxies, layers and number formats by linear probes.
 
 python benchmarks/recipes.py recipes STORE --out FOLDER   # ours and the peer's, three seeds
-python benchmarks/recipes.py scaling STORE --out FOLDER   # three sizes, three amounts of galaxies
+python benchmarks/recipes.py scaling STORE --out FOLDER   # three sizes, three numbers of galaxies
 python benchmarks/recipes.py layers STORE --out FOLDER --run RUN ...  # embeddings after each block
 python benchmarks/recipes.py precisions STORE --out FOLDER --run RUN ...  # embeddings in each number format
 
-STORE is a mock sky with its truth (`euclidfm reproduce --scale standard` makes one). Everything resumes.
-FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
+STORE is a mock sky with its truth (`euclidfm reproduce --scale standard` makes one). Probes learn from
+training galaxies and are evaluated on validation galaxies. No test galaxy is embedded. A second call continues
+one that was stopped. FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ AS_LARGE = (160, 6)
 """Width and depth of ours with about as many parameters in all as the peer's, whose readers are wide."""
 AMOUNTS = (800, 3200, 0)
 """Training galaxies; 0 = all."""
-LABELLED, TESTED = 5000, 4000
-"""Galaxies that are embedded: of the training split, and of the one that is judged."""
+LABELLED, JUDGED_ON = 5000, 4000
+"""Largest numbers of training and validation galaxies that are embedded."""
 
 
 def ours(size: tuple[int, int], steps: int, batch: int, seed: int, galaxies: int = 0) -> PretrainConfig:
@@ -69,31 +70,30 @@ def peers(size: tuple[int, int], steps: int, batch: int, seed: int) -> PretrainC
     return PretrainConfig(model=ModelConfig.from_dict(model), steps=steps, batch=batch, seed=seed, **settings)
 
 
-def rows_of(store: GalaxyStore, split: str) -> np.ndarray:
-    """Rows to embed: some training galaxies and some of the split that is judged; the same for all models."""
+def rows_of(store: GalaxyStore) -> np.ndarray:
+    """Rows to embed: some training and validation galaxies, the same for all models."""
     rng = np.random.default_rng(0)
-    parts = [rng.permutation(store.rows(s))[:n] for s, n in (("train", LABELLED), (split, TESTED))]
+    wanted = (("train", LABELLED), ("validation", JUDGED_ON))
+    parts = [rng.permutation(store.rows(s))[:n] for s, n in wanted]
     return np.sort(np.concatenate(parts))
 
 
 def embedded(
-    model: FoundationModel, store: GalaxyStore, split: str, layer: int | None = None, precision: str = "fp32"
+    model: FoundationModel, store: GalaxyStore, layer: int | None = None, precision: str = "fp32"
 ) -> EmbeddingTable:
-    """Embeddings of the galaxies that are judged, and of those that probes learn from."""
+    """Embeddings of the galaxies that probes learn from, and of those that they are evaluated on."""
     with bar(f"embed, layer {layer or model.config.layer}, {precision}") as progress:
-        return embed(
-            model, store, rows=rows_of(store, split), layer=layer, precision=precision, progress=progress
-        )
+        return embed(model, store, rows=rows_of(store), layer=layer, precision=precision, progress=progress)
 
 
-def judge(model: FoundationModel, store: GalaxyStore, split: str, layer: int | None, seed: int) -> list[dict]:
-    """Linear probes of each task on the embeddings, with 68% intervals over the judged galaxies."""
-    return probes(embedded(model, store, split, layer), store, split, seed)
+def judge(model: FoundationModel, store: GalaxyStore, layer: int | None, seed: int) -> list[dict]:
+    """Linear probes of each task on the embeddings, with 68% intervals over the validation galaxies."""
+    return probes(embedded(model, store, layer), store, seed)
 
 
-def probes(emb: EmbeddingTable, store: GalaxyStore, split: str, seed: int) -> list[dict]:
-    """Headline metric of each task; the judged split stands in for the test split."""
-    names = np.where(emb.split == split, "test", np.where(emb.split == "train", "train", "other"))
+def probes(emb: EmbeddingTable, store: GalaxyStore, seed: int) -> list[dict]:
+    """Headline metric of each task. The validation galaxies take the place of the test split."""
+    names = np.where(emb.split == "validation", "test", emb.split)
     emb = replace(emb, split=names)
     labels = store.index.drop_columns(
         ["is_star"]
@@ -123,7 +123,7 @@ def measured(
     name: str, settings: PretrainConfig, store: GalaxyStore, out: Path, **identity: Any
 ) -> list[dict]:
     """Records of one pre-training; kept in its folder, so that a study continues."""
-    kept = out / f"{name}.json"
+    kept = out / f"{name}-validation.json"
     if not kept.exists():
         model = trained(settings, store.path, out / name)
         common = {
@@ -131,7 +131,7 @@ def measured(
             "galaxies": settings.galaxies or len(store.rows("train")), "steps": settings.steps,
             "batch": settings.batch, **last_loss(out / name),
         }  # fmt: skip
-        write_json(kept, [{**r, **common} for r in judge(model, store, "test", None, settings.seed)])
+        write_json(kept, [{**r, **common} for r in judge(model, store, None, settings.seed)])
     return read_json(kept)
 
 
@@ -221,14 +221,14 @@ def draw(records: list[dict], path: Path) -> None:
 
 
 def layers(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
-    """Embeddings after each block, judged on the validation split, by which the default is chosen."""
+    """Probes on the embeddings after each block; the default layer is chosen by them."""
     records = []
     for run in runs:
         model = FoundationModel.load(run)
         for layer in range(1, model.config.depth + 1):
             kept = out / f"layers-{run.name}-{layer}.json"
             if not kept.exists():
-                found = judge(model, store, "validation", layer, 0)
+                found = judge(model, store, layer, 0)
                 same = {"run": run.name, "layer": layer, "depth": model.config.depth}
                 write_json(kept, [{**r, **same} for r in found])
             records += read_json(kept)
@@ -244,19 +244,19 @@ def layers(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
 
 
 def precisions(store: GalaxyStore, out: Path, runs: Sequence[Path]) -> None:
-    """What embedding in fewer digits costs: distance from float32, and probes on the test split."""
+    """Effect of the number format of `embed`: distance from float32, and probes."""
     records = []
     for run in runs:
-        kept = out / f"precisions-{run.name}.json"
+        kept = out / f"precisions-{run.name}-validation.json"
         if not kept.exists():
             model, found = FoundationModel.load(run), []
-            exact = embedded(model, store, "test")
+            exact = embedded(model, store)
             spread = np.linalg.norm(exact.vectors - exact.vectors.mean(0), axis=1)
             for name in ("fp32", "bf16"):
-                emb = exact if name == "fp32" else embedded(model, store, "test", precision=name)
+                emb = exact if name == "fp32" else embedded(model, store, precision=name)
                 off = float(np.median(np.linalg.norm(emb.vectors - exact.vectors, axis=1) / spread))
                 same = {"run": run.name, "precision": name, "off": off}
-                found += [{**r, **same} for r in probes(emb, store, "test", 0)]
+                found += [{**r, **same} for r in probes(emb, store, 0)]
             write_json(kept, found)
         records += read_json(kept)
     write_json(out / "precisions.json", records)
