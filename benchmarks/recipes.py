@@ -6,8 +6,8 @@ python benchmarks/recipes.py layers STORE --out FOLDER --run RUN ...  # embeddin
 python benchmarks/recipes.py precisions STORE --out FOLDER --run RUN ...  # embeddings in each number format
 
 STORE is a mock sky with its truth (`euclidfm reproduce --scale standard` makes one). Probes learn from
-training galaxies and are evaluated on validation galaxies. No test galaxy is embedded. A second call continues
-one that was stopped. FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
+training galaxies and are evaluated on validation galaxies. No test galaxy is embedded. A second call
+continues one that was stopped. FOLDER gets a JSON file, a table in Markdown and, for scaling, a figure.
 """
 
 from __future__ import annotations
