@@ -1,4 +1,4 @@
-"""The README's example runs as it stands."""
+"""The README's example runs as it stands, links lead somewhere, and lines of the docs are short."""
 
 import re
 from dataclasses import replace
@@ -30,6 +30,13 @@ def test_links_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_lines_of_the_docs_fit_in_120_characters():
+    root = README.parent
+    for page in (README, *root.glob("docs/**/*.md"), root / "CONTRIBUTING.md", root / "CHANGELOG.md"):
+        for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120, f"{page.relative_to(root)}:{number} has {len(line)} characters"
 
 
 @pytest.mark.parametrize("verb", ["demo", "test"])
