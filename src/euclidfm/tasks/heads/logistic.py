@@ -9,6 +9,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from euclidfm.tasks.heads.base import one_thread
+from euclidfm.tasks.heads.leverage import NEAR_ONE, unexplained
 from euclidfm.tasks.heads.maps import FeatureMap, candidates
 
 __all__ = ["LogisticHead", "fit_binary", "fit_softmax", "leave_one_out"]
@@ -92,10 +93,15 @@ def leave_one_out(F: np.ndarray, y: np.ndarray, w: np.ndarray, penalty: float) -
     s = A @ w
     p = _sigmoid(s)
     spread = p * (1.0 - p)
+    prior = np.r_[np.full(F.shape[1], penalty), 1e-6] + 1e-9
     hessian = (A * spread[:, None]).T @ A
-    hessian[np.diag_indices_from(hessian)] += np.r_[np.full(F.shape[1], penalty), 1e-6] + 1e-9
+    hessian[np.diag_indices_from(hessian)] += prior
     h = ((A @ cho_solve(cho_factor(hessian), np.eye(len(w)))) * A).sum(axis=1)
-    return np.asarray(s + h * (p - y) / np.maximum(1.0 - spread * h, 1e-6))
+    share = 1.0 - spread * h
+    if share.min() < NEAR_ONE:
+        share = unexplained(A * np.sqrt(spread)[:, None] / np.sqrt(prior))
+        h = np.where(share < 0.5, (1.0 - share) / np.maximum(spread, 1e-300), h)
+    return np.asarray(s + h * (p - y) / share)
 
 
 def _best_penalty(F: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:

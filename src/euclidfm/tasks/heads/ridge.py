@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
 from euclidfm.tasks.heads.base import one_thread
+from euclidfm.tasks.heads.leverage import Directions
 from euclidfm.tasks.heads.maps import FeatureMap, candidates
 
 __all__ = ["RidgeFit", "RidgeHead", "ridge"]
@@ -46,7 +46,7 @@ def ridge(
     Minimises ``sum_i c_i (y_i - b - f_i.w)^2 + a |w|^2``. The leave-one-out residuals follow
     from one fit (Allen 1974), ``r_i / (1 - h_i)`` with the leverages
     ``h_i = c_i (1 / sum c + f_i.(F'CF + a)^-1 f_i)``, F centred on its weighted mean; the
-    intercept is not penalised.
+    intercept is not penalised. `euclidfm.tasks.heads.leverage` computes both parts without cancellation.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def ridge(
     penalties : (p,) array, optional
         Default `PENALTIES` times the mean eigenvalue.
     case : (n,) array, optional
-        Weights c of the galaxies; default 1.
+        Positive weights c of the galaxies; default 1.
 
     Returns
     -------
@@ -64,34 +64,24 @@ def ridge(
         `loss` is the mean absolute leave-one-out residual. The mean square would be dominated by a few
         wrong redshifts; the median would be misled by fits that nearly interpolate.
     """
-    n, m = F.shape
-    c = np.ones(n) if case is None else case
+    c = np.ones(len(F)) if case is None else case
     centre, mean = c @ F / c.sum(), c @ y / c.sum()
     root = np.sqrt(c)
     A, target = (F - centre) * root[:, None], (y - mean) * root
-    if n <= m:
-        values, U = eigh(A @ A.T)
-    else:
-        values, V = eigh(A.T @ A)
-        U = A @ V
-    keep = values > 1e-10 * max(values[-1], 1e-300)
-    values, U = values[keep], U[:, keep]
-    if n > m:
-        U /= np.sqrt(values)
-    projected = U.T @ target
+    found = Directions.of(A, root / np.linalg.norm(root))
+    values, U = found.values, found.U
     if penalties is None:
         penalties = PENALTIES * max(values.mean() if len(values) else 1.0, 1e-300)
     best = None
     for a in penalties:
-        shrink = values / (values + a)
-        leverage = np.minimum(c / c.sum() + (U**2) @ shrink, 1.0 - 1e-6)
-        residual = (target - U @ (shrink * projected)) / (1.0 - leverage) / root
+        remaining, share = found.residuals(target, float(a))
+        residual = remaining / share / root
         loss = float(np.abs(residual).mean())
         if best is None or loss < best[0]:
             best = (loss, float(a), residual)
     assert best is not None
     loss, a, residual = best
-    w = A.T @ (U @ (projected / (values + a)))
+    w = A.T @ (U @ ((U.T @ target) / (values + a)))
     return RidgeFit(weights=w, intercept=float(mean - centre @ w), penalty=a, residuals=residual, loss=loss)
 
 
