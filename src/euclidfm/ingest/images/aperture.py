@@ -5,26 +5,15 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import fftconvolve
 
-__all__ = ["aperture_flux", "aperture_weights", "captured_fraction"]
+from euclidfm.core.apertures import aperture_weights
 
-SUBSAMPLING = 7
-"""Points along each side of a pixel, for pixels that the aperture cuts."""
+__all__ = ["aperture_flux", "captured_fraction"]
 
 MAX_MASKED = 0.2
 """Largest masked fraction of the aperture that is made up for by scaling."""
 
 MIN_SIGNAL_TO_NOISE = 10.0
 """Below this in VIS, the object's own profile is too noisy: a point source's correction is used."""
-
-
-def aperture_weights(shape: tuple[int, int], x: float, y: float, radius: float) -> np.ndarray:
-    """Fraction of each pixel within a circle (pixels, centres at integers); (ny, nx) float64."""
-    sub = (np.arange(SUBSAMPLING) + 0.5) / SUBSAMPLING - 0.5
-    yy = (np.arange(shape[0])[:, None] + sub).ravel() - y
-    xx = (np.arange(shape[1])[:, None] + sub).ravel() - x
-    inside = (xx[None, :] ** 2 + yy[:, None] ** 2) <= radius**2
-    fine = inside.reshape(shape[0], SUBSAMPLING, shape[1], SUBSAMPLING)
-    return np.asarray(fine.mean(axis=(1, 3)))
 
 
 def aperture_flux(

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from euclidfm.core.apertures import aperture_weights
 from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, band
 from euclidfm.core.errors import InputError
 from euclidfm.core.units import abmag_from_ujy
 from euclidfm.ingest.catalogue.formats import format_of
 from euclidfm.ingest.catalogue.labels import FLAGS
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.images.aperture import aperture_flux, aperture_weights, captured_fraction
+from euclidfm.ingest.images.aperture import aperture_flux, captured_fraction
 from euclidfm.ingest.images.cutout_file import CutoutFile, read_cutout_file
 from euclidfm.ingest.images.cutouts import cutout_flags
 from euclidfm.ingest.images.geometry import corners, overlap
