@@ -97,6 +97,9 @@ def ingest(config: IngestConfig, *, out: Path, overwrite: bool = False) -> Galax
     summary = make_store(config, out, overwrite=overwrite)
     for step, left in summary["funnel"]:
         print(f"{left:>9}  {step}")
+    for what in ("images", "splits_by"):
+        if what in summary:
+            print(f"{what.replace('_', ' ')}: {summary[what]}")
     print(f"{out}: {summary['rows']} galaxies, {summary['quarantined']} in quarantine", flush=True)
     return GalaxyStore.open(out)
 

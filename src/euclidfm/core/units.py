@@ -12,6 +12,7 @@ import numpy.typing as npt
 __all__ = [
     "AB_ZEROPOINT_UJY",
     "FLUX_UNITS",
+    "MJY_SR_UJY_ARCSEC2",
     "NANOMAGGY_UJY",
     "abmag_from_ujy",
     "luptitude_from_ujy",
@@ -47,6 +48,10 @@ NANOMAGGY_UJY = float(ujy_from_abmag(22.5))
 
 FLUX_UNITS = {"ujy": 1.0, "jy": 1e6, "nanomaggy": NANOMAGGY_UJY}
 """µJy of one unit of flux."""
+
+
+MJY_SR_UJY_ARCSEC2 = 1e12 * float(np.radians(1 / 3600)) ** 2
+"""µJy per square arcsec of a surface brightness of 1 MJy/sr: 23.50."""
 
 
 def luptitude_from_ujy(flux: npt.ArrayLike, softening_ujy: npt.ArrayLike) -> np.ndarray:

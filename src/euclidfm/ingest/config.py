@@ -63,17 +63,21 @@ class IngestConfig:
     """The services behind the source ``irsa``."""
     storage_options: dict[str, Any] = field(default_factory=dict)
     """Options of the fsspec file system of a URL, such as ``{anon: false}`` or ``{endpoint_url: ...}``."""
-    size: int = 64
-    """Side of the cutouts in pixels of 0.1 arcsec."""
+    size: int = 0
+    """Side of the cutouts in pixels; 0: 64, or what the recipe of pictures and arrays says."""
+    rebin: int = 0
+    """Of pictures and arrays: join this many pixels each way; 0: what the recipe says."""
     bands: tuple[str, ...] = EUCLID_BANDS
-    """Bands to cut out; a band without a mosaic becomes an absent image."""
+    """Bands to cut out; a band without a mosaic becomes an absent image. With a recipe, a choice of its
+    bands; all of them if none is named here."""
     sed_bands: tuple[str, ...] = SED_BANDS
     """Bands of the SED; a table's recipe names its own, cutout files add what they hold."""
     selection: str = ""
     """Selection of a sky's objects: a shipped recipe's name, or a YAML file; default
     ``q1-bright-or-extended``, or ``everything-detected`` with ``coordinates``."""
     recipe: str | None = None
-    """How to read a photometric table or a data set: a shipped recipe's name, or a YAML file."""
+    """How to read a photometric table, pictures, arrays or a data set: a shipped recipe's name, or a YAML
+    file."""
     sed_flux: Literal["total", "templfit", "aper1", "aper2", "aper3", "aper4"] = "total"
     """Catalogue fluxes of the SED: template-fit colours scaled to the total flux, unscaled template-fit,
     or apertures of 1 to 4 FWHM."""
@@ -124,11 +128,11 @@ class IngestConfig:
             object.__setattr__(self, "selection", usual)
         for f in ("tiles", "bands", "sed_bands", "mask_flags", "split_fractions"):
             object.__setattr__(self, f, tuple(getattr(self, f)))
-        for name, value in (("size", self.size), ("workers", self.workers)):
-            if value < 1:
-                msg = f"{name} must be at least 1, got {value}"
+        for name, least in (("size", 0), ("rebin", 0), ("workers", 1)):
+            if (value := getattr(self, name)) < least:
+                msg = f"{name} must be at least {least}, got {value}"
                 raise InputError(msg)
-        for name in (*self.bands, *self.sed_bands):
+        for name in (*self.bands, *self.sed_bands) if self.recipe is None else ():
             try:
                 band(name)
             except KeyError as e:

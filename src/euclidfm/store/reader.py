@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
-from euclidfm.store.schema import Galaxies, StoreInfo, decode
+from euclidfm.store.schema import Galaxies, StoreInfo, decode, pixel_columns
 
 __all__ = ["GalaxyStore"]
 
@@ -73,7 +73,8 @@ class GalaxyStore:
     @cached_property
     def index(self) -> pa.Table:
         """All columns except pixels (ids, positions, splits, SED, extra columns), one row per galaxy."""
-        light = [n for n in _schema_names(self._files[0]) if not n.startswith(("image_", "mask_", "scale_"))]
+        pixels = {n for b in self.info.image_bands for n in (f"image_{b}", f"mask_{b}")}
+        light = [n for n in _schema_names(self._files[0]) if n not in pixels]
         return pa.concat_tables([_read_table(f, light) for f in self._files])
 
     def column(self, name: str) -> np.ndarray:
@@ -155,8 +156,8 @@ class GalaxyStore:
         """All galaxies of one row group."""
         file, g = self._groups[group]
         bands = self.info.image_bands if bands is None else bands
-        skip = {b for b in self.info.image_bands if b not in bands}
-        names = [n for n in _schema_names(file) if n.split("_", 1)[-1] not in skip or n.startswith("flux")]
+        skip = {n for b in self.info.image_bands if b not in bands for n in pixel_columns(b)}
+        names = [n for n in _schema_names(file) if n not in skip]
         return decode(self.info, _read_table(file, names, g), bands)
 
     def batches(

@@ -24,6 +24,9 @@ A shard has these columns, where B is an image band and b an SED band:
 ``fluxerr_b``      float32, µJy; NaN = unknown
 others             labels, flags and metadata, described in ``store.json``
 =================  =====================================================================
+
+A band that ``store.json`` lists as ``uncalibrated`` has no zero point. Its pixels and its noise are then in
+the unit of the files that they were read from, wherever this module says µJy.
 """
 
 from __future__ import annotations
@@ -39,12 +42,21 @@ from euclidfm.core.bands import PIXEL_ARCSEC, Band
 from euclidfm.core.errors import InputError
 from euclidfm.store.pixels import decode_images, encode_images
 
-__all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", "decode", "encode"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "Column",
+    "Galaxies",
+    "StoreInfo",
+    "arrow_schema",
+    "decode",
+    "encode",
+    "pixel_columns",
+]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_READABLE = (1, 2)
-"""Schema versions that can be read. Version 1 stored cutouts as lists."""
+_READABLE = (1, 2, 3)
+"""Schema versions that can be read. Version 1 stored cutouts as lists, version 2 calibrated images only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +81,11 @@ class StoreInfo:
     image_size: int = 0
     """Side of the cutouts in pixels; 0 for a store without images."""
     pixel_arcsec: float = PIXEL_ARCSEC
+    """NaN if it is unknown, or differs from galaxy to galaxy."""
+    uncalibrated: tuple[str, ...] = ()
+    """Image bands without a zero point: their pixels and noise are in the unit of the files, not in µJy."""
+    image_wavelengths_nm: Mapping[str, float] = field(default_factory=dict)
+    """Effective wavelength of image bands that the survey table lacks, where it is known."""
     sed_bands: tuple[Band, ...] = ()
     """Bands of the SED with their wavelengths, in order."""
     columns: tuple[Column, ...] = ()
@@ -113,13 +130,15 @@ class StoreInfo:
             raise InputError(msg)
         d = dict(d)
         d["image_bands"] = tuple(d["image_bands"])
-        d["sed_bands"] = tuple(Band(**_nan_for_none(b)) for b in d["sed_bands"])
+        d["uncalibrated"] = tuple(d.get("uncalibrated", ()))
+        d = _nan_for_none(d, "pixel_arcsec")
+        d["sed_bands"] = tuple(Band(**_nan_for_none(b, *b)) for b in d["sed_bands"])
         d["columns"] = tuple(Column(**c) for c in d["columns"])
         return cls(**d)
 
 
-def _nan_for_none(d: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: float("nan") if v is None else v for k, v in d.items()}
+def _nan_for_none(d: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {k: float("nan") if v is None and k in keys else v for k, v in d.items()}
 
 
 @dataclass
@@ -133,11 +152,12 @@ class Galaxies:
     tile : (N,) int64
     split : (N,) str
     images : dict of band to (N, S, S) float32
-        Flux in µJy per pixel; 0 where a pixel is masked.
+        Flux in µJy per pixel, or numbers in the unit of the files in a band that the store lists as
+        uncalibrated; 0 where a pixel is masked.
     masks : dict of band to (N, S, S) bool
         True = masked. All pixels of a galaxy without an image in the band are masked.
     noise : dict of band to (N,) float32
-        Typical RMS of a pixel, µJy; NaN if it is unknown.
+        Typical RMS of a pixel in the unit of the images; NaN if it is unknown.
     flux, fluxerr : (N, K) float32, µJy
         NaN = not measured.
     sed_bands : tuple of str
@@ -190,6 +210,11 @@ class Galaxies:
         return replace(first, **out)
 
 
+def pixel_columns(band: str) -> tuple[str, str, str, str]:
+    """Columns of a shard that hold a band's images: pixels, scale, noise and mask."""
+    return f"image_{band}", f"scale_{band}", f"noise_{band}", f"mask_{band}"
+
+
 def arrow_schema(info: StoreInfo) -> pa.Schema:
     """Return the Arrow schema of a shard."""
     pixels = info.image_size**2
@@ -201,12 +226,8 @@ def arrow_schema(info: StoreInfo) -> pa.Schema:
         pa.field("split", pa.string()),
     ]
     for b in info.image_bands:
-        fields += [
-            pa.field(f"image_{b}", pa.binary(2 * pixels)),
-            pa.field(f"scale_{b}", pa.float32()),
-            pa.field(f"noise_{b}", pa.float32()),
-            pa.field(f"mask_{b}", pa.binary((pixels + 7) // 8)),
-        ]
+        kinds = (pa.binary(2 * pixels), pa.float32(), pa.float32(), pa.binary((pixels + 7) // 8))
+        fields += [pa.field(n, kind) for n, kind in zip(pixel_columns(b), kinds, strict=True)]
     for name in info.sed_names:
         fields += [pa.field(f"flux_{name}", pa.float32()), pa.field(f"fluxerr_{name}", pa.float32())]
     fields += [pa.field(c.name, pa.type_for_alias(c.type)) for c in info.columns]

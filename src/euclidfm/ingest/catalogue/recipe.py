@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from euclidfm.core.bands import BANDS, PIXEL_ARCSEC, Band, resolve_bands
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_yaml
 from euclidfm.core.units import FLUX_UNITS, ujy_from_abmag
+from euclidfm.ingest.catalogue.parse import made
+from euclidfm.ingest.cutouts.section import CutoutSection
 from euclidfm.ingest.selection import Step, shipped, steps_from
 from euclidfm.store.schema import Column
 from euclidfm.store.splits import SPLITS
@@ -146,6 +148,8 @@ class PhotometryRecipe:
         Whether ids are text that is no number. A hash of the text is then the id.
     images : ImageColumns, optional
         Images of a data set. A recipe with images is read with ``datasets``.
+    cutouts : CutoutSection, optional
+        Pictures, arrays or FITS files, one image a row of the table.
     config : str, optional
         Name of the data set's configuration.
     splits : dict
@@ -170,13 +174,24 @@ class PhotometryRecipe:
     release: str = ""
     id_text: bool = False
     images: ImageColumns | None = None
+    cutouts: CutoutSection | None = None
     config: str | None = None
     splits: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sed_bands(self) -> tuple[Band, ...]:
         """Bands of the SED with their wavelengths."""
-        return tuple(resolve_bands([b.band for b in self.bands], dict(self.wavelengths_nm)))
+        return tuple(resolve_bands([b.band for b in self.bands], self._all_wavelengths))
+
+    @property
+    def _all_wavelengths(self) -> dict[str, float]:
+        """Wavelengths that the recipe gives, of photometry and of cutouts."""
+        return {**(self.cutouts.wavelengths_nm if self.cutouts else {}), **self.wavelengths_nm}
+
+    @property
+    def has_images(self) -> bool:
+        """Whether its galaxies have images, so that they may lack photometry."""
+        return self.images is not None or self.cutouts is not None
 
     @property
     def store_columns(self) -> tuple[Column, ...]:
@@ -216,31 +231,34 @@ class PhotometryRecipe:
         d = dict(d)
         for key, kind in (("files", TableFiles), ("bands", BandColumns), ("columns", LabelColumn)):
             if isinstance(d.get(key), list):
-                d[key] = tuple(_made(file, key, kind, item) for item in d[key])
+                d[key] = tuple(made(file, key, kind, item) for item in d[key])
         if d.get("images") is not None:
-            d["images"] = _made(file, "images", ImageColumns, d["images"])
+            d["images"] = made(file, "images", ImageColumns, d["images"])
+        if d.get("cutouts") is not None:
+            d["cutouts"] = CutoutSection.parse(file, d["cutouts"])
         d["select"] = steps_from(file, d.get("select"))
         d["missing"] = tuple(float(v) for v in d.get("missing", ()))
         if "version" in d:
             d["version"] = str(d["version"])
-        recipe: PhotometryRecipe = _made(file, "the recipe", cls, d)
+        recipe: PhotometryRecipe = made(file, "the recipe", cls, d)
         recipe._check(file)
         return recipe
 
     def _check(self, file: Path) -> None:
         if self.images is not None:
             self._check_images(file, self.images)
-        elif not self.bands:
+        elif not self.bands and not self.cutouts:
             msg = f"{file} names no bands; list at least one with band, value, error and unit"
             raise InputError(msg)
-        if self.id is None and (self.ra is None or self.dec is None):
+        of_files = self.cutouts is not None and not self.files  # the names of the files are the ids
+        if self.id is None and (self.ra is None or self.dec is None) and not of_files:
             msg = f"{file} names neither an id nor ra and dec; give one, objects need an identity"
             raise InputError(msg)
         for b in self.bands:
             if b.unit not in UNITS:
                 msg = f"{file}: band {b.band} has unit {b.unit!r}; known units: {', '.join(UNITS)}"
                 raise InputError(msg)
-            if b.band not in BANDS and b.band not in self.wavelengths_nm:
+            if b.band not in BANDS and b.band not in self._all_wavelengths:
                 msg = (
                     f"{file}: band {b.band!r} is not in the survey table; give its wavelength in "
                     "wavelengths_nm"
@@ -281,19 +299,3 @@ class PhotometryRecipe:
             if split not in ("", *SPLITS):
                 msg = f"{file}: split {name} goes to {split!r}; give train, validation, test or nothing"
                 raise InputError(msg)
-
-
-def _made(file: Path, where: str, kind: Any, item: Any) -> Any:
-    known = {f.name for f in fields(kind)}
-    if not isinstance(item, Mapping):
-        msg = f"{file}: {where} must be a list of mappings with {', '.join(sorted(known))}; got {item!r}"
-        raise InputError(msg)
-    unknown = set(item) - known
-    if unknown:
-        msg = f"{file}: unknown key {sorted(unknown)[0]!r} in {where}; known: {', '.join(sorted(known))}"
-        raise InputError(msg)
-    try:
-        return kind(**item)
-    except TypeError as e:
-        msg = f"{file}: {where} is incomplete ({str(e).split('__init__() ')[-1]})"
-        raise InputError(msg) from None

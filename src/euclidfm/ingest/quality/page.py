@@ -62,8 +62,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
 
 def _image_numbers(store: GalaxyStore, b: str) -> dict[str, float]:
     noise = store.column(f"noise_{b}").astype(float)
-    scale = store.index.column(f"scale_{b}").to_numpy() if f"scale_{b}" in store.index.column_names else noise
-    present = np.isfinite(scale)
+    present = np.isfinite(store.column(f"scale_{b}"))
     sigma = float(np.nanmedian(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else float("nan")
     per_arcsec = sigma / store.info.pixel_arcsec
     limit = float(abmag_from_ujy(5 * per_arcsec)) if per_arcsec > 0 else float("nan")

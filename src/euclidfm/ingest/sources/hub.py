@@ -19,6 +19,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.formats import Table, arrow_column
 from euclidfm.ingest.catalogue.labels import FLAGS
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
+from euclidfm.ingest.catalogue.row_splits import split_rows
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.files import short
 from euclidfm.ingest.images.cutouts import cutout_flags
@@ -26,7 +27,7 @@ from euclidfm.ingest.plan import UNIT_ROWS, Plan, absent_images
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import CutFlow
 from euclidfm.ingest.sources.hub_images import cut_images
-from euclidfm.ingest.sources.table import needed_columns, rows_of, split_rows
+from euclidfm.ingest.sources.table import needed_columns, rows_of
 from euclidfm.store.schema import Galaxies, StoreInfo
 
 __all__ = ["DatasetUnit", "plan_dataset"]

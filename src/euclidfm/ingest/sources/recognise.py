@@ -10,6 +10,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.ingest.catalogue.formats import format_of
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.cutouts.plan import plan_cutouts
 from euclidfm.ingest.files import is_remote
 from euclidfm.ingest.plan import Plan
 from euclidfm.ingest.sources.cutout_fits import cutout_files, plan_cutout_files
@@ -21,6 +22,9 @@ from euclidfm.ingest.sources.table import plan_table
 
 __all__ = ["SOURCES", "SourceKind", "plan_source"]
 
+USUAL_SIZE = 64
+"""Side in pixels of cutouts whose size is given neither by the settings nor by a recipe."""
+
 
 @dataclass(frozen=True)
 class SourceKind:
@@ -30,6 +34,8 @@ class SourceKind:
     applies: Callable[[IngestConfig], bool]
     plan: Callable[[IngestConfig, bool], Plan] | None = None
     """Makes the plan of a config (``quiet`` as second argument); None for what can't be read."""
+    own_size: bool = False
+    """Whether the images say how large cutouts are."""
     remedy: str = ""
     """What is wrong with a source that can't be read, and what to do; follows its name."""
 
@@ -40,6 +46,10 @@ def _is_hub(cfg: IngestConfig) -> bool:
 
 def _is_dataset(cfg: IngestConfig) -> bool:
     return bool(cfg.recipe) and (_is_hub(cfg) or PhotometryRecipe.load(cfg.recipe or "").images is not None)
+
+
+def _is_cutouts(cfg: IngestConfig) -> bool:
+    return bool(cfg.recipe) and PhotometryRecipe.load(cfg.recipe or "").cutouts is not None
 
 
 def _is_elsewhere(cfg: IngestConfig) -> bool:
@@ -55,6 +65,12 @@ def _is_table(cfg: IngestConfig) -> bool:
 
 
 SOURCES = (
+    SourceKind(
+        "pictures, arrays or FITS files with a recipe",
+        _is_cutouts,
+        lambda cfg, quiet: plan_cutouts(cfg),
+        own_size=True,
+    ),
     SourceKind("data set", _is_dataset, lambda cfg, quiet: plan_dataset(cfg)),
     SourceKind(
         "data set without a recipe",
@@ -120,4 +136,4 @@ def plan_source(cfg: IngestConfig, quiet: bool = True) -> Plan:
     if kind.plan is None:
         msg = f"{cfg.source} {kind.remedy}"
         raise InputError(msg)
-    return kind.plan(cfg, quiet)
+    return kind.plan(cfg if kind.own_size else replace(cfg, size=cfg.size or USUAL_SIZE), quiet)

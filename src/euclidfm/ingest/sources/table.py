@@ -16,14 +16,21 @@ from euclidfm.ingest.catalogue.columns import exact_ids
 from euclidfm.ingest.catalogue.formats import Table, read_table
 from euclidfm.ingest.catalogue.matching import first_of_each, on_sky
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
+from euclidfm.ingest.catalogue.row_splits import split_rows, split_rule
 from euclidfm.ingest.config import IngestConfig
-from euclidfm.ingest.plan import BATCH, Plan, hashed_splits, position_id
+from euclidfm.ingest.plan import BATCH, Plan, position_id
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import CutFlow
 from euclidfm.store.schema import Galaxies, StoreInfo
-from euclidfm.store.splits import assign_splits
 
-__all__ = ["TableUnit", "needed_columns", "plan_table", "rows_of", "split_rows"]
+__all__ = [
+    "TableUnit",
+    "needed_columns",
+    "plan_table",
+    "rows_of",
+    "table_files",
+    "text_ids",
+]
 
 
 def plan_table(cfg: IngestConfig) -> Plan:
@@ -36,7 +43,7 @@ def plan_table(cfg: IngestConfig) -> Plan:
     """
     recipe = PhotometryRecipe.load(cfg.recipe or "")
     cut_flow, quarantine = CutFlow(), Quarantine()
-    parts, files = [], _files(Path(cfg.source), recipe)
+    parts, files = [], table_files(Path(cfg.source), recipe)
     for file, split in files:
         table, lines = read_table(file, needed_columns(recipe), recipe.format)
         cut_flow.count("rows of the table", len(next(iter(table.values()))) + len(lines))
@@ -56,7 +63,7 @@ def plan_table(cfg: IngestConfig) -> Plan:
         sed_bands=recipe.sed_bands,
         columns=recipe.store_columns,
         release=cfg.release or recipe.release or recipe.name,
-        provenance={"kind": "table", **recipe.provenance, "splits_by": _split_rule(recipe)},
+        provenance={"kind": "table", **recipe.provenance, "splits_by": split_rule(recipe)},
     )
     names = [str(f) for f, _ in files]
     units = [TableUnit(galaxies, names)]
@@ -86,7 +93,7 @@ class TableUnit:
             yield self.galaxies.take(np.arange(start, min(start + BATCH, len(self.galaxies))))
 
 
-def _files(source: Path, recipe: PhotometryRecipe) -> list[tuple[Path, str | None]]:
+def table_files(source: Path, recipe: PhotometryRecipe) -> list[tuple[Path, str | None]]:
     """Files of the table and the split each belongs to."""
     if source.is_file():
         split = next((f.split for f in recipe.files if source.match(f.pattern)), None)
@@ -152,7 +159,7 @@ def rows_of(
         sed_bands=tuple(b.band for b in recipe.bands),
         columns={c.name: _label(file, table, recipe, c.name) for c in recipe.columns},
     )
-    measured = np.isfinite(galaxies.flux).any(axis=1) | (recipe.images is not None)
+    measured = np.isfinite(galaxies.flux).any(axis=1) | recipe.has_images
     _leave_out(galaxies, ~placed, "its position is not a number or not on the sky", str(file), quarantine)
     _leave_out(galaxies, placed & ~measured, "no band is measured", str(file), quarantine)
     good = placed & measured
@@ -278,22 +285,3 @@ def _label(file: Path | str, table: Table, recipe: PhotometryRecipe, name: str) 
     if c.where:
         number = np.where(evaluate(c.where, table), number, np.nan)
     return number.astype(np.dtype(c.type))
-
-
-def _split_rule(recipe: PhotometryRecipe) -> str:
-    if any(f.split for f in recipe.files):
-        return "the table's own files; validation by a hash of the id"
-    return "HEALPix pixel" if recipe.ra and recipe.dec else "a hash of the id (the table has no positions)"
-
-
-def split_rows(g: Galaxies, recipe: PhotometryRecipe, cfg: IngestConfig) -> np.ndarray:
-    """Splits by position if there is one, else by a hash of the id; rows keep the split of their file."""
-    given = g.split.astype(str)
-    if (given != "").all():
-        train, validation, _ = cfg.split_fractions
-        share = validation / (train + validation) if train + validation > 0 else 0.0
-        held = hashed_splits(g.object_id, (1 - share, share, 0.0), cfg.seed)
-        return np.where((given == "train") & (held == "validation"), "validation", given)
-    if recipe.ra and recipe.dec:
-        return assign_splits(g.ra, g.dec, cfg.split_fractions, cfg.split_order, cfg.seed)
-    return hashed_splits(g.object_id, cfg.split_fractions, cfg.seed)
