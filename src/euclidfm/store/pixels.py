@@ -13,11 +13,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["decode_images", "encode_images", "from_half", "to_half"]
+__all__ = ["decode_images", "encode_images", "from_half", "pixel_columns", "to_half"]
 
 _HALF_MAX = 60000.0
 _BIAS = 112
 """Exponent bias of float32 less that of float16."""
+
+
+def pixel_columns(band: str) -> tuple[str, str, str, str]:
+    """Columns of a shard that hold a band's images: pixels, scale, noise and mask."""
+    return f"image_{band}", f"scale_{band}", f"noise_{band}", f"mask_{band}"
 
 
 def to_half(values: np.ndarray, scale: float, out: np.ndarray, work: np.ndarray) -> None:

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
-from euclidfm.store.schema import Galaxies, StoreInfo, decode, pixel_columns
+from euclidfm.store.pixels import pixel_columns
+from euclidfm.store.schema import Galaxies, StoreInfo, decode
 
 __all__ = ["GalaxyStore"]
 

@@ -40,18 +40,9 @@ import pyarrow as pa
 
 from euclidfm.core.bands import PIXEL_ARCSEC, Band
 from euclidfm.core.errors import InputError
-from euclidfm.store.pixels import decode_images, encode_images
+from euclidfm.store.pixels import decode_images, encode_images, pixel_columns
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "Column",
-    "Galaxies",
-    "StoreInfo",
-    "arrow_schema",
-    "decode",
-    "encode",
-    "pixel_columns",
-]
+__all__ = ["SCHEMA_VERSION", "Column", "Galaxies", "StoreInfo", "arrow_schema", "decode", "encode"]
 
 SCHEMA_VERSION = 3
 
@@ -208,11 +199,6 @@ class Galaxies:
             elif isinstance(value, dict):
                 out[key] = {b: np.concatenate([getattr(p, key)[b] for p in parts]) for b in value}
         return replace(first, **out)
-
-
-def pixel_columns(band: str) -> tuple[str, str, str, str]:
-    """Columns of a shard that hold a band's images: pixels, scale, noise and mask."""
-    return f"image_{band}", f"scale_{band}", f"noise_{band}", f"mask_{band}"
 
 
 def arrow_schema(info: StoreInfo) -> pa.Schema:

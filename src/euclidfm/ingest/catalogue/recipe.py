@@ -185,7 +185,6 @@ class PhotometryRecipe:
 
     @property
     def _all_wavelengths(self) -> dict[str, float]:
-        """Wavelengths that the recipe gives, of photometry and of cutouts."""
         return {**(self.cutouts.wavelengths_nm if self.cutouts else {}), **self.wavelengths_nm}
 
     @property
@@ -204,10 +203,7 @@ class PhotometryRecipe:
     @property
     def provenance(self) -> dict[str, Any]:
         """Name and version of the recipe, and the expressions of its selection."""
-        return {
-            "recipe": f"{self.name} v{self.version}",
-            "recipe_steps": [s.where for s in self.select],
-        }
+        return {"recipe": f"{self.name} v{self.version}", "recipe_steps": [s.where for s in self.select]}
 
     @classmethod
     def load(cls, name: str) -> PhotometryRecipe:
