@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "ingest": {"store"},
     "measure": {"store"},
     "model": {"measure", "store"},
-    "pretrain": {"interop", "model", "store"},
+    "pretrain": {"interop", "measure", "model", "store"},
     "embeddings": {"measure", "model", "store"},
     "interop": {"model"},
     "generate": {"model", "store"},

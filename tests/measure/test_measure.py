@@ -185,7 +185,7 @@ def test_what_can_not_be_measured_is_missing_and_never_zero():
 def test_numbers_for_models_have_no_unit_without_calibration():
     images = gaussian() + np.random.default_rng(5).normal(0, 0.5, (3, SIZE, SIZE))
     one, other = (galaxies({"VIS": k * images}, noise=k * 0.5) for k in (1, 7))
-    a, b = (measure(g, calibrated=False) for g in (one, other))
+    a, b = (measure(g, uncalibrated=("VIS",)) for g in (one, other))
     assert a.for_models() == pytest.approx(b.for_models(), abs=2e-3)
     assert a.units[0] == "image unit"
     a, b = (measure(g).for_models() for g in (one, other))

@@ -105,6 +105,7 @@ def embed(
     layer: int | None = None,
     symmetries: int = 1,
     columns: list[str] | None = None,
+    measured: bool = False,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
     compile: bool = False,
     append: bool = False,
@@ -136,6 +137,9 @@ def embed(
         orientation of a galaxy.
     columns : list of str, optional
         Columns of the store to copy; default the flags.
+    measured : bool
+        Add the space `measured`: aperture fluxes and shapes of the images (docs/measure.md). With
+        `probe --use '[joint, measured]'` a probe reads them beside the vector.
     precision : {"fp32", "bf16", "auto"}
         Precision of matrix products. bf16 and auto (bf16 where it is fast) are faster, but the estimates of
         redshifts and masses get worse.
@@ -156,6 +160,7 @@ def embed(
             layer=layer,
             symmetries=symmetries,
             columns=columns,
+            measured=measured,
             precision=precision,
             progress=progress,
         )

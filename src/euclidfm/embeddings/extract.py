@@ -11,7 +11,8 @@ import torch
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.model.config import SCALARS, SED, ModelConfig
+from euclidfm.measure import measure, measured_names
+from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import embed_tokens
@@ -34,6 +35,7 @@ def embed(
     layer: int | None = None,
     symmetries: int = 1,
     columns: Sequence[str] | None = None,
+    measured: bool = False,
     alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
     precision: str = "fp32",
@@ -43,7 +45,8 @@ def embed(
 
     Parameters
     ----------
-    model, store, modalities, split, rows, layer, symmetries, columns, alter, batch, precision, progress
+    model, store, modalities, split, rows, layer, symmetries, columns, measured, alter, batch, precision,
+    progress
         As of `embed_stream`.
 
     Returns
@@ -61,6 +64,7 @@ def embed(
         "layer": layer,
         "symmetries": symmetries,
         "columns": columns,
+        "measured": measured,
         "alter": alter,
         "batch": batch,
         "precision": precision,
@@ -81,6 +85,7 @@ def embed_stream(
     layer: int | None = None,
     symmetries: int = 1,
     columns: Sequence[str] | None = None,
+    measured: bool = False,
     alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
     precision: str = "fp32",
@@ -106,6 +111,9 @@ def embed_stream(
         gets the space ``shape`` (see `EmbeddingTable.spaces`).
     columns : sequence of str, optional
         Columns of the store to copy; default its flags. The release is always there.
+    measured : bool
+        Whether to add the space ``measured``: numbers measured on the images that the model sees, in the form
+        `euclidfm.measure.Measurements.for_models`; their names are in `info`.
     alter : callable, optional
         Changes the galaxies of a batch before the model sees them, such as `euclidfm.store.alter.noisier`.
     batch : int
@@ -131,6 +139,7 @@ def embed_stream(
     copied = _columns(store, columns)
     number = choose_precision(precision, model.device)
     info = _info(model, store, keep, layer, symmetries, number)
+    info |= {"measured": list(measured_names(bands))} if measured else {}
     chosen = store.rows(split)
     chosen = np.sort(chosen if rows is None else np.intersect1d(chosen, rows))
     done = 0
@@ -140,6 +149,8 @@ def embed_stream(
             galaxies = galaxies if alter is None else alter(galaxies)
             with autocast(model.device, number):
                 vectors = _embed_batch(model, galaxies, store, keep, layer, symmetries)
+            if measured:
+                vectors["spaces"]["measured"] = _measured(galaxies, bands, model.config, store)
             index = store.index.take(chosen[done : done + len(galaxies)])
             done += len(galaxies)
             own = {n: index.column(n).to_numpy() for n in copied}
@@ -166,7 +177,9 @@ def _inputs(
             msg = f"the model has no modality {m!r}; it has {', '.join(config.modalities)}"
             raise InputError(msg)
     info = store.info
-    bands = tuple(b for m in config.images if m.name in keep for b in m.bands if b in info.image_bands)
+    wanted = [*(b for m in config.images if m.name in keep for b in m.bands)]
+    wanted += config.measured if MEASURED in keep else ()
+    bands = tuple(b for b in dict.fromkeys(wanted) if b in info.image_bands)
     if bands and info.image_size < config.crop:
         msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
         raise InputError(msg)
@@ -206,6 +219,14 @@ def _info(
         "precision": str(number).removeprefix("torch."),
         "pooling": "mean over each modality's tokens, joined; the modality's mean where it is absent",
     }
+
+
+def _measured(
+    galaxies: Galaxies, bands: Sequence[str], config: ModelConfig, store: GalaxyStore
+) -> np.ndarray:
+    """(n, P) numbers measured on the part of the cutouts that the model reads."""
+    uncalibrated = store.info.uncalibrated
+    return measure(galaxies, bands, crop=config.crop, uncalibrated=uncalibrated).for_models()
 
 
 def _embed_batch(

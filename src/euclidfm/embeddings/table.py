@@ -43,7 +43,8 @@ class EmbeddingTable:
     spaces : dict of str to (N, E) float32
         Further spaces; NaN where a galaxy has none. ``shape`` (with several symmetries) is of the first image
         modality: the mean over the central patches and the symmetries, and the standard deviation of the
-        central mean over the symmetries, which is large for asymmetric or double objects.
+        central mean over the symmetries, which is large for asymmetric or double objects. ``measured`` (if
+        asked for) holds numbers measured on the images (`euclidfm.measure`).
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
     columns : dict of str to (N,) array

@@ -16,7 +16,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
 from euclidfm.generate.complete import complete
 from euclidfm.generate.physical import crop_galaxies, to_physical
-from euclidfm.model.config import SCALARS, SED, ModelConfig
+from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
@@ -182,7 +182,11 @@ def _names(model: ModelConfig, config: GenerateConfig) -> tuple[tuple[str, ...],
     if not to:
         msg = f"say what to generate: one or more of {', '.join(model.modalities)}"
         raise InputError(msg)
-    return to, given or tuple(m for m in model.modalities if m not in to)
+    if MEASURED in to:
+        msg = f"{MEASURED} is measured on images; generate the images and measure these (euclidfm.measure)"
+        raise InputError(msg)
+    images = {m.name for m in model.images} & set(to)  # their measured numbers would give them away
+    return to, given or tuple(m for m in model.modalities if m not in to and not (m == MEASURED and images))
 
 
 def _scalar_columns(store: GalaxyStore, model: ModelConfig) -> tuple[Column, ...]:

@@ -66,15 +66,15 @@ class Measurements:
         NaN = not measurable: no image, an aperture that leaves the cutout, a hole that can't be filled.
     errors : (N, P) float64
         Standard deviations from the noise of the sky, in the unit of the values; NaN = unknown.
-    calibrated : bool
-        Whether fluxes are in µJy. Otherwise they are in the unit of the images.
+    uncalibrated : tuple of str
+        Bands whose fluxes are in the unit of the images, not in µJy.
     """
 
     object_id: np.ndarray
     bands: tuple[str, ...]
     values: np.ndarray
     errors: np.ndarray
-    calibrated: bool = True
+    uncalibrated: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.object_id)
@@ -87,9 +87,9 @@ class Measurements:
     @property
     def units(self) -> tuple[str, ...]:
         """(P,) units: ``uJy`` (or ``image unit``), ``pixel``, or nothing."""
-        flux = "uJy" if self.calibrated else "image unit"
+        flux = tuple("image unit" if b in self.uncalibrated else "uJy" for b in self.bands) * len(RADII_PX)
         shapes = tuple("pixel" if s == RADIUS else "" for s in SHAPES) if self.bands else ()
-        return (flux,) * self._fluxes + shapes
+        return flux + shapes
 
     @property
     def _fluxes(self) -> int:
@@ -114,7 +114,8 @@ class Measurements:
         """
         flux, error = self.apertures
         s = np.where(error > 0, error, np.nan)
-        magnitude = np.arcsinh(flux / (2.0 * s)) + (np.log(s) if self.calibrated else 0.0)
+        known = np.array([b not in self.uncalibrated for b in self.bands] * len(RADII_PX), bool)
+        magnitude = np.arcsinh(flux / (2.0 * s)) + np.where(known, np.log(s), 0.0)
         shapes = self.shapes.copy()
         with np.errstate(invalid="ignore", divide="ignore"):
             shapes[:, :1] = np.log(shapes[:, :1])

@@ -30,7 +30,7 @@ def measure(
     bands: Sequence[str] | None = None,
     *,
     crop: int = 0,
-    calibrated: bool = True,
+    uncalibrated: Sequence[str] = (),
     draws: int = 0,
     seed: int = 0,
 ) -> Measurements:
@@ -48,8 +48,8 @@ def measure(
         Bands to measure; default those of the images. One that the galaxies lack gives NaN.
     crop : int
         Side of the central part of the cutouts that is read, pixels; 0 for all.
-    calibrated : bool
-        Whether images are in µJy.
+    uncalibrated : sequence of str
+        Bands that are not in µJy.
     draws : int
         Shapes get errors if this is at least 2: the scatter over so many copies with the noise added again.
     seed : int
@@ -70,7 +70,7 @@ def measure(
             again = [_measure(_noisy(_cropped(chunk, crop), rng), bands)[0] for _ in range(draws)]
             shapes = np.stack(again)[:, :, -len(SHAPES) :]
             errors[:, -len(SHAPES) :] = shapes.std(axis=0, ddof=1)
-        parts.append(Measurements(chunk.object_id, bands, values, errors, calibrated))
+        parts.append(Measurements(chunk.object_id, bands, values, errors, tuple(uncalibrated)))
     return Measurements.concat(parts)
 
 
@@ -80,19 +80,19 @@ def measure_store(
     bands: Sequence[str] | None = None,
     *,
     crop: int = 0,
-    calibrated: bool = True,
     progress: Progress = silent,
 ) -> Measurements:
     """`measure` of rows of a store (default all) in their order, read in batches at constant memory."""
     wanted = store.rows() if rows is None else np.asarray(rows, np.int64)
     bands = tuple(store.info.image_bands if bands is None else bands)
     have = tuple(b for b in bands if b in store.info.image_bands)
+    uncalibrated = store.info.uncalibrated
     parts, done = [], 0
     for galaxies in store.batches(wanted, bands=have):
-        parts.append(measure(galaxies, bands, crop=crop, calibrated=calibrated))
+        parts.append(measure(galaxies, bands, crop=crop, uncalibrated=uncalibrated))
         done += len(galaxies)
         progress(done, len(wanted))
-    parts = parts or [measure(store.read([], have), bands, calibrated=calibrated)]
+    parts = parts or [measure(store.read([], have), bands, uncalibrated=uncalibrated)]
     stored, place = Measurements.concat(parts), np.argsort(np.argsort(wanted, kind="stable"))
     picked: dict[str, Any] = {k: getattr(stored, k)[place] for k in ("object_id", "values", "errors")}
     return replace(stored, **picked)

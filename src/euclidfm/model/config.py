@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 from euclidfm.core.errors import InputError
 
-__all__ = ["SCALARS", "SED", "SIZES", "ImageModality", "ModelConfig", "VectorModality"]
+__all__ = ["MEASURED", "SCALARS", "SED", "SIZES", "ImageModality", "ModelConfig", "VectorModality"]
 
 SED = "SED"
 """Name of the photometry modality: one token a band."""
 
 SCALARS = "SCALARS"
 """Name of the modality of scalar columns: one token a column."""
+
+MEASURED = "MEASURED"
+"""Name of the modality of numbers measured on the images (`euclidfm.measure`): one token a number."""
 
 SIZES: dict[str, dict[str, int]] = {
     "1M": {"width": 128, "depth": 5, "heads": 4},
@@ -70,8 +73,11 @@ class ModelConfig:
     """Whether the sequence has SED tokens, one a band, after the images."""
     scalars: tuple[str, ...] = ()
     """Columns of the store (a size, an ellipticity, E(B-V)) that become one token each, after the SED."""
+    measured: tuple[str, ...] = ()
+    """Bands whose images are measured (`euclidfm.measure`): one token a number, after the scalars."""
     order: tuple[str, ...] = ()
-    """Modalities in the default order of the sequence. The default is images, SED, scalars, others."""
+    """Modalities in the default order of the sequence. The default is images, SED, scalars,
+    measured numbers, others."""
     crop: int = 64
     """Side in pixels of the central part of the cutouts that the model reads."""
     width: int = 192
@@ -121,13 +127,19 @@ class ModelConfig:
     """Fitted: mean of each scalar."""
     scalar_spread: Mapping[str, float] = field(default_factory=dict)
     """Fitted: standard deviation of each scalar."""
+    measured_uncalibrated: tuple[str, ...] = ()
+    """Fitted: bands of `measured` that are not in µJy."""
+    measured_center: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: mean of each measured number."""
+    measured_spread: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: standard deviation of each measured number."""
 
     def __post_init__(self) -> None:
         self._check_modalities()
         self._check_network()
 
     def _check_modalities(self) -> None:
-        if not self.images and not self.sed and not self.vectors and not self.scalars:
+        if not (self.images or self.sed or self.vectors or self.scalars or self.measured):
             msg = "a model needs at least one modality: give image modalities or sed: true"
             raise InputError(msg)
         for m in self.images:
@@ -174,6 +186,7 @@ class ModelConfig:
             *(m.name for m in self.images),
             *((SED,) if self.sed else ()),
             *((SCALARS,) if self.scalars else ()),
+            *((MEASURED,) if self.measured else ()),
             *(v.name for v in self.vectors),
         )
 
@@ -197,7 +210,7 @@ class ModelConfig:
     @property
     def image_bands(self) -> tuple[str, ...]:
         """All bands whose images the model reads."""
-        return tuple(dict.fromkeys(b for m in self.images for b in m.bands))
+        return tuple(dict.fromkeys([*(b for m in self.images for b in m.bands), *self.measured]))
 
     @property
     def layer(self) -> int:
@@ -221,4 +234,6 @@ class ModelConfig:
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
         d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
         d["order"], d["scalars"] = tuple(d.get("order", ())), tuple(d.get("scalars", ()))
+        for name in ("measured", "measured_uncalibrated"):
+            d[name] = tuple(d.get(name, ()))
         return cls(**d)

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from euclidfm.measure import measured_names
 from euclidfm.model import checkpoint
-from euclidfm.model.config import SCALARS, ModelConfig
+from euclidfm.model.config import MEASURED, SCALARS, ModelConfig
 from euclidfm.model.likelihood import Objective
 from euclidfm.model.packing import pack
 from euclidfm.model.sequence import (
@@ -101,6 +102,7 @@ class FoundationModel(nn.Module):
         c = self.config
         added = PositionalEncoding if c.positions == "fourier" or following else ModalityEmbedding
         named = {SCALARS: len(c.scalars)} if c.scalars else {}
+        named |= {MEASURED: len(measured_names(c.measured))} if c.measured else {}
         return added(len(c.modalities), c.width, begin=self.has_begin_tokens, named=named)
 
     def prepare(

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from euclidfm.core.errors import InputError
-from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
+from euclidfm.model.config import MEASURED, SCALARS, SED, ImageModality, ModelConfig
+from euclidfm.model.measured import fit_measured
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["UNKNOWN_NOISE_UJY", "fit_scaling", "scaled_scalars"]
@@ -40,8 +41,9 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         If the store has none of the model's modalities, lacks a scalar, or its cutouts are too small.
     """
     images, sed = _modalities_of(config, store)
+    config = fit_measured(config, store, rows)
     keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
-    keep |= {SCALARS} if config.scalars else set()
+    keep |= ({SCALARS} if config.scalars else set()) | ({MEASURED} if config.measured else set())
     center, spread = _fit_scalars(config.scalars, store, rows)
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in store.info.image_bands}
@@ -66,7 +68,8 @@ def _modalities_of(config: ModelConfig, store: GalaxyStore) -> tuple[tuple[Image
     info = store.info
     images = tuple(m for m in config.images if any(b in info.image_bands for b in m.bands))
     sed = config.sed and bool(info.sed_bands)
-    if not images and not sed and not config.scalars:
+    measured = any(b in info.image_bands for b in config.measured)
+    if not (images or sed or config.scalars or measured):
         have = ", ".join(info.image_bands) or "no images"
         msg = f"store {store.path} has {have} and no SED: none of the modalities {config.modalities}"
         raise InputError(msg)

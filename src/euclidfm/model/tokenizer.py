@@ -1,11 +1,11 @@
-"""Galaxies to tokens and back: scaled image patches, SED points and scalars, with a mask of what is missing.
+"""Galaxies to tokens and back: image patches, SED points, scalars and measured numbers, with a mask.
 
 A pixel of flux f in a band with reference noise s becomes ``asinh(f / 3 s)``: linear in the noise,
 logarithmic above. An SED point with softening b (half the band's median error) becomes ``asinh(f / 2b) + ln
 b``, the luptitude of Lupton, Gunn & Szalay (1999) in natural logarithms. It equals ln f for bright sources,
 so that differences of bands are colours, and it is defined for negative fluxes. Both keep brightness, and
 both are inverted exactly by `Tokenizer.pixels_to_ujy` and `Tokenizer.sed_to_ujy`. A scalar x becomes (x - c)
-/ s, with the mean c and the standard deviation s of its column.
+/ s, with the mean c and the standard deviation s of its column; so does a number measured on the images.
 
 Shapes: B galaxies, C bands, n tokens of a modality, P values of a token, F input features, K SED bands.
 """
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from euclidfm.core.bands import BANDS
-from euclidfm.model.config import SCALARS, SED, ImageModality, ModelConfig
+from euclidfm.model.config import MEASURED, SCALARS, SED, ImageModality, ModelConfig
+from euclidfm.model.measured import scaled_measured
 from euclidfm.model.patches import apply_symmetry, central_patches, cut_patches, patch_positions, ring_order
 from euclidfm.model.scaling import UNKNOWN_NOISE_UJY, scaled_scalars
 from euclidfm.model.tokens import ModalityTokens, Tokens, vector_tokens
@@ -74,6 +75,9 @@ class Tokenizer:
         if config.scalars:
             values = torch.from_numpy(scaled_scalars(config, galaxies)[..., None])
             tokens[SCALARS] = vector_tokens(values, torch.zeros(len(config.scalars), 3))
+        if config.measured:
+            values = torch.from_numpy(scaled_measured(config, galaxies)[..., None])
+            tokens[MEASURED] = vector_tokens(values, torch.zeros(values.shape[1], 3))
         for v in config.vectors:
             empty = torch.zeros(len(galaxies), 0, v.size)
             tokens[v.name] = vector_tokens(empty, torch.zeros(0, v.coordinates))
@@ -89,6 +93,8 @@ class Tokenizer:
             sizes[SED] = (self.sed_feature_count(), 1)
         if config.scalars:
             sizes[SCALARS] = (1, 1)
+        if config.measured:
+            sizes[MEASURED] = (1, 1)
         for v in config.vectors:
             sizes[v.name] = (v.size, v.size)
         return {name: sizes[name] for name in config.modalities}

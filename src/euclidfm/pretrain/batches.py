@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from euclidfm.model.config import SCALARS, SED, ModelConfig
+from euclidfm.measure import measured_names
+from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.tokenizer import Tokenizer
 from euclidfm.model.tokens import Tokens
 from euclidfm.pretrain.augment import AugmentationDraws, draw_augmentations, drop_modalities
@@ -83,5 +84,5 @@ def _image_bands(tokenizer: Tokenizer, store: GalaxyStore) -> tuple[str, ...]:
 def _tokens_per_galaxy(model: ModelConfig, bands: int) -> int:
     """Tokens of a galaxy that has everything, with this number of SED bands."""
     sizes = {m.name: (model.crop // m.patch) ** 2 for m in model.images}
-    sizes |= {SED: bands, SCALARS: len(model.scalars)}
+    sizes |= {SED: bands, SCALARS: len(model.scalars), MEASURED: len(measured_names(model.measured))}
     return sum(sizes.get(name, 0) for name in model.modalities)

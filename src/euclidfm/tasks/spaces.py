@@ -53,20 +53,20 @@ def choose_space(spaces: Mapping[str, np.ndarray], y: np.ndarray, seed: int = 0)
 
 
 def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
-    """(N, d) vectors of the named spaces (``joint`` or modalities), concatenated in the given order.
+    """(N, d) vectors of the named spaces (``joint``, modalities, further spaces), concatenated in this order.
 
     Raises
     ------
     InputError
-        If the table lacks a modality, or no name is given.
+        If the table lacks a space, or no name is given.
     """
     parts = []
     for name in use:
-        if name != "joint" and name not in emb.by_modality:
-            have = ", ".join(["joint", *emb.by_modality])
+        if name != "joint" and name not in emb.by_modality | emb.spaces:
+            have = ", ".join(["joint", *emb.by_modality, *emb.spaces])
             msg = f"the embedding table has no vectors {name!r}; it has {have}"
             raise InputError(msg)
-        parts.append(emb.vectors if name == "joint" else emb.by_modality[name])
+        parts.append(emb.vectors if name == "joint" else (emb.by_modality | emb.spaces)[name])
     if not parts:
         msg = "name at least one kind of vectors to use: joint, or a modality"
         raise InputError(msg)
