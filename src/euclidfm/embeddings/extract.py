@@ -16,6 +16,7 @@ from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.scaling import check_images
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
 
@@ -180,9 +181,7 @@ def _inputs(
     wanted = [*(b for m in config.images if m.name in keep for b in m.bands)]
     wanted += config.measured if MEASURED in keep else ()
     bands = tuple(b for b in dict.fromkeys(wanted) if b in info.image_bands)
-    if bands and info.image_size < config.crop:
-        msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
-        raise InputError(msg)
+    check_images(config, store, bands)
     scalars = set(config.scalars) & set(info.names()) if SCALARS in keep else set()
     if not bands and not scalars and not (SED in keep and info.sed_bands):
         msg = f"store {store.path} has none of the modalities {', '.join(keep)} of the model"

@@ -21,6 +21,7 @@ from euclidfm.core.progress import Progress, silent
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model.config import SCALARS, SED
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.scaling import check_images
 from euclidfm.model.sequence import random_orders
 from euclidfm.model.tokens import ModalityTokens, Tokens
 from euclidfm.store import Galaxies, GalaxyStore
@@ -83,6 +84,7 @@ def predict_scalar(
         raise InputError(msg)
     at = config.scalars.index(name)
     bands = tuple(b for b in config.image_bands if b in store.info.image_bands)
+    check_images(config, store, bands)
     out, rows = [], store.rows()
     for galaxies in store.batches(rows, batch, bands):
         tokens = model.tokenizer(galaxies, store.info.wavelengths_nm)

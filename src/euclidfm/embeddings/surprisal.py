@@ -26,6 +26,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
 from euclidfm.model.config import SED
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.scaling import check_images
 from euclidfm.model.sequence import every_nth, random_orders
 from euclidfm.model.tokens import Tokens, drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
@@ -143,6 +144,7 @@ def surprise_table(
     bands = tuple(
         b for m in model.config.images if m.name in keep for b in m.bands if b in store.info.image_bands
     )
+    check_images(model.config, store, bands)
     waves = store.info.wavelengths_nm
     parts: dict[str, list[np.ndarray]] = {m: [] for m in keep}
     done = 0

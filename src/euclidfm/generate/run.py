@@ -18,6 +18,7 @@ from euclidfm.generate.complete import complete
 from euclidfm.generate.physical import crop_galaxies, to_physical
 from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.scaling import check_images
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Column, Galaxies, GalaxyStore, StoreInfo, StoreWriter
 
@@ -80,9 +81,7 @@ def generate(
         raise InputError(msg)
     info = store.info
     bands = tuple(b for b in model.config.image_bands if b in info.image_bands)
-    if bands and info.image_size < model.config.crop:
-        msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {model.config.crop}"
-        raise InputError(msg)
+    check_images(model.config, store, bands)
     waves = info.wavelengths_nm
     rows = store.rows(config.split)
     rows = rows[: config.limit] if config.limit else rows
@@ -150,7 +149,9 @@ def write(
     info = StoreInfo(
         image_bands=bands,
         image_size=model.config.crop if bands else 0,
-        pixel_arcsec=model.config.pixel_arcsec,
+        pixel_arcsec=store.info.pixel_arcsec,
+        uncalibrated=tuple(b for b in bands if b in model.config.uncalibrated),
+        image_wavelengths_nm={b: nm for b, nm in model.config.image_wavelengths_nm.items() if b in bands},
         sed_bands=tuple(resolve_bands(sed, store.info.wavelengths_nm)),
         columns=_scalar_columns(store, model.config) if SCALARS in to else (),
         release=store.info.release,

@@ -117,6 +117,10 @@ class ModelConfig:
     """Fitted: pixel scale of the cutouts; it is part of the position of a patch."""
     pixel_noise_ujy: Mapping[str, float] = field(default_factory=dict)
     """Fitted: reference noise of a pixel by band."""
+    image_wavelengths_nm: Mapping[str, float] = field(default_factory=dict)
+    """Fitted: wavelength of image bands that the survey table lacks."""
+    uncalibrated: tuple[str, ...] = ()
+    """Fitted: image bands whose pixels and reference noise are in the unit of their files, not in µJy."""
     sed_softening_ujy: Mapping[str, float] = field(default_factory=dict)
     """Fitted: softening of the asinh flux by band (half the median error)."""
     sed_center: float = 0.0
@@ -233,6 +237,7 @@ class ModelConfig:
             raise InputError(msg)
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
         d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
+        d["uncalibrated"] = tuple(d.get("uncalibrated", ()))
         d["order"], d["scalars"] = tuple(d.get("order", ())), tuple(d.get("scalars", ()))
         for name in ("measured", "measured_uncalibrated"):
             d[name] = tuple(d.get(name, ()))

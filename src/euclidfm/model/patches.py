@@ -5,6 +5,8 @@ Shapes: B galaxies, C bands, H and W pixels, n patches.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -66,12 +68,22 @@ def ring_order(side: int) -> np.ndarray:
     return np.lexsort((np.arctan2(y, x).ravel(), ring))
 
 
-def patch_positions(m: ImageModality, crop: int, pixel_arcsec: float, order: np.ndarray) -> Tensor:
-    """(n, 3) x and y of each patch's centre in arcsec, and ln(mean wavelength / 1 micron)."""
+def patch_positions(
+    m: ImageModality,
+    crop: int,
+    pixel_arcsec: float,
+    order: np.ndarray,
+    wavelengths_nm: Mapping[str, float] | None = None,
+) -> Tensor:
+    """(n, 3) x and y of each patch's centre in arcsec, and ln(mean wavelength / 1 micron).
+
+    `wavelengths_nm` adds to the survey table. A band that neither has counts as 1 micron.
+    """
+    known = {b: BANDS[b].wavelength_nm for b in m.bands if b in BANDS} | dict(wavelengths_nm or {})
     side = crop // m.patch
     offset = (np.arange(side) - (side - 1) / 2) * m.patch * pixel_arcsec
     y, x = np.meshgrid(offset, offset, indexing="ij")
-    wavelength = np.mean([BANDS[b].wavelength_nm if b in BANDS else 1000.0 for b in m.bands]) / 1000.0
+    wavelength = np.mean([known.get(b, 1000.0) for b in m.bands]) / 1000.0
     coords = np.stack([x.ravel(), y.ravel(), np.full(side * side, np.log(wavelength))], axis=-1)
     return torch.from_numpy(coords[order].astype(np.float32))
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.bands import PIXEL_ARCSEC
 from euclidfm.core.errors import InputError
 from euclidfm.model.config import MEASURED, SCALARS, SED, ImageModality, ModelConfig
 from euclidfm.model.measured import fit_measured
 from euclidfm.store import Galaxies, GalaxyStore
 
-__all__ = ["UNKNOWN_NOISE_UJY", "fit_scaling", "scaled_scalars"]
+__all__ = ["UNKNOWN_NOISE_UJY", "check_images", "fit_scaling", "scaled_scalars"]
 
 UNKNOWN_NOISE_UJY = 0.01
 """Noise of a pixel in a band without any."""
@@ -53,7 +54,9 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         images=images,
         sed=sed,
         order=tuple(n for n in config.order if n in keep),
-        pixel_arcsec=store.info.pixel_arcsec,
+        pixel_arcsec=_pixel_scale(store),
+        image_wavelengths_nm={b: nm for b, nm in store.info.image_wavelengths_nm.items() if b in bands},
+        uncalibrated=tuple(b for b in store.info.uncalibrated if b in bands),
         pixel_noise_ujy={b: _median(index, f"noise_{b}", UNKNOWN_NOISE_UJY) for b in sorted(bands)},
         sed_softening_ujy=softening,
         sed_center=mean,
@@ -61,6 +64,43 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         scalar_center=center,
         scalar_spread=spread,
     )
+
+
+def _pixel_scale(store: GalaxyStore) -> float:
+    """Pixel scale in arcsec; that of the MER mosaics where the store does not know it."""
+    known = store.info.pixel_arcsec
+    return known if np.isfinite(known) else PIXEL_ARCSEC
+
+
+def check_images(config: ModelConfig, store: GalaxyStore, bands: Sequence[str]) -> None:
+    """Check that a model can read the images of a store.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    store : GalaxyStore
+    bands : sequence of str
+        Bands that the model reads, which the store has.
+
+    Raises
+    ------
+    InputError
+        If the cutouts are too small, or a band is in µJy on one side and uncalibrated on the other.
+    """
+    info = store.info
+    if bands and info.image_size < config.crop:
+        msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
+        raise InputError(msg)
+    for b in bands:
+        if (b in config.uncalibrated) != (b in info.uncalibrated):
+            sides = "is uncalibrated and the model learned it in µJy"
+            if b in config.uncalibrated:
+                sides = "is in µJy and the model learned it uncalibrated"
+            msg = (
+                f"band {b} of store {store.path} {sides}; ingest it again with the other unit in the recipe, "
+                "or pre-train a model on this store"
+            )
+            raise InputError(msg)
 
 
 def _modalities_of(config: ModelConfig, store: GalaxyStore) -> tuple[tuple[ImageModality, ...], bool]:

@@ -131,7 +131,7 @@ class Tokenizer:
             target=scaled,
             weight=usable.float(),
             valid=usable.any(dim=-1),
-            coords=patch_positions(m, crop, config.pixel_arcsec, order),
+            coords=patch_positions(m, crop, config.pixel_arcsec, order, config.image_wavelengths_nm),
         )
 
     def pixel_unit_ujy(self, band: str) -> float:

@@ -71,12 +71,14 @@ def _store(path: Path) -> str:
     lines.append("  splits: " + ", ".join(f"{k} {v}" for k, v in sorted(splits.items())))
     lines += _origin(path, info.provenance)
     if info.image_bands:
-        lines.append(f'  images: {info.image_size} px at {info.pixel_arcsec}"/px')
+        scale = f'{info.pixel_arcsec}"/px' if np.isfinite(info.pixel_arcsec) else "an unknown pixel scale"
+        lines.append(f"  images: {info.image_size} px at {scale}")
     for b in info.image_bands:
         noise = store.column(f"noise_{b}").astype(float)
-        have = np.isfinite(noise)
-        median = np.median(noise[have]) if have.any() else np.nan
-        lines.append(f"    {b:<12}{have.mean():6.1%} of galaxies, noise {median:.4f} µJy per pixel")
+        here, known = np.isfinite(store.column(f"scale_{b}")), np.isfinite(noise)
+        median = np.median(noise[known]) if known.any() else np.nan
+        unit = "per pixel, uncalibrated" if b in info.uncalibrated else "µJy per pixel"
+        lines.append(f"    {b:<12}{here.mean():6.1%} of galaxies, noise {median:.4f} {unit}")
     for band in info.sed_bands:
         flux = store.column(f"flux_{band.name}").astype(float)
         have = np.isfinite(flux)

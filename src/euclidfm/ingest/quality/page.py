@@ -33,7 +33,7 @@ def describe_store(path: str | Path) -> dict[str, Any]:
     -------
     dict
         ``rows``, ``splits``, ``release``, ``funnel`` (cut flow: steps and survivors), ``images`` (by band:
-        share of galaxies with an image, noise in µJy, 5 sigma surface brightness), ``sed`` (by
+        share of galaxies with an image, unit, noise, 5 sigma surface brightness, sky over noise), ``sed`` (by
         band: share measured, AB magnitudes at 5, 50 and 95%, median signal to noise),
         ``columns`` (by name: role, share known), ``masked_fraction``, ``quarantine`` (reasons
         and counts) and the ``provenance``.
@@ -60,13 +60,31 @@ def describe_store(path: str | Path) -> dict[str, Any]:
     }
 
 
-def _image_numbers(store: GalaxyStore, b: str) -> dict[str, float]:
+def _image_numbers(store: GalaxyStore, b: str) -> dict[str, Any]:
+    info = store.info
     noise = store.column(f"noise_{b}").astype(float)
     present = np.isfinite(store.column(f"scale_{b}"))
-    sigma = float(np.nanmedian(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else float("nan")
-    per_arcsec = sigma / store.info.pixel_arcsec
+    sigma = _median(noise)
+    ujy = sigma if b not in info.uncalibrated else float("nan")
+    per_arcsec = ujy / info.pixel_arcsec
     limit = float(abmag_from_ujy(5 * per_arcsec)) if per_arcsec > 0 else float("nan")
-    return {"present": float(present.mean()), "noise_ujy": sigma, "limit_5sigma_arcsec2": limit}
+    sky, subtracted = float("nan"), info.provenance.get("sky") == "subtract"
+    if f"sky_{b}" in info.names():
+        sky = _median(store.column(f"sky_{b}").astype(float) / noise)
+    return {
+        "present": float(present.mean()),
+        "unit": "of the files" if b in info.uncalibrated else "µJy",
+        "noise": sigma,
+        "noise_ujy": ujy,
+        "limit_5sigma_arcsec2": limit,
+        "sky_in_noise": sky,
+        "sky_subtracted": subtracted,
+    }
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def _sed_numbers(store: GalaxyStore, b: str) -> dict[str, Any]:
@@ -175,15 +193,18 @@ def _number(value: float, form: str) -> str:
     return "-" if not np.isfinite(value) else format(value, form)
 
 
-_IMAGE_NUMBERS = (("noise_ujy", ".4f"), ("limit_5sigma_arcsec2", ".2f"))
+_IMAGE_NUMBERS = (("noise", ".4f"), ("limit_5sigma_arcsec2", ".2f"), ("sky_in_noise", ".2f"))
 
 
 def _bands(n: dict[str, Any]) -> str:
     images = [
-        [b, f"{v['present']:.1%}", *(_number(v[k], f) for k, f in _IMAGE_NUMBERS)]
+        [b, f"{v['present']:.1%}", v["unit"], *(_number(v[k], f) for k, f in _IMAGE_NUMBERS)]
         for b, v in n["images"].items()
     ]
-    head = ("band", "galaxies with an image", "noise, µJy per pixel", "5σ in 1 arcsec², AB")
+    sky = (
+        "sky / noise, subtracted" if any(v["sky_subtracted"] for v in n["images"].values()) else "sky / noise"
+    )
+    head = ("band", "galaxies with an image", "unit", "noise per pixel", "5σ in 1 arcsec², AB", sky)
     out = "<h2>Images</h2>" + _table(head, images) if images else ""
     sed = [
         (

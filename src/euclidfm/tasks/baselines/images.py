@@ -33,9 +33,10 @@ def load_images(
     size : int
         Central crop in pixels; 0 keeps the cutouts' size.
     normalise : {"asinh", "max"}
-        ``asinh``: ``arcsinh(f / 3 sigma)`` with sigma the RMS of a pixel in the band (µJy, from the survey
-        table), which keeps brightness and colours. ``max``: each image of each band divided by its own
-        maximum, as in the reference's CNN, which removes them.
+        ``asinh``: ``arcsinh(f / 3 sigma)`` with sigma the RMS of a pixel in the band, which keeps brightness
+        and colours. It is that of the survey table in µJy, or else the median noise of the store's galaxies.
+        ``max``: each image of each band divided by its own maximum, as in the reference's CNN, which removes
+        them.
 
     Returns
     -------
@@ -52,13 +53,18 @@ def load_images(
         for j, b in enumerate(bands):
             image = galaxies.images[b][:, edge : edge + size, edge : edge + size]
             if normalise == "asinh":
-                out[at, j] = np.arcsinh(image / (3.0 * _pixel_rms(b)))
+                out[at, j] = np.arcsinh(image / (3.0 * _pixel_rms(store, b)))
             else:
                 peak = image.max(axis=(1, 2), keepdims=True)
                 out[at, j] = image / np.where(peak > 0, peak, 1.0)
     return out
 
 
-def _pixel_rms(band: str) -> float:
-    known = BANDS[band].pixel_rms_ujy if band in BANDS else float("nan")
-    return known if np.isfinite(known) else 0.005
+def _pixel_rms(store: GalaxyStore, band: str) -> float:
+    tabulated = band in BANDS and band not in store.info.uncalibrated
+    known = BANDS[band].pixel_rms_ujy if tabulated else float("nan")
+    if not np.isfinite(known):
+        noise = store.column(f"noise_{band}").astype(float)
+        noise = noise[np.isfinite(noise) & (noise > 0)]
+        known = float(np.median(noise)) if len(noise) else 0.005
+    return known

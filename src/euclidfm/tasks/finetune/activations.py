@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from euclidfm.core.errors import InputError
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.pooling import prepare_to_embed
+from euclidfm.model.scaling import check_images
 from euclidfm.model.sequence import Batch, TokenSequence
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import GalaxyStore
@@ -79,9 +80,7 @@ class ActivationCache:
         info = store.info
         shown = [b for m in config.images if m.name in self.keep for b in m.bands]
         self.bands = tuple(b for b in shown if b in info.image_bands)
-        if self.bands and info.image_size < config.crop:
-            msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
-            raise InputError(msg)
+        check_images(config, store, self.bands)
         self._kept: dict[tuple[int, int], _Activations] = {}
 
     def missing(self, rows: np.ndarray, symmetries: np.ndarray | None = None) -> int:
