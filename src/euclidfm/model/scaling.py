@@ -91,10 +91,11 @@ def check_images(config: ModelConfig, store: GalaxyStore, bands: Sequence[str]) 
     if bands and info.image_size < config.crop:
         msg = f"cutouts of {store.path} are {info.image_size} px, the model needs {config.crop}"
         raise InputError(msg)
+    learned = {*config.uncalibrated, *config.measured_uncalibrated}
     for b in bands:
-        if (b in config.uncalibrated) != (b in info.uncalibrated):
+        if (b in learned) != (b in info.uncalibrated):
             sides = "is uncalibrated and the model learned it in µJy"
-            if b in config.uncalibrated:
+            if b in learned:
                 sides = "is in µJy and the model learned it uncalibrated"
             msg = (
                 f"band {b} of store {store.path} {sides}; ingest it again with the other unit in the recipe, "
