@@ -23,6 +23,7 @@ CONTINUED = {
 COMMON = [
     "--model.width=16", "--model.depth=2", "--model.heads=2", "--model.crop=16", "--precision=fp32",
     "--batch=8", "--seed=2", "--validate_every=4", "--checkpoint_every=4", "--steps=8",
+    "--model.image_encoder=0",  # there was none then
     "--model.images=[{name: VIS, bands: [VIS], patch: 8}, {name: NISP, bands: [Y, J, H], patch: 8}]",
 ]  # fmt: skip
 

@@ -84,13 +84,13 @@ def test_a_galaxy_is_the_same_in_any_company(config, model, store):
     galaxies.flux[8, 2:5] = np.nan
     galaxies.masks["VIS"][9, :8] = True  # half an image
     fit_modality_means(model, [tokenize(config, store.read(np.arange(50)))])
-    together, parts, _ = embed_tokens(model, tokenize(config, galaxies))
-    assert together.shape == (12, 3 * config.width)
-    torch.testing.assert_close(together[3, : config.width], model.modality_mean[config.layer - 1, 0])
+    together, parts, *_ = embed_tokens(model, tokenize(config, galaxies))
+    assert together.shape == (12, model.images.mean.numel() + config.width)
+    torch.testing.assert_close(together[7, -config.width :], model.modality_mean[config.layer - 1, 2])
     assert torch.isfinite(together).all()
     assert parts["VIS"][3].isnan().all() and parts["NISP"][5].isnan().all() and parts["SED"][7].isnan().all()
     for i in range(12):
-        alone, apart, _ = embed_tokens(model, tokenize(config, galaxies.take(np.array([i]))))
+        alone, apart, *_ = embed_tokens(model, tokenize(config, galaxies.take(np.array([i]))))
         torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
         for m in parts:
             torch.testing.assert_close(apart[m][0], parts[m][i], rtol=1e-4, atol=1e-5, equal_nan=True)
@@ -101,10 +101,10 @@ def test_what_is_missing_does_not_matter(config, model, store):
     galaxies = store.read(np.arange(5))
     galaxies.masks["J"][:, 2:9, 3:7] = True
     galaxies.flux[:, 3] = np.nan
-    want, _, _ = embed_tokens(model, tokenize(config, galaxies))
+    want = embed_tokens(model, tokenize(config, galaxies)).joint
     galaxies.images["J"][galaxies.masks["J"]] = np.nan
     galaxies.fluxerr[:, 3] = 1e9
-    got, _, _ = embed_tokens(model, tokenize(config, galaxies))
+    got = embed_tokens(model, tokenize(config, galaxies)).joint
     assert torch.equal(want, got)
 
 
@@ -114,7 +114,7 @@ def test_a_galaxy_with_nothing_is_nan_and_harms_nobody(config, model, store):
         galaxies.masks[b][1] = True
     galaxies.flux[1] = np.nan
     tokens = tokenize(config, galaxies)
-    vectors, _, _ = embed_tokens(model, tokens)
+    vectors = embed_tokens(model, tokens).joint
     assert vectors[1].isnan().all() and torch.isfinite(vectors[[0, 2]]).all()
     sums = model.objective.loss_sums(model(tokens), tokens)
     assert all(torch.isfinite(a) and torch.isfinite(b) for a, b in sums.values())
@@ -123,14 +123,14 @@ def test_a_galaxy_with_nothing_is_nan_and_harms_nobody(config, model, store):
 @pytest.mark.parametrize("keep", [("VIS",), ("NISP", "SED"), ("SED",)])
 def test_withheld_modalities_are_not_seen(config, model, store, keep):
     galaxies = store.read(np.arange(6))
-    want, _, _ = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep))
+    want = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep)).joint
     for m, bands in (("VIS", ["VIS"]), ("NISP", ["Y", "J", "H"])):
         if m not in keep:
             for b in bands:
                 galaxies.images[b] += 1.0
     if "SED" not in keep:
         galaxies.flux *= 3
-    got, _, _ = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep))
+    got = embed_tokens(model, drop_modalities(tokenize(config, galaxies), keep)).joint
     assert torch.equal(want, got)
 
 

@@ -169,14 +169,16 @@ def test_embedding_in_both_directions(config, store):
     galaxies = store.read(np.arange(5))
     galaxies.flux[2] = np.nan
     tokens = tokenize(config, galaxies)
-    _, causal, _ = embed_tokens(model, tokens)
-    _, both, _ = embed_tokens(model, tokens, bidirectional=True)
+    causal = embed_tokens(model, tokens).by_modality
+    both = embed_tokens(model, tokens, bidirectional=True).by_modality
     images = replace(tokens["VIS"], features=tokens["VIS"].features + 1.0)
-    _, causal_after, _ = embed_tokens(model, {**tokens, "VIS": images})
-    _, both_after, _ = embed_tokens(model, {**tokens, "VIS": images}, bidirectional=True)
+    causal_after = embed_tokens(model, {**tokens, "VIS": images}).by_modality
+    both_after = embed_tokens(model, {**tokens, "VIS": images}, bidirectional=True).by_modality
     assert torch.equal(causal["SED"][0], causal_after["SED"][0])
     assert not torch.equal(both["SED"][0], both_after["SED"][0])
-    _, alone, _ = embed_tokens(model, tokenize(config, galaxies.take(np.array([2]))), bidirectional=True)
+    alone = embed_tokens(
+        model, tokenize(config, galaxies.take(np.array([2]))), bidirectional=True
+    ).by_modality
     torch.testing.assert_close(alone["VIS"][0], both["VIS"][2], rtol=1e-4, atol=1e-5)
 
 

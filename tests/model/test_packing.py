@@ -77,7 +77,7 @@ def test_no_token_is_wasted_in_the_linear_layers(config, store, monkeypatch):
 
     monkeypatch.setattr(Block, "queries_keys_values", spy)
     tokens = tokenize(config, mixed(store))
-    vectors, _, _ = embed_tokens(model, tokens)  # one call, whatever the galaxies have
+    vectors = embed_tokens(model, tokens).joint  # one call, whatever the galaxies have
     exist = int(model.arrange(tokens).lengths.sum())
     assert seen == [(exist, 32)] * config.layer and exist < 0.6 * 16 * model.arrange(tokens).slots.shape[1]
     assert vectors[[0, 8]].isnan().all() and torch.isfinite(vectors[[*range(1, 8), *range(9, 16)]]).all()

@@ -63,10 +63,10 @@ def test_a_galaxy_is_the_same_in_any_company(config, store, both_ways):
     galaxies.masks["VIS"][1] = True
     galaxies.flux[2] = np.nan
     galaxies.flux[3, 2:5] = np.nan
-    together, _, _ = embed_tokens(model, tokenize(config, galaxies), bidirectional=both_ways)
+    together = embed_tokens(model, tokenize(config, galaxies), bidirectional=both_ways).joint
     for i in range(6):
         tokens = tokenize(config, galaxies.take(np.array([i])))
-        alone, _, _ = embed_tokens(model, tokens, bidirectional=both_ways)
+        alone = embed_tokens(model, tokens, bidirectional=both_ways).joint
         torch.testing.assert_close(alone[0], together[i], rtol=1e-4, atol=1e-5)
 
 

@@ -97,12 +97,12 @@ def test_each_scalar_is_told_from_the_others(config, store, places):
 def test_what_is_missing_does_not_matter(config, store):
     model = lively(config)
     galaxies = store.read(np.arange(8))
-    together, parts, _ = embed_tokens(model, tokenize(config, galaxies))
+    together, parts, *_ = embed_tokens(model, tokenize(config, galaxies))
     galaxies.columns["radius"][0] = np.inf  # was NaN
-    again, _, _ = embed_tokens(model, tokenize(config, galaxies))
+    again = embed_tokens(model, tokenize(config, galaxies)).joint
     assert torch.equal(together, again) and torch.isfinite(together).all()
     del galaxies.columns["radius"], galaxies.columns["ebv"], galaxies.columns["flag"]
-    _, without, _ = embed_tokens(model, tokenize(config, galaxies))
+    without = embed_tokens(model, tokenize(config, galaxies)).by_modality
     assert without[SCALARS].isnan().all() and parts[SCALARS].isfinite().all()
     nats = surprisal(model, tokenize(config, store.read(np.arange(8))))[SCALARS]
     assert nats[0, 0].isnan() and nats[1:7].isfinite().all()

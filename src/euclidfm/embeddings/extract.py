@@ -15,7 +15,7 @@ from euclidfm.measure import measure, measured_names
 from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.pooling import embed_tokens
+from euclidfm.model.pooling import IMAGES, embed_tokens
 from euclidfm.model.scaling import check_images
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore
@@ -216,7 +216,7 @@ def _info(
         "modalities": list(keep),
         "symmetries": symmetries,
         "precision": str(number).removeprefix("torch."),
-        "pooling": "mean over each modality's tokens, joined; the modality's mean where it is absent",
+        "pooling": _pooling(model),
     }
 
 
@@ -228,6 +228,14 @@ def _measured(
     return measure(galaxies, bands, crop=config.crop, uncalibrated=uncalibrated).for_models()
 
 
+def _pooling(model: FoundationModel) -> str:
+    """How the joint vectors are made, in words."""
+    tokens = "mean over each modality's tokens"
+    if model.images is not None:
+        tokens = "image summary, and mean over the tokens of each modality that is not an image"
+    return f"{tokens}, joined; the mean over training galaxies where a part is absent"
+
+
 def _embed_batch(
     model: FoundationModel,
     galaxies: Galaxies,
@@ -236,8 +244,9 @@ def _embed_batch(
     layer: int | None,
     symmetries: int,
 ) -> dict[str, Any]:
-    """Joint vectors (n, M D), those of each modality (n, D), averaged over symmetries; and further spaces."""
+    """Joint vectors, those of each modality (n, D), averaged over symmetries; and further spaces."""
     joint: Any = 0.0
+    images: Any = 0.0
     by_modality: dict[str, Any] = dict.fromkeys(keep, 0.0)
     image = next((m.name for m in model.config.images if m.name in keep), None)
     central = []
@@ -249,7 +258,10 @@ def _embed_batch(
         joint = joint + found.joint / symmetries
         by_modality = {m: v + found.by_modality[m] / symmetries for m, v in by_modality.items()}
         central += [found.central[image].cpu().numpy()] if image else []
+        images = None if found.images is None else images + found.images / symmetries
     spaces = {}
+    if image and images is not None:
+        spaces[IMAGES] = images.cpu().numpy()
     if image and symmetries > 1:
         several = np.stack(central)
         spaces["shape"] = np.concatenate([several.mean(axis=0), several.std(axis=0)], axis=1)

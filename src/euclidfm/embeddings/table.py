@@ -35,16 +35,18 @@ class EmbeddingTable:
     ra, dec : (N,) float64, degrees
     split : (N,) str
         ``train``, ``validation`` or ``test`` of the store.
-    vectors : (N, M D) float32
-        Joint embedding: those of the M modalities, joined. A modality that the galaxy lacks has its mean over
-        the training galaxies. NaN for a galaxy that has none.
+    vectors : (N, E) float32
+        Joint embedding: the image summary and the mean of the SED tokens, joined (without an image encoder
+        the means of all modalities). A part that the galaxy lacks has its mean over the training galaxies.
+        NaN for a galaxy that has none.
     by_modality : dict of str to (N, D) float32
         Embedding of each modality; a row of NaN where the galaxy lacks it.
     spaces : dict of str to (N, E) float32
-        Further spaces; NaN where a galaxy has none. ``shape`` (with several symmetries) is of the first image
-        modality: the mean over the central patches and the symmetries, and the standard deviation of the
-        central mean over the symmetries, which is large for asymmetric or double objects. ``measured`` (if
-        asked for) holds numbers measured on the images (`euclidfm.measure`).
+        Further spaces; NaN where a galaxy has none. ``images`` is the image summary. ``shape`` (with several
+        symmetries) is of the first image modality: the mean over the central patches and the symmetries, and
+        the standard deviation of the central mean over the symmetries, which is large for asymmetric or
+        double objects. ``measured`` (if asked for) holds numbers measured on the images
+        (`euclidfm.measure`).
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
     columns : dict of str to (N,) array

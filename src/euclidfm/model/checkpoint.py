@@ -105,6 +105,7 @@ def current_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     flat = {k: v for k, v in settings.items() if k not in ("blocks", "tokens")}
     for group in ("blocks", "tokens"):
         flat |= {f"{group}.{k}": v for k, v in (settings.get(group) or {}).items()}
+    flat.setdefault("image_encoder", 0)  # models from before there was one
     options = {OLD_SETTINGS[k]: flat.pop(k) for k in tuple(flat) if k in OLD_SETTINGS}
     if options.get("positions") == "rotary":
         flat["positions"] = options.pop("positions")

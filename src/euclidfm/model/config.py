@@ -86,6 +86,9 @@ class ModelConfig:
     """Number of transformer blocks."""
     heads: int = 6
     """Attention heads."""
+    image_encoder: int = 16
+    """Channels of the first stage of the image encoder, a multiple of 8 (`euclidfm.model.image_encoder`); 0:
+    none. The encoder learns to predict the SED, so a model without SED has none either."""
     positions: Literal["fourier", "rotary"] = "fourier"
     """Positional encoding of sky offset and wavelength: Fourier features that are added to the stream, or
     rotations of queries and keys."""
@@ -138,6 +141,11 @@ class ModelConfig:
     measured_spread: Mapping[str, float] = field(default_factory=dict)
     """Fitted: standard deviation of each measured number."""
 
+    readout_center: tuple[float, ...] = ()
+    """Fitted: median of each target of the image encoder's read-out (`euclidfm.model.readout`)."""
+    readout_spread: tuple[float, ...] = ()
+    """Fitted: standard deviation of each target."""
+
     def __post_init__(self) -> None:
         self._check_modalities()
         self._check_network()
@@ -174,6 +182,9 @@ class ModelConfig:
             raise InputError(msg)
         if self.predict == "masked" and self.attention == "prefix":
             msg = "attention of a masked model is always bidirectional: leave attention at causal"
+            raise InputError(msg)
+        if self.image_encoder < 0 or self.image_encoder % 8:
+            msg = f"image_encoder must be a multiple of 8, or 0 for none, got {self.image_encoder}"
             raise InputError(msg)
         if self.embed_layer > self.depth:
             msg = f"embed_layer {self.embed_layer} is beyond the model's {self.depth} blocks"
@@ -221,6 +232,11 @@ class ModelConfig:
         """Block whose output is the embedding, counted from 1."""
         return self.embed_layer if self.embed_layer > 0 else self.depth
 
+    @property
+    def has_image_encoder(self) -> bool:
+        """Whether there is an image encoder: it needs images, and an SED to learn from."""
+        return bool(self.image_encoder and self.images and self.readout_center)
+
     @classmethod
     def from_dict(cls, d: Mapping[str, Any]) -> ModelConfig:
         """Inverse of ``dataclasses.asdict``; fields that are missing get their default.
@@ -237,8 +253,7 @@ class ModelConfig:
             raise InputError(msg)
         d["images"] = tuple(ImageModality(**{**m, "bands": tuple(m["bands"])}) for m in d["images"])
         d["vectors"] = tuple(VectorModality(**v) for v in d.get("vectors", ()))
-        d["uncalibrated"] = tuple(d.get("uncalibrated", ()))
-        d["order"], d["scalars"] = tuple(d.get("order", ())), tuple(d.get("scalars", ()))
-        for name in ("measured", "measured_uncalibrated"):
+        names = ("order", "scalars", "uncalibrated", "measured", "measured_uncalibrated")
+        for name in (*names, "readout_center", "readout_spread"):
             d[name] = tuple(d.get(name, ()))
         return cls(**d)

@@ -24,8 +24,10 @@ from torch.nn import functional as F
 from euclidfm.measure import measured_names
 from euclidfm.model import checkpoint
 from euclidfm.model.config import MEASURED, SCALARS, ModelConfig
+from euclidfm.model.image_encoder import ImageSummary
 from euclidfm.model.likelihood import Objective
 from euclidfm.model.packing import pack
+from euclidfm.model.readout import READOUT
 from euclidfm.model.sequence import (
     Batch,
     ModalityEmbedding,
@@ -72,6 +74,7 @@ class FoundationModel(nn.Module):
         self.mask_token = nn.Parameter(torch.randn(d) * 0.02) if config.masked else None
         self.transformer = Transformer(d, config.depth, config.heads, self.block_style)
         self.objective = Objective(config, {n: values for n, (_, values) in sizes.items()}, self.fixed_dof)
+        self.images = ImageSummary(config, self.tokenizer) if config.has_image_encoder else None
         self.register_buffer("modality_mean", torch.zeros(config.depth, len(names), d))
 
     # what another architecture replaces --------------------------------------------------------
@@ -181,6 +184,7 @@ class FoundationModel(nn.Module):
         shuffle: dict[str, Tensor] | None = None,
         prefix: Tensor | None = None,
         masked: dict[str, Tensor] | None = None,
+        read_out: Tokens | None = None,
     ) -> dict[str, Tensor]:
         """Predict each token from those before it in the sequence, or masked tokens from all others.
 
@@ -188,6 +192,9 @@ class FoundationModel(nn.Module):
         ----------
         tokens, order, shuffle, prefix, masked
             As in `prepare`.
+        read_out : Tokens, optional
+            Galaxies whose images the image encoder summarises. Its predictions of their photometry come under
+            the name `READOUT`.
 
         Returns
         -------
@@ -196,7 +203,10 @@ class FoundationModel(nn.Module):
             of `Objective.distributions`. Absent tokens, and those without weight in `loss_targets`, have
             meaningless predictions.
         """
-        return self.decode(self.encode(self.prepare(tokens, order, shuffle, prefix, masked)))
+        out = self.decode(self.encode(self.prepare(tokens, order, shuffle, prefix, masked)))
+        if read_out is not None and self.images is not None:
+            out[READOUT] = self.images.predict(read_out)
+        return out
 
     def arrange(
         self, tokens: Tokens, order: Tensor | None = None, shuffle: dict[str, Tensor] | None = None

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from euclidfm.model.config import ModelConfig
+from euclidfm.model.readout import READOUT
 from euclidfm.model.tokens import Tokens
 
 __all__ = ["DegreesOfFreedom", "Distribution", "Mixture", "Objective", "StudentT", "mixture", "student_t"]
@@ -219,18 +220,19 @@ class Objective(nn.Module):
         weights.
         """
         out, counts = {}, self.loss_counts(tokens)
-        if self.has_likelihood:
-            for name, d in self.distributions(predictions, tokens).items():
-                here = (tokens[name].weight > 0).float()
-                out[name] = (-(d.log_density(tokens[name].target) * here).sum(), counts[name])
-            return out
         for name, t in tokens.items():
-            huber = F.huber_loss(predictions[name].float(), t.target, reduction="none")
-            out[name] = ((huber * t.weight).sum(), counts[name])
+            if self.has_likelihood and name != READOUT:
+                d = self.distribution(name, predictions[name]).with_error(t.error)
+                value = -(d.log_density(t.target) * (t.weight > 0).float()).sum()
+            else:
+                value = (F.huber_loss(predictions[name].float(), t.target, reduction="none") * t.weight).sum()
+            out[name] = (value, counts[name])
         return out
 
     def loss_counts(self, tokens: Tokens) -> dict[str, Tensor]:
         """Sum of the weights of each modality's values; with the likelihood, their number."""
-        if self.has_likelihood:
-            return {m: (t.weight > 0).float().sum() for m, t in tokens.items()}
-        return {m: t.weight.sum() for m, t in tokens.items()}
+        counted = self.has_likelihood
+        return {
+            m: ((t.weight > 0).float() if counted and m != READOUT else t.weight).sum()
+            for m, t in tokens.items()
+        }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
-from euclidfm.core.bands import PIXEL_ARCSEC
+from euclidfm.core.bands import PIXEL_ARCSEC, Band
 from euclidfm.core.errors import InputError
 from euclidfm.model.config import MEASURED, SCALARS, SED, ImageModality, ModelConfig
 from euclidfm.model.measured import fit_measured
+from euclidfm.model.readout import sed_summary
 from euclidfm.store import Galaxies, GalaxyStore
 
 __all__ = ["UNKNOWN_NOISE_UJY", "check_images", "fit_scaling", "scaled_scalars"]
@@ -49,6 +51,9 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in store.info.image_bands}
     softening, mean, width = _fit_sed(index, store.info.sed_names if sed else ())
+    reads = sed and images and config.image_encoder
+    fitted = (softening, mean, max(width, 1e-3))
+    readout = _fit_readout(index, store.info.sed_bands, *fitted) if reads else ((), ())
     return replace(
         config,
         images=images,
@@ -63,6 +68,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         sed_spread=max(width, 1e-3),
         scalar_center=center,
         scalar_spread=spread,
+        readout_center=readout[0],
+        readout_spread=readout[1],
     )
 
 
@@ -135,6 +142,23 @@ def _fit_sed(index: pa.Table, names: Sequence[str]) -> tuple[dict[str, float], f
     known = known[np.isfinite(known)]
     mean = float(known.mean()) if len(known) else 0.0
     return softening, mean, float(known.std()) if len(known) > 1 else 1.0
+
+
+def _fit_readout(
+    index: pa.Table, bands: Sequence[Band], softening: Mapping[str, float], center: float, spread: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Median and standard deviation of the image encoder's targets, (K,) each."""
+    flux = np.stack([np.asarray(index.column(f"flux_{b.name}"), float) for b in bands], axis=1)
+    soft = np.array([softening[b.name] for b in bands])
+    values = (np.arcsinh(flux / (2 * soft)) + np.log(soft) - center) / spread
+    here = torch.from_numpy(np.isfinite(values))
+    summary, known = sed_summary(
+        torch.from_numpy(np.nan_to_num(values)), here, torch.tensor([b.wavelength_nm for b in bands])
+    )
+    targets = np.where(known.numpy(), summary.numpy(), np.nan)
+    fitted = [t[np.isfinite(t)] for t in targets.T]
+    medians = tuple(float(np.median(t)) if len(t) else 0.0 for t in fitted)
+    return medians, tuple(float(max(t.std(), 1e-3)) if len(t) else 1.0 for t in fitted)
 
 
 def _fit_scalars(

@@ -63,6 +63,10 @@ class AugmentationDraws:
         """The draws of one process, which has `count` galaxies of the batch."""
         return AugmentationDraws(**{k: v[rank::world_size][:count] for k, v in self.__dict__.items()})
 
+    def take(self, rows: slice) -> AugmentationDraws:
+        """The draws of some of the galaxies."""
+        return AugmentationDraws(**{k: v[rows] for k, v in self.__dict__.items()})
+
     def to(self, device: torch.device) -> AugmentationDraws:
         """Move to a device."""
         return AugmentationDraws(**{k: v.to(device) for k, v in self.__dict__.items()})

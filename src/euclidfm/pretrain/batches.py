@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from euclidfm.measure import measured_names
 from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
+from euclidfm.model.readout import readout_targets
 from euclidfm.model.tokenizer import Tokenizer
-from euclidfm.model.tokens import Tokens
+from euclidfm.model.tokens import ModalityTokens, Tokens
 from euclidfm.pretrain.augment import AugmentationDraws, draw_augmentations, drop_modalities
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext
 from euclidfm.store import GalaxyStore
 from euclidfm.store.loader import Stream
 
-__all__ = ["plain_batches", "training_batches"]
+__all__ = ["TrainingBatch", "plain_batches", "training_batches"]
 
 PLAIN_BATCH = 128
 """Galaxies in a batch without augmentations."""
+
+
+class TrainingBatch(NamedTuple):
+    """A process's share of the batch of a step."""
+
+    tokens: Tokens
+    """With dropped modalities and random symmetries."""
+    draws: AugmentationDraws
+    """Their random numbers, and those of the order, the prefix and the masks."""
+    readout: ModalityTokens | None
+    """Targets of the image encoder, from the SED before anything was dropped; None without an encoder."""
 
 
 def training_batches(
@@ -30,7 +43,7 @@ def training_batches(
     rows: np.ndarray,
     distributed: DistributedContext,
     first_step: int,
-) -> Iterator[tuple[Tokens, AugmentationDraws]]:
+) -> Iterator[TrainingBatch]:
     """Yield this process's share of the batch of each step, without end.
 
     Parameters
@@ -47,10 +60,7 @@ def training_batches(
 
     Yields
     ------
-    tokens : Tokens
-        With dropped modalities and random symmetries.
-    draws : AugmentationDraws
-        Their random numbers, and those of the order, the prefix and the masks.
+    TrainingBatch
     """
     rank, world_size = distributed.rank, distributed.world_size
     stream = Stream(
@@ -64,7 +74,10 @@ def training_batches(
         draws = draws.split(rank, world_size, len(galaxies))
         symmetry = draws.symmetry.numpy() if config.random_symmetry else None
         tokens = tokenizer(galaxies, wavelengths, symmetry)
-        yield drop_modalities(tokens, draws, config.drop_modality, config.drop_band), draws
+        readout = readout_targets(model, tokens)
+        yield TrainingBatch(
+            drop_modalities(tokens, draws, config.drop_modality, config.drop_band), draws, readout
+        )
 
 
 def plain_batches(

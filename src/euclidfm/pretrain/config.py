@@ -11,7 +11,7 @@ from euclidfm.model import ModelConfig
 __all__ = ["PretrainConfig", "updated_settings"]
 
 _AT_LEAST_ONE = ("steps", "batch", "accumulate", "validate_every", "checkpoint_every")
-_SHARES = ("ema", "drop_modality", "drop_band", "min_lr", "warmup")
+_SHARES = ("ema", "drop_modality", "drop_band", "min_lr", "warmup", "chain_share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,9 @@ class PretrainConfig:
     """Optimiser steps."""
     batch: int = 64
     """Galaxies in a step, over all processes."""
+    chain_share: float = 1.0
+    """Share of a batch's galaxies that the transformer reads. The image encoder, which is much faster, reads
+    all of them."""
     galaxies: int = 0
     """Training galaxies to use, drawn with the seed; 0: all. A smaller number is a subset of a larger one."""
     accumulate: int = 1

@@ -23,16 +23,21 @@ DECAY_SHARE = 0.2
 
 
 def make_optimizers(model: FoundationModel, config: PretrainConfig) -> list[torch.optim.Optimizer]:
-    """Make the optimisers of a model: weight decay for the matrices of the blocks, none for the rest."""
+    """Make the optimisers of a model.
+
+    The matrices of the blocks and the kernels of the image encoder have weight decay, the rest has none.
+    """
     matrices = [p for p in model.transformer.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
+    kernels = [] if model.images is None else [p for p in model.images.parameters() if p.ndim > 1]
+    chosen = {id(p) for p in (*matrices, *kernels)}
     others = {"params": [p for p in model.parameters() if id(p) not in chosen], "weight_decay": 0.0}
-    decayed = {"params": matrices, "weight_decay": config.weight_decay}
+    decayed = {"params": [*matrices, *kernels], "weight_decay": config.weight_decay}
     if config.optimizer == "muon":
         muon = torch.optim.Muon(
             matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
         )
-        return [muon, torch.optim.AdamW([others], lr=config.lr, betas=BETAS, fused=True)]
+        convolutions = [{"params": kernels, "weight_decay": config.weight_decay}] if kernels else []
+        return [muon, torch.optim.AdamW([others, *convolutions], lr=config.lr, betas=BETAS, fused=True)]
     return [torch.optim.AdamW([decayed, others], lr=config.lr, betas=BETAS, fused=True)]
 
 
@@ -61,8 +66,15 @@ def set_learning_rate(
 
 
 def clip_gradients(model: FoundationModel) -> Tensor:
-    """Clip the norm of the gradient to `MAX_GRADIENT_NORM`; returns the norm before clipping."""
-    return full_tensor(torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRADIENT_NORM))
+    """Clip the gradient's norm to `MAX_GRADIENT_NORM`; returns the norm before clipping.
+
+    The image encoder shares no weights with the rest of the model, so each of the two is clipped by itself.
+    """
+    encoder = [] if model.images is None else list(model.images.parameters())
+    theirs = {id(p) for p in encoder}
+    groups = [[p for p in model.parameters() if id(p) not in theirs], encoder]
+    norms = [full_tensor(torch.nn.utils.clip_grad_norm_(g, MAX_GRADIENT_NORM)) for g in groups if g]
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
 
 
 def apply_gradients(optimizers: Sequence[torch.optim.Optimizer]) -> None:

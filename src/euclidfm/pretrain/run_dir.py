@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +38,35 @@ def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
     folder = ModelFolder(run_dir)
     card = folder.settings
     if card.exists():
-        before, now = _known(read_json(card)), plain(settings)
-        changed = [k for k in now | before if before.get(k) != now.get(k) and k not in _FREE]
+        before, now = _flat(_known(read_json(card))), _flat(plain(settings))
+        changed = [k for k in now | before if k not in _FREE and not _same(before.get(k), now.get(k))]
         if changed:
             msg = (
                 f"{run_dir} holds a run with other settings ({', '.join(changed)}); "
-                f"choose another folder or remove it"
+                f"give the run's own settings, choose another folder or remove it"
             )
             raise InputError(msg)
     elif write:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_yaml(folder.config, settings)
         write_json(card, settings)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two settings are equal. Fitted numbers differ in the last digits from one machine to another."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
+    return bool(a == b)
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with those of the model under names like ``model.width``."""
+    model = {f"model.{k}": v for k, v in settings["model"].items()}
+    return {k: v for k, v in settings.items() if k != "model"} | model
 
 
 def _known(card: dict[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from euclidfm.core.run_folder import ModelFolder
 from euclidfm.model.checkpoint import build
 from euclidfm.model.device import choose_precision, compile_blocks
 from euclidfm.model.foundation import FoundationModel
+from euclidfm.model.readout import READOUT
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.tokens import Tokens
 from euclidfm.pretrain import checkpoint
-from euclidfm.pretrain.augment import AugmentationDraws
-from euclidfm.pretrain.batches import plain_batches, training_batches
+from euclidfm.pretrain.batches import TrainingBatch, plain_batches, training_batches
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.pretrain.distributed import DistributedContext
 from euclidfm.pretrain.ema import ExponentialMovingAverage
@@ -60,7 +60,7 @@ class Run:
     training_step: TrainingStep
     precision: torch.dtype
     log: TrainingLog
-    batches: Iterator[tuple[Tokens, AugmentationDraws]]
+    batches: Iterator[TrainingBatch]
     """Training batches from `first_step` on."""
     validation: list[Tokens]
     """Batches of the validation split; empty if the store has none."""
@@ -118,6 +118,7 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
     if config.compile:
         compile_blocks(model)
 
+    losses = (*scaled.modalities, *((READOUT,) if scaled.has_image_encoder else ()))
     precision = choose_precision(config.precision, distributed.device)
     validation_rows = store.rows("validation")[:VALIDATION_GALAXIES]
     return Run(
@@ -133,7 +134,7 @@ def setup(config: PretrainConfig, store: GalaxyStore, out: Path, distributed: Di
         first_step=first_step,
         training_step=TrainingStep(model, config, precision, distributed),
         precision=precision,
-        log=TrainingLog(out, first_step, scaled.modalities, settings, config.log_to, distributed.is_main),
+        log=TrainingLog(out, first_step, losses, settings, config.log_to, distributed.is_main),
         batches=training_batches(config, model.tokenizer, store, rows, distributed, first_step),
         validation=plain_batches(store, model.tokenizer, validation_rows, distributed.device),
     )

@@ -86,10 +86,10 @@ def train(run: Run, progress: Progress, picture: Picture | None) -> None:
     """Train from the first step to the last."""
     config = run.config
     for step in range(run.first_step, config.steps):
-        tokens, draws = next(run.batches)
+        batch = next(run.batches)
         lr = set_learning_rate(run.optimizers, config, step)
         with memory_guard(config, step, run.out):
-            loss, loss_by_modality = run.training_step.forward_backward(tokens, draws)
+            loss, loss_by_modality = run.training_step.forward_backward(batch)
         gradient_norm = clip_gradients(run.model)
         check_finite(gradient_norm, loss, step, run.out)
         apply_gradients(run.optimizers)

@@ -13,6 +13,7 @@ import numpy as np
 
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.model.pooling import IMAGES
 from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.ridge import ridge
 
@@ -23,9 +24,14 @@ MOST = 1000
 
 
 def spaces_of(emb: EmbeddingTable) -> dict[str, np.ndarray]:
-    """The joint vectors and, if there are several modalities, those of each."""
+    """The joint vectors and, if there are several, those of each modality and the image summaries."""
     apart = emb.by_modality if len(emb.by_modality) > 1 else {}
-    return {"joint": emb.vectors, **apart}
+    return {"joint": emb.vectors, **apart, **_images(emb)}
+
+
+def _images(emb: EmbeddingTable) -> dict[str, np.ndarray]:
+    """The image summaries, if the table has them."""
+    return {IMAGES: emb.spaces[IMAGES]} if IMAGES in emb.spaces else {}
 
 
 def choose_space(spaces: Mapping[str, np.ndarray], y: np.ndarray, seed: int = 0) -> str:
@@ -62,11 +68,12 @@ def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
     """
     parts = []
     for name in use:
-        if name != "joint" and name not in emb.by_modality | emb.spaces:
-            have = ", ".join(["joint", *emb.by_modality, *emb.spaces])
+        named = emb.by_modality | emb.spaces
+        if name != "joint" and name not in named:
+            have = ", ".join(["joint", *named])
             msg = f"the embedding table has no vectors {name!r}; it has {have}"
             raise InputError(msg)
-        parts.append(emb.vectors if name == "joint" else (emb.by_modality | emb.spaces)[name])
+        parts.append(emb.vectors if name == "joint" else named[name])
     if not parts:
         msg = "name at least one kind of vectors to use: joint, or a modality"
         raise InputError(msg)
