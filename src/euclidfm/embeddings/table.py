@@ -22,7 +22,10 @@ from euclidfm.core.tables import column_for
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["EmbeddingTable"]
+__all__ = ["IMAGES", "EmbeddingTable"]
+
+IMAGES = "images"
+"""Name of the space of the image summaries."""
 
 
 @dataclass

@@ -15,11 +15,7 @@ from euclidfm.model.foundation import FoundationModel
 from euclidfm.model.sequence import Batch
 from euclidfm.model.tokens import Tokens
 
-__all__ = ["IMAGES", "Embedding", "embed_tokens", "fit_modality_means", "prepare_to_embed"]
-
-
-IMAGES = "images"
-"""Name of the space of the image summaries."""
+__all__ = ["Embedding", "embed_tokens", "fit_modality_means", "prepare_to_embed"]
 
 
 class Embedding(NamedTuple):
@@ -80,8 +76,8 @@ def embed_tokens(
     parts = dict(means)
     if model.images is not None and images is not None:
         pictures = {m.name for m in model.config.images}
-        parts = {IMAGES: images} | {n: v for n, v in means.items() if n not in pictures}
-        absent[IMAGES] = model.images.mean
+        parts = {"": images} | {n: v for n, v in means.items() if n not in pictures}
+        absent[""] = model.images.mean
     filled = [torch.where(v.isnan(), absent[name], v) for name, v in parts.items()]
     nothing = torch.stack([v[:, 0].isnan() for v in parts.values()]).all(0)
     return Embedding(

@@ -53,7 +53,7 @@ def check_run_dir(run_dir: Path, settings: dict[str, Any], write: bool) -> None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two settings are equal. Fitted numbers differ in the last digits from one machine to another."""
+    """Whether two settings are equal; fitted numbers differ in the last digits between machines."""
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
     if isinstance(a, list) and isinstance(b, list):

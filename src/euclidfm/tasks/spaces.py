@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.model.pooling import IMAGES
+from euclidfm.embeddings.table import IMAGES, EmbeddingTable
 from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.ridge import ridge
 

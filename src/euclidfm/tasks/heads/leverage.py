@@ -2,8 +2,8 @@
 
 A ridge with penalty a gives galaxy i the leverage h_i; its leave-one-out residual is r_i / (1 - h_i). With no
 more galaxies than features and a small penalty, both r_i and 1 - h_i are tiny. As differences they would be
-rounding errors. Here they are sums of two parts: what the penalty leaves of each direction (a / (v + a) for an
-eigenvalue v), and what lies outside the span of the features.
+rounding errors. Here they are sums of two parts: what the penalty leaves of each direction (a / (v + a) for
+an eigenvalue v), and what lies outside the span of the features.
 
 Shapes: n galaxies, m features, k directions.
 """
