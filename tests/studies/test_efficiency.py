@@ -43,9 +43,11 @@ def test_every_method_learns(world):
     methods = {r["method"] for r in records}
     assert methods == set(learners)
     of = {(r["task"], r["method"], r["metric"]): r for r in records}
-    for m in learners:
+    blind = "morphology-booster"  # the size of these galaxies does not depend on the redshift
+    for m in (m for m in learners if m != blind):
         assert of["photoz", m, "r2"]["value"] > (0.3 if m not in ("cnn-max", "resnet") else -0.3), m
     assert of["morphology", "cnn", "auc"]["value"] > 0.8
+    assert of["morphology", blind, "auc"]["value"] > 0.8
     assert of["photoz", "probe", "r2"]["inputs"] == "VIS+SED"
     assert of["photoz", "cnn", "r2"]["inputs"] == "VIS+H"
     assert of["photoz", "booster", "r2"]["inputs"] == "SED"

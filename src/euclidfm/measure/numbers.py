@@ -122,6 +122,11 @@ class Measurements:
         out = np.concatenate([magnitude, shapes], axis=1)
         return np.where(np.isfinite(out), out, np.nan).astype(np.float32)
 
+    def take(self, rows: np.ndarray) -> Measurements:
+        """Some of the galaxies, in the given order."""
+        picked: dict[str, Any] = {k: getattr(self, k)[rows] for k in ("object_id", "values", "errors")}
+        return replace(self, **picked)
+
     @staticmethod
     def concat(parts: Sequence[Measurements]) -> Measurements:
         """Measurements of the same bands, one after the other."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -93,9 +92,7 @@ def measure_store(
         done += len(galaxies)
         progress(done, len(wanted))
     parts = parts or [measure(store.read([], have), bands, uncalibrated=uncalibrated)]
-    stored, place = Measurements.concat(parts), np.argsort(np.argsort(wanted, kind="stable"))
-    picked: dict[str, Any] = {k: getattr(stored, k)[place] for k in ("object_id", "values", "errors")}
-    return replace(stored, **picked)
+    return Measurements.concat(parts).take(np.argsort(np.argsort(wanted, kind="stable")))
 
 
 def _measure(galaxies: Galaxies, bands: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.records import Record
 from euclidfm.store import GalaxyStore
 from euclidfm.studies.methods import PIXELS, Methods
+from euclidfm.tasks.baselines.measured import MEASURED_METHODS
 from euclidfm.tasks.evaluation import evaluate
 from euclidfm.tasks.labels import check_labels, encoded_labels
 from euclidfm.tasks.task import Task
@@ -120,6 +121,8 @@ class LabelledTask:
         if cell.method in PIXELS:  # read the cutouts of all subsets at once
             rows = np.concatenate([self.train, self.test])
             methods.load_images(cell.inputs, rows, methods.normalise(cell.method))
+        if cell.method in MEASURED_METHODS:
+            methods.measured(cell.inputs, np.concatenate([self.train, self.test]))
         return methods.predict(
             cell.method,
             cell.inputs,

@@ -11,9 +11,11 @@ from euclidfm.core.bands import NISP_BANDS
 from euclidfm.core.errors import InputError
 from euclidfm.core.ids import match_ids
 from euclidfm.embeddings.table import EmbeddingTable
+from euclidfm.measure import Measurements, measure_store
 from euclidfm.store import GalaxyStore
 from euclidfm.tasks.baselines.cnn import CNNConfig, cnn
 from euclidfm.tasks.baselines.images import load_images
+from euclidfm.tasks.baselines.measured import MEASURED_METHODS
 from euclidfm.tasks.baselines.pca import pixels_pca
 from euclidfm.tasks.baselines.photometric import (
     booster,
@@ -48,13 +50,14 @@ PHOTOMETRIC = {
 CNNS = ("cnn", "cnn-max", "resnet")
 PIXELS = (*CNNS, "pixels-pca")
 TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
-SLOW = (*PIXELS, "probe-mlp", "probe-auto", STACK, "booster", "photometry-auto", "photometry-stack", *TUNED)
+TREES = ("booster", "apertures-booster", "morphology-booster")
+SLOW = (*PIXELS, *TREES, "probe-mlp", "probe-auto", STACK, "photometry-auto", "photometry-stack", *TUNED)
 """Methods that take seconds to minutes per fit, for which fewer repeats can be set."""
 
 SHORT = 16
 """Largest width of vectors that a stack adds to the photometry in all its members."""
 
-METHODS = (*PROBES, *PIXELS, *PHOTOMETRIC, *TUNED)
+METHODS = (*PROBES, *PIXELS, *MEASURED_METHODS, *PHOTOMETRIC, *TUNED)
 """Names of the methods."""
 
 
@@ -68,7 +71,7 @@ class Methods:
     embs : dict of str to EmbeddingTable
         Embeddings by the name of their inputs.
     image_sets : dict of str to tuple of str
-        Image bands of the methods on pixels, by the name of their inputs.
+        Image bands of the methods on pixels and on measured numbers, by the name of their inputs.
     cnn : CNNConfig
     resnet : ResNetConfig
     run : str, optional
@@ -87,6 +90,7 @@ class Methods:
     _activations: dict[str, ActivationCache] = field(default_factory=dict)
     _vectors: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     _images: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    _measured: dict[str, Measurements] = field(default_factory=dict)
     _photometry: tuple[np.ndarray, np.ndarray] | None = None
 
     def inputs(self, method: str) -> list[str]:
@@ -97,7 +101,7 @@ class Methods:
         method, _, only = method.partition("@")
         if method in PROBES:
             possible = list(self.embs)
-        elif method in PIXELS:
+        elif method in (*PIXELS, *MEASURED_METHODS):
             possible = list(self.image_sets)
         elif method in PHOTOMETRIC:
             possible = ["SED"] if self.store.info.sed_names else []
@@ -147,6 +151,10 @@ class Methods:
             return PHOTOMETRIC[method](
                 (flux[train], error[train]), y, (flux[test], error[test]), classes, seed
             )
+        if method in MEASURED_METHODS:
+            rows, measured = self.measured(inputs, np.concatenate([train, test]))
+            at, to = np.searchsorted(rows, train), np.searchsorted(rows, test)
+            return MEASURED_METHODS[method](measured, at, y, to, classes, seed)
         if method in TUNED:
             return self._tune(TUNED[method], inputs, train, y, test, classes, seed)
         self.load_images(inputs, np.concatenate([train, test]), self.normalise(method))
@@ -225,6 +233,14 @@ class Methods:
         if self._photometry is None:
             self._photometry = self.store.photometry()
         return self._photometry
+
+    def measured(self, inputs: str, rows: np.ndarray) -> tuple[np.ndarray, Measurements]:
+        """Rows in increasing order, and the numbers measured on their images; measured once."""
+        rows = np.unique(rows)
+        ids, held = self.store.column("object_id")[rows], self._measured.get(inputs)
+        if held is None or not np.isin(ids, held.object_id).all():
+            held = self._measured[inputs] = measure_store(self.store, rows, self.image_sets[inputs])
+        return rows, held.take(match_ids(ids, held.object_id))
 
     def normalise(self, method: str) -> str:
         """Scaling of a method's images; see `euclidfm.tasks.baselines.images.load_images`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from euclidfm.core.errors import InputError
+from euclidfm.tasks.baselines.boosting import boosted_trees
 from euclidfm.tasks.baselines.photometry import (
     AsinhMagnitudes,
     fill_missing,
@@ -15,10 +15,8 @@ from euclidfm.tasks.baselines.photometry import (
     quadratic_features,
     tree_features,
 )
-from euclidfm.tasks.heads.logistic import stratified_folds
 from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.heads.stack import stack
-from euclidfm.tasks.heads.trees import tree_parameters
 
 __all__ = [
     "booster", "colours_ridge", "knn_photometry", "photometry_auto", "photometry_features",
@@ -107,51 +105,10 @@ def booster(
 ) -> np.ndarray:
     """Gradient-boosted trees (LightGBM) on asinh magnitudes, colours and errors; NaN stays NaN.
 
-    The trees are small, with few galaxies per leaf, and the number of rounds is chosen by five-fold
-    cross-validation, so that the baseline is also strong with a hundred labels.
-
     Raises
     ------
     InputError
         If LightGBM is not installed.
     """
-    try:
-        import lightgbm as lgb
-    except ImportError:
-        msg = "the booster needs LightGBM; install it with `pip install euclidfm[science]`"
-        raise InputError(msg) from None
     scale = AsinhMagnitudes.of(*train)
-    a, b = tree_features(scale, *train), tree_features(scale, *test)
-    n = len(y)
-    parameters = tree_parameters(
-        n,
-        seed,
-        learning_rate=0.05,
-        min_data_in_bin=1 if n < 500 else 3,
-        num_threads=1 if n < 20_000 else 0,  # small trees: threads would only wait
-    )
-    if classes:
-        parameters |= {
-            "objective": "multiclass" if classes > 2 else "binary",
-            "metric": "multi_logloss" if classes > 2 else "binary_logloss",
-        }
-        del parameters["alpha"]
-    if classes > 2:
-        parameters["num_class"] = classes
-    centre, spread = (0.0, 1.0) if classes else (float(np.median(y)), float(np.std(y)) or 1.0)
-    target = (y - centre) / spread
-    fold = stratified_folds(y if classes else np.zeros(n), 5, seed)
-    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(5)]
-    tried = lgb.cv(
-        parameters,
-        lgb.Dataset(a, target, free_raw_data=False),
-        num_boost_round=1500,
-        folds=splits,
-        callbacks=[lgb.early_stopping(50, verbose=False)],
-    )
-    rounds = max(1, len(next(iter(tried.values()))))
-    model = lgb.train(parameters, lgb.Dataset(a, target), num_boost_round=rounds)
-    p = np.asarray(model.predict(b), float)
-    if classes == 2:
-        return np.stack([1.0 - p, p], axis=1)
-    return p if classes else p * spread + centre
+    return boosted_trees(tree_features(scale, *train), y, tree_features(scale, *test), classes, seed)
