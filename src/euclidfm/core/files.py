@@ -229,7 +229,7 @@ def write_table(table: Any, path: str | Path) -> None:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            pq.write_table(table, aside)
+            pq.write_table(table, aside, write_page_checksum=True)
         elif path.suffix == ".csv":
             import pyarrow.csv
 

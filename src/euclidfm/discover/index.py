@@ -1,7 +1,7 @@
 """Approximate nearest-neighbour index on disk, for catalogues of millions of galaxies.
 
 The index is a graph of near neighbours (HNSW; Malkov & Yashunin 2018) made by FAISS, with vectors in
-8 bits a number. The file is mapped to memory, so it opens in milliseconds. ``benchmarks/search.py``
+8 bits a number. The file is mapped to memory, so it opens at once. ``benchmarks/search.py``
 compares it with inverted lists: on a million vectors it was several times as fast at the same recall.
 
 A folder::
@@ -11,7 +11,7 @@ A folder::
       scaling.npz    mean and factors of the embedding's numbers
       ids.npy        (N,) int64, object_id of each row
       marks.npy      (N,) uint64, a hash of each row's vector; 0 where the row was replaced
-      index.json     space, sizes, settings, recall against exact search
+      index.json     space, sizes, settings, recall against exact search, checksums of the files
 """
 
 from __future__ import annotations
@@ -19,14 +19,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from euclidfm.core.checksums import check_card, check_files
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json
 from euclidfm.discover.space import Scaling, ScalingName
 
 __all__ = ["EXACT_UP_TO", "ApproximateConfig", "ApproximateIndex", "load_faiss", "query_graph"]
+
+REMEDY = "build it again with `euclidfm index`"
+"""What to do with a damaged index."""
+
+VERIFIED_UP_TO = 2**30
+"""Size in bytes of the largest file that is compared with its checksum whenever an index is opened."""
 
 EXACT_UP_TO = 50_000
 """Size of the largest selection that is searched exactly (in 8 bits)."""
@@ -60,10 +68,10 @@ class ApproximateConfig:
 class ApproximateIndex:
     """An opened index; see `build_approximate`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, info: dict[str, Any]) -> None:
         faiss = load_faiss()
-        self.info: dict[str, Any] = read_json(folder / "index.json")
-        """Sizes, settings and the measured recall."""
+        self.info = info
+        """Sizes, settings, the measured recall and the checksums of the files."""
         self._index = faiss.read_index(str(folder / "index.faiss"), faiss.IO_FLAG_MMAP_IFC)
         self._effort = int(self.info["effort"])
         self.ids = np.load(folder / "ids.npy", mmap_mode="r")
@@ -73,13 +81,35 @@ class ApproximateIndex:
             self.scaling = Scaling(parts["mean"], parts["matrix"])
 
     @classmethod
-    def open(cls, folder: str | Path) -> ApproximateIndex:
-        """Open an index; milliseconds, whatever its size."""
+    def open(cls, folder: str | Path, verify: bool = False) -> ApproximateIndex:
+        """Open an index and compare its files with their checksums.
+
+        Parameters
+        ----------
+        folder : path
+        verify : bool
+            Also compare files of more than `VERIFIED_UP_TO` bytes. Such files are mapped to memory and
+            otherwise open in milliseconds.
+
+        Raises
+        ------
+        InputError
+            If the folder holds no index, or a damaged one.
+        """
         folder = Path(folder)
         if not (folder / "index.json").exists():
             msg = f"{folder} is not a similarity index (no index.json in it)"
             raise InputError(msg)
-        return cls(folder)
+        info = read_json(folder / "index.json")
+        try:
+            check_card(folder / "index.json", info, REMEDY)
+            check_files(folder, info, REMEDY, None if verify else VERIFIED_UP_TO)
+            return cls(folder, info)
+        except InputError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, BadZipFile) as e:
+            msg = f"the index in {folder} is damaged ({type(e).__name__}: {e}); {REMEDY}"
+            raise InputError(msg) from e
 
     def __len__(self) -> int:
         return len(self.ids) - int(self.info["replaced"])

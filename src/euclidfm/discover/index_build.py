@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.checksums import with_checksums
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_json, written_aside
 from euclidfm.discover.index import ApproximateConfig, ApproximateIndex, load_faiss, query_graph
@@ -78,7 +79,7 @@ def update_approximate(emb: EmbeddingTable, folder: str | Path) -> ApproximateIn
     InputError
         If there is no index, or it is of another model's embeddings.
     """
-    folder, old = Path(folder), ApproximateIndex.open(folder)
+    folder, old = Path(folder), ApproximateIndex.open(folder, verify=True)
     if old.info["model"].get("model") != emb.info.get("model"):
         msg = f"{folder} is an index of another model's embeddings; build a new one with --overwrite true"
         raise InputError(msg)
@@ -113,7 +114,9 @@ def _write(
         np.savez(aside / "scaling.npz", mean=scaling.mean, matrix=scaling.matrix)
         np.save(aside / "ids.npy", ids)
         np.save(aside / "marks.npy", marks)
-        write_json(aside / "index.json", facts | {"rows": len(ids), "replaced": int((marks == 0).sum())})
+        card = facts | {"rows": len(ids), "replaced": int((marks == 0).sum())}
+        files = {path.name: path for path in sorted(aside.iterdir())}
+        write_json(aside / "index.json", with_checksums(card, files))
 
 
 def _marks(vectors: np.ndarray) -> np.ndarray:

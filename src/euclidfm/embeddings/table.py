@@ -198,7 +198,7 @@ class EmbeddingTable:
     def write(self, path: str | Path) -> None:
         """Write as Parquet."""
         with written_aside(path) as aside:
-            pq.write_table(self.to_arrow(), aside)
+            pq.write_table(self.to_arrow(), aside, write_page_checksum=True)
 
     @classmethod
     def read(cls, path: str | Path) -> EmbeddingTable:
@@ -210,19 +210,20 @@ class EmbeddingTable:
             If the file is missing, damaged, or not an embedding catalogue.
         """
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
         except FileNotFoundError:
             msg = f"{path} does not exist; make embeddings with `euclidfm embed`"
             raise InputError(msg) from None
         except (pa.ArrowInvalid, OSError) as e:
             msg = f"{path} is not a readable Parquet file ({e}); make the embeddings again"
             raise InputError(msg) from None
-        if "vector" not in table.column_names:
-            msg = f"{path} has no column 'vector'; it is not an embedding catalogue of `euclidfm embed`"
-            raise InputError(msg)
+        own = ("object_id", "ra", "dec", "split")
+        for needed in ("vector", *own):
+            if needed not in table.column_names:
+                msg = f"{path} has no column {needed!r}; it is not an embedding catalogue of `euclidfm embed`"
+                raise InputError(msg)
         names = [n for n in table.column_names if n.startswith("vector_")]
         spaces = [n for n in table.column_names if n.startswith("space_")]
-        own = ("object_id", "ra", "dec", "split")
         more = [n for n in table.column_names if n not in (*own, "vector", *names, *spaces)]
         return cls(
             **{k: table.column(k).to_numpy() for k in own},

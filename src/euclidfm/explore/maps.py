@@ -75,7 +75,7 @@ def _read(cache: Path, identity: dict[str, str]) -> np.ndarray | None:
     if not cache.is_file():
         return None
     try:
-        table = pq.read_table(cache)
+        table = pq.read_table(cache, page_checksum_verification=True)
         if json.loads((table.schema.metadata or {}).get(b"euclidfm", b"{}")) != identity:
             return None
         return np.stack([table.column(n).to_numpy() for n in ("map_x", "map_y")], axis=1)

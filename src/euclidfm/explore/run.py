@@ -179,7 +179,7 @@ class RunData:
         if not path.is_file():
             return None
         try:
-            table = pq.read_table(path)
+            table = pq.read_table(path, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as e:
             msg = f"{path} is not a readable Parquet file ({e}); make it again"
             raise InputError(msg) from None
@@ -189,7 +189,7 @@ class RunData:
         path = self.folder.probe("photoz").densities
         if not path.is_file():
             return None
-        file = pq.ParquetFile(path, memory_map=True)
+        file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
         return file if {"object_id", "pz"} <= set(file.schema_arrow.names) else None
 
     def pz(self, row: int) -> tuple[list[float], np.ndarray] | None:

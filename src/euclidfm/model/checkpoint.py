@@ -11,17 +11,21 @@ from typing import Any
 
 from torch import Tensor
 
+from euclidfm.core.checksums import check_card, with_checksums
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.model.config import ModelConfig
 
-__all__ = ["build", "current_settings", "current_weights", "identity", "load", "read", "write"]
+__all__ = ["build", "current_settings", "current_weights", "identity", "load", "write"]
 
 ARCHITECTURES = {
     "euclidfm": "euclidfm.model.foundation:FoundationModel",
     "astropt": "euclidfm.interop.astropt.network:AstroPT",
 }
 """Class of each architecture; those of other projects are imported only when they are used."""
+
+REMEDY = "copy or train the model again"
+"""What to do with a damaged model."""
 
 FORMAT = 2
 """Format 1 (version 0.1) had other names of weights and settings; it is still read."""
@@ -135,24 +139,14 @@ def write(
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    with written_aside(folder / "model.safetensors") as aside:
-        save_file({k: v.contiguous() for k, v in weights.items()}, aside)
     card = {"format": FORMAT, "config": asdict(config), "identity": identity(weights)}
-    write_json(folder / "model.json", card | dict(extra or {}))
+    with written_aside(folder / "model.safetensors") as file, written_aside(folder / "model.json") as text:
+        save_file({k: v.contiguous() for k, v in weights.items()}, file)
+        write_json(text, with_checksums(card | dict(extra or {})))
 
 
-def read(folder: str | Path) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """Read a model's config and weights from a folder.
-
-    Raises
-    ------
-    InputError
-        If the folder holds no model, or a damaged one.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    folder = Path(folder)
+def _read_card(folder: Path) -> dict[str, Any]:
+    """Read and check ``model.json``."""
     if not (folder / "model.json").is_file():
         msg = f"{folder} holds no model (no model.json); train one with `euclidfm pretrain`"
         raise InputError(msg)
@@ -160,12 +154,8 @@ def read(folder: str | Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     if card.get("format") not in (1, FORMAT):
         msg = f"{folder / 'model.json'} has format {card.get('format')}, this program reads 1 to {FORMAT}"
         raise InputError(msg)
-    config = ModelConfig.from_dict(current_settings(card["config"]))
-    try:
-        return config, current_weights(load_file(folder / "model.safetensors"))
-    except (SafetensorError, OSError) as e:
-        msg = f"{folder / 'model.safetensors'} is missing, damaged or of another model ({e})"
-        raise InputError(msg) from None
+    check_card(folder / "model.json", card, REMEDY)
+    return dict(card)
 
 
 def build(config: ModelConfig) -> Any:
@@ -191,11 +181,19 @@ def load(folder: str | Path) -> Any:
     InputError
         If the folder holds no model, or a damaged one.
     """
-    config, weights = read(folder)
-    model = build(config)
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    card = _read_card(folder)
+    model = build(ModelConfig.from_dict(current_settings(card["config"])))
+    file = folder / "model.safetensors"
     try:
-        model.load_state_dict(weights)
-    except RuntimeError as e:
-        msg = f"{Path(folder) / 'model.safetensors'} is missing, damaged or of another model ({e})"
+        model.load_state_dict(current_weights(load_file(file)))
+    except (SafetensorError, OSError, RuntimeError) as e:
+        msg = f"{file} is missing, damaged or of another model ({e}); {REMEDY}"
         raise InputError(msg) from None
+    if "identity" in card and identity(model.state_dict()) != card["identity"]:
+        msg = f"{file} is damaged: its weights are not those that model.json describes; {REMEDY}"
+        raise InputError(msg)
     return model

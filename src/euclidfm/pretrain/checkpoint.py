@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from euclidfm.core.checksums import check_card, check_files, with_checksums
 from euclidfm.core.files import read_json, write_json, written_aside
 from euclidfm.model.checkpoint import current_weights
 from euclidfm.pretrain.ema import ExponentialMovingAverage
@@ -63,7 +64,8 @@ def save(
         if averages:
             save_file(averages, partial / "average.safetensors")
         save_file(moments, partial / "optimizer.safetensors")
-        write_json(partial / "meta.json", meta | {"step": step})
+        files = {path.name: path for path in sorted(partial.iterdir())}
+        write_json(partial / "meta.json", with_checksums(meta | {"step": step}, files))
     for old in sorted(folder.glob("step-*"))[:-KEPT]:
         shutil.rmtree(old)
 
@@ -77,10 +79,13 @@ def resume(
     """Load the newest checkpoint that can be read; returns its step, or 0 if there is none."""
     for path in sorted(folder.glob("step-*"), reverse=True):
         try:
+            card = read_json(path / "meta.json")
+            check_card(path / "meta.json", card, "remove the checkpoint")
+            check_files(path, card, "remove the checkpoint")
             weights = current_weights(load_file(path / "model.safetensors"))
             moments = load_file(path / "optimizer.safetensors")
             averages = load_file(path / "average.safetensors") if ema.weights else {}
-            step = int(read_json(path / "meta.json")["step"])
+            step = int(card["step"])
         except (SafetensorError, OSError, ValueError, KeyError) as e:
             log.warning("checkpoint %s is damaged (%s); trying the one before", path, e)
             continue

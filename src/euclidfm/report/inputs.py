@@ -186,7 +186,7 @@ class ReportData:
         if path is None or not Path(path).exists():
             return None
         try:
-            found = pq.read_table(path)
+            found = pq.read_table(path, page_checksum_verification=True)
         except (pa.ArrowInvalid, OSError) as e:
             msg = f"{path} is not a readable Parquet file ({e})"
             raise InputError(msg) from None

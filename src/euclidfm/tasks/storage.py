@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.checksums import check_card, check_files, with_checksums
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_json, versions, write_json, written_aside
 
@@ -27,7 +28,7 @@ def save_fitted(
     folder : path
     name : str
     card : mapping
-        Values that JSON can hold; the format and the versions of packages are added.
+        Values that JSON can hold. The format, the versions of packages and checksums are added.
     arrays : mapping of str to mapping of str to array
         Arrays by part and name.
     """
@@ -35,9 +36,13 @@ def save_fitted(
 
     folder = Path(folder)
     tensors = {f"{g}.{k}": np.ascontiguousarray(v) for g, part in arrays.items() for k, v in part.items()}
-    with written_aside(folder / f"{name}.safetensors") as aside:
-        save_file(tensors, aside)
-    write_json(folder / f"{name}.json", {"format": FORMAT, **card, "versions": versions()})
+    card = {"format": FORMAT, **card, "versions": versions()}
+    with (
+        written_aside(folder / f"{name}.safetensors") as file,
+        written_aside(folder / f"{name}.json") as text,
+    ):
+        save_file(tensors, file)
+        write_json(text, with_checksums(card, {f"{name}.safetensors": file}))
 
 
 def load_fitted(
@@ -65,6 +70,8 @@ def load_fitted(
     if found != FORMAT:
         msg = f"{folder / name}.json has format {found}, this program reads {FORMAT}; fit it again"
         raise InputError(msg)
+    check_card(folder / f"{name}.json", card, "fit it again")
+    check_files(folder, card, "fit it again")
     try:
         tensors = load_file(folder / f"{name}.safetensors")
     except (FileNotFoundError, SafetensorError) as e:
