@@ -1,11 +1,14 @@
 """The command line: a table of verbs, each a typed function of `euclidfm.commands`.
 
 Nothing heavy is imported until a verb is known, so ``euclidfm --help`` prints at once. Exit codes: 0 done,
-1 internal error, 2 bad usage or bad input (one sentence on stderr), 130 interrupted.
+1 internal error, 2 bad usage or bad input (one sentence on stderr), 130 interrupted, 141 if nobody reads the
+output any more (as in ``euclidfm info store/ | head``).
 """
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Sequence
 
@@ -36,7 +39,33 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return 141  # 128 + SIGPIPE, as for other programs in a pipe
+    return code
+
+
+def _nobody_reads() -> bool:
+    """Whether the pipe of the standard output is closed. If so, what is left to print is dropped."""
+    try:
+        output = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file
+        return False
+    state = select.poll()
+    state.register(output, 0)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, output)
+    os.close(nowhere)
+    return True
+
+
+def _main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if argv else 2
@@ -87,6 +116,8 @@ def _run(verb: str, argv: list[str]) -> int:
         )
         return 2
     except OSError as e:
+        if isinstance(e, BrokenPipeError) and _nobody_reads():
+            return 141
         print(f"euclidfm {verb}: {e.strerror or e}: {e.filename or 'writing the output'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -16,6 +16,7 @@ from euclidfm.core.files import write_table
 from euclidfm.discover import outlier_scores
 from euclidfm.embeddings import embed
 from euclidfm.explore.app import create_app
+from euclidfm.explore.connections import TimedProtocol
 from euclidfm.explore.run import RunData
 from euclidfm.model import FoundationModel
 from euclidfm.pretrain import PretrainConfig, pretrain
@@ -52,7 +53,8 @@ def address(run) -> Iterator[str]:
     import uvicorn
 
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(run), log_level="warning", lifespan="off"))
+    settings = uvicorn.Config(create_app(run), http=TimedProtocol, log_level="warning", lifespan="off")
+    server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     for _ in range(200):

@@ -1,6 +1,8 @@
 """What the server answers."""
 
+import csv
 import io
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +53,31 @@ def test_columns_travel_as_float32_in_the_order_of_the_map(client, run):
     assert [names[i] for i in split] == list(run.emb.split)
     assert client.get("/api/column/nothing").status_code == 404
     assert client.get("/api/categories/z_spec").status_code == 404
+
+
+def test_columns_with_any_name_are_answered(run_folder):
+    run = RunData(run_folder, "pca")
+    odd = pa.table({"object_id": run.ids, "S/N": np.arange(240.0), "a b?": ["x"] * 240})
+    run.columns = ColumnSet([Source("odd", odd, np.arange(240), {})])
+    client = TestClient(create_app(run), base_url=BASE)
+    assert floats(client.get("/api/column/S%2FN")).tolist() == list(range(240))
+    assert client.get("/api/categories/" + quote("a b?")).json() == ["x"]
+    assert client.get("/api/column/S%2FM").status_code == 404
+
+
+def test_exported_text_is_never_a_formula(run_folder):
+    run = RunData(run_folder, "pca")
+    evil = ["=cmd|' /C calc'!A0", "@SUM(1)", "\t=1", "-2+3", "-1.5", "spiral"]
+    text = pa.array((evil * 40)[:240])
+    table = pa.table({"object_id": run.ids, "ra": run.ra, "dec": run.dec, "=1+1": text})
+    run.columns = ColumnSet([Source("odd", table, np.arange(240), {})])
+    client = TestClient(create_app(run), base_url=BASE, headers={"origin": BASE})
+    answer = client.post("/api/export/csv", content=np.arange(6, dtype="<u4").tobytes())
+    rows = list(csv.reader(io.StringIO(answer.text)))
+    column = rows[0].index("'=1+1")
+    assert [r[column] for r in rows[1:]] == [*(f"'{e}" for e in evil[:4]), "-1.5", "spiral"]
+    fits = client.post("/api/export/fits", content=np.arange(6, dtype="<u4").tobytes())
+    assert fits.status_code == 200  # in FITS nothing is a formula
 
 
 def test_a_galaxy_with_its_sed_and_density(client, run):

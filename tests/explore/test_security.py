@@ -21,10 +21,50 @@ def client(run):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "8.8.8.8", "", "[::", "evil@localhost.x"]
+    "host",
+    [
+        *("evil.example", "127.0.0.1.evil.example", "8.8.8.8", "", "[::", "evil@localhost.x"),
+        *("localhost:8765.evil.example", "localhost:evil", "localhost:", "[::1]evil", "localhost/evil"),
+        *("localhost@evil.example", "[::1]:8765.evil.example", "localhost:123456", "localhost 1"),
+    ],
 )
 def test_another_host_name_is_refused(client, host):
     assert client.get("/api/run", headers={"host": host}).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET /api/run HTTP/1.1\r\nHost: 127.0.0.1",
+        b"GET /api/run HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /api/run HT",
+        b"POST /api/export/csv HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+        b"Content-Length: 4000\r\n\r\n1234",
+    ],
+    ids=["nothing", "half of the headers", "half of a second request", "half of the body"],
+)
+def test_a_connection_that_sends_slowly_is_closed(address, sent, monkeypatch):
+    monkeypatch.setattr("euclidfm.explore.connections.HEADER_SECONDS", 0.5)
+    monkeypatch.setattr("euclidfm.explore.guard.BODY_SECONDS", 0.5)
+    port = int(address.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(sent)
+        got = b""
+        while part := connection.recv(65536):  # ends when the server closes
+            got += part
+    if b"POST" in sent:
+        assert got.startswith(b"HTTP/1.1 408")
+    assert b"200 OK" not in got or sent.count(b"GET") == 2
+
+
+def test_a_body_in_chunks_can_not_pass_the_limit(address, monkeypatch):
+    monkeypatch.setattr("euclidfm.explore.guard.LARGEST_BODY", 1000)
+    port = int(address.rpartition(":")[2])
+    head = b"POST /api/export/csv HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n"
+    head += b"Content-Length: 8\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.sendall(head + b"7d0\r\n" + bytes(2000) + b"\r\n0\r\n\r\n")
+        assert connection.recv(100).split()[1] in (b"400", b"413")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8765", "localhost:1", "[::1]:8765", "LOCALHOST"])

@@ -211,7 +211,11 @@ def test_mistakes_are_a_sentence_and_leave_nothing(home, tmp_path, capsys):
         ("probe.json", b'{"format": 1, "ta', "truncated"),
         ("probe.json", b"[1, 2]", "has format None"),
         ("probe.json", b'{"format": 1}', "damaged or do not belong together"),
-        ("probe.safetensors", (home / "science/star/probe.safetensors").read_bytes(), "damaged or of another product"),
+        (
+            "probe.safetensors",
+            (home / "science/star/probe.safetensors").read_bytes(),
+            "damaged or of another product",
+        ),
     ):
         shutil.rmtree(broken, ignore_errors=True)
         shutil.copytree(home / "science" / "mass", broken)

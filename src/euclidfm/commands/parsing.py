@@ -16,6 +16,7 @@ from typing import Any, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, set_parsing_settings
 
+from euclidfm.commands.outputs import check_outputs
 from euclidfm.commands.renamed import check_renamed
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import read_yaml
@@ -99,7 +100,7 @@ def call(verb: str, function: Callable[..., Any], argv: Sequence[str]) -> Any:
     Raises
     ------
     InputError
-        If an argument is unknown, missing or of the wrong type.
+        If an argument is unknown, missing or of the wrong type, or if an output can't be written.
     """
     words = [word[2:].partition("=")[0] for word in argv if word.startswith("--")]
     check_renamed(verb, [*words, *_config_settings(argv)])
@@ -107,7 +108,9 @@ def call(verb: str, function: Callable[..., Any], argv: Sequence[str]) -> Any:
     if verb == "pretrain":
         parser.set_defaults(_preset_settings(argv))
     args = parser.instantiate(parser.parse_args(list(argv)))
-    return function(**_arguments(function, args))
+    arguments = _arguments(function, args)
+    check_outputs(verb, arguments)
+    return function(**arguments)
 
 
 def build_parser(verb: str, function: Callable[..., Any]) -> Parser:

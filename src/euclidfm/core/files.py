@@ -8,8 +8,9 @@ import math
 import os
 import platform
 import shutil
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from importlib import metadata
@@ -21,6 +22,7 @@ import numpy as np
 from euclidfm.core.errors import InputError
 
 __all__ = [
+    "check_output",
     "plain",
     "read_json",
     "read_yaml",
@@ -63,11 +65,63 @@ def written_aside(path: str | Path) -> Iterator[Path]:
     _remove(aside)
     try:
         yield aside
+        _share(aside)
         if aside.is_dir():
             _remove(path)
         aside.replace(path)
     finally:
         _remove(aside)
+
+
+def _share(path: Path) -> None:
+    """Give files that only their owner may read, as safetensors writes them, the usual mode of new files."""
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    private = [p for p in files if p.is_file() and p.stat().st_mode & 0o777 == 0o600]
+    if private:
+        usual = path.with_name(f"{path.name}.mode")
+        usual.touch()  # its mode follows the umask
+        mode = usual.stat().st_mode & 0o777
+        usual.unlink()
+        for p in private:
+            p.chmod(mode)
+
+
+def check_output(path: str | Path, *, folder: bool, endings: Sequence[str] = ()) -> None:
+    """Check, before the work begins, that a file or a folder can be written.
+
+    Parameters
+    ----------
+    path : path
+    folder : bool
+        Whether a folder is to be written, or a file.
+    endings : sequence of str
+        Endings of the name that a file may have; empty for any.
+
+    Raises
+    ------
+    InputError
+        If the name is of another kind of file, a part of the path is a file, or writing is not permitted.
+    """
+    path = Path(path)
+    if endings and path.suffix not in endings:
+        msg = f"{path}: the file is written as {', '.join(endings)}; choose one of these endings"
+        raise InputError(msg)
+    try:
+        if path.exists() and path.is_dir() != folder:
+            kind, wanted = ("folder", "file") if path.is_dir() else ("file", "folder")
+            msg = f"{path} is a {kind}, but a {wanted} is to be written; choose another name"
+            raise InputError(msg)
+        place = path if folder and path.exists() else path.absolute().parent
+        while not place.exists():
+            place = place.parent
+        if not place.is_dir():
+            msg = f"{path} can't be written, because {place} is a file; choose another name"
+            raise InputError(msg)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as e:
+        msg = f"{path} can't be written ({e.strerror}); choose another place, or change its mode or its owner"
+        raise InputError(msg) from None
 
 
 def _remove(path: Path) -> None:
@@ -216,6 +270,8 @@ def record_run(folder: str | Path, verb: str, config: Any, *, appears: bool = Fa
 def write_table(table: Any, path: str | Path) -> None:
     """Write an Arrow table as Parquet, CSV or FITS, by the ending of the name.
 
+    In CSV, text that a spreadsheet would take for a formula is escaped (`core.spreadsheet`).
+
     Raises
     ------
     InputError
@@ -233,7 +289,9 @@ def write_table(table: Any, path: str | Path) -> None:
         elif path.suffix == ".csv":
             import pyarrow.csv
 
-            pyarrow.csv.write_csv(table, aside)
+            from euclidfm.core.spreadsheet import escape_table
+
+            pyarrow.csv.write_csv(escape_table(table), aside)
         else:
             from astropy.table import Table
 

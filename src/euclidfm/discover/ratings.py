@@ -19,6 +19,7 @@ import pyarrow as pa
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
 from euclidfm.core.ids import match_ids
+from euclidfm.core.spreadsheet import escape_text
 from euclidfm.discover.outliers import rank_column, rank_fraction
 from euclidfm.discover.space import finite_rows, fit_scaling, vectors_of
 from euclidfm.embeddings.table import EmbeddingTable
@@ -63,7 +64,7 @@ def add_rating(path: str | Path, object_id: int, rating: float, rater: str = "")
     path = Path(path)
     old = path.read_text(encoding="utf-8") if path.exists() else "object_id,rating,rater,time\n"
     time = datetime.now(UTC).isoformat(timespec="seconds")
-    name = rater.replace('"', "'")
+    name = escape_text(pa.array([rater.replace('"', "'")]))[0].as_py()
     write_text(path, f'{old}{int(object_id)},{_valid(float(rating)):g},"{name}",{time}\n')
 
 

@@ -103,12 +103,12 @@ def _table_routes(app: FastAPI, run: RunData, surprise: SurprisalMaps) -> None:
             raise HTTPException(404, "this run has no such view")
         return _binary(points.T)  # all x, then all y
 
-    @app.get("/api/column/{name}")
+    @app.get("/api/column/{name:path}")
     def _column(name: str) -> Response:
         _known(run, name)
         return _binary(run.columns.numbers(name))
 
-    @app.get("/api/categories/{name}")
+    @app.get("/api/categories/{name:path}")
     def _categories(name: str) -> list[str]:
         _known(run, name)
         if run.columns.describe(name)["kind"] != "category":
@@ -137,7 +137,7 @@ def _galaxy_routes(app: FastAPI, run: RunData, surprise: SurprisalMaps) -> None:
     ) -> list[dict[str, Any]]:
         return galaxy.neighbours(run, _row_of(run, object_id), k, space)
 
-    @app.get("/api/galaxy/{object_id}/picture/{name}.png")
+    @app.get("/api/galaxy/{object_id}/picture/{name:path}.png")
     def _picture(
         object_id: int,
         name: str,
@@ -154,7 +154,7 @@ def _galaxy_routes(app: FastAPI, run: RunData, surprise: SurprisalMaps) -> None:
     def _thumbnail(object_id: int) -> Response:
         return _png(galaxy.png(galaxy.thumbnail(run, _row_of(run, object_id))))
 
-    @app.get("/api/galaxy/{object_id}/surprise/{name}.png")
+    @app.get("/api/galaxy/{object_id}/surprise/{name:path}.png")
     def _surprise(object_id: int, name: str) -> Response:
         row = _row_of(run, object_id)
         try:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from pyarrow.csv import write_csv
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import written_aside
+from euclidfm.core.spreadsheet import escape_table
 from euclidfm.explore.run import RunData
 
 __all__ = ["FORMATS", "as_bytes", "samp_package", "selected", "send"]
@@ -57,12 +60,18 @@ def selected(run: RunData, rows: np.ndarray) -> Any:
 
 
 def as_bytes(table: Any, kind: str) -> bytes:
-    """Encode a table as the contents of a CSV, FITS or VOTable file."""
-    if kind == "csv":
-        text = io.StringIO()
-        table.write(text, format="ascii.csv")
-        return text.getvalue().encode()
+    """Encode a table as the contents of a CSV, FITS or VOTable file.
+
+    In CSV, text that a spreadsheet would take for a formula is escaped (`core.spreadsheet`).
+    """
     out = io.BytesIO()
+    if kind == "csv":
+        data = {
+            n: pa.array(c.tolist() if c.dtype.kind in "OU" else np.asarray(c))
+            for n, c in table.columns.items()
+        }
+        write_csv(escape_table(pa.table(data)), out)
+        return out.getvalue()
     table.write(out, format="fits" if kind == "fits" else "votable")
     return out.getvalue()
 

@@ -7,6 +7,7 @@ request is checked. The Origin header is checked for every request that changes 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import re
@@ -23,8 +24,14 @@ __all__ = ["Guard", "check_address", "is_loopback"]
 COOKIE = "euclidfm-explore"
 SHORTEST_TOKEN = 16
 LARGEST_BODY = 64 * 1024 * 1024
+BODY_SECONDS = 60.0
+"""Seconds in which the body of a request must arrive."""
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+"""A Host header: an IPv6 address in brackets, or a name or IPv4 address; then a port."""
 
 Send = Callable[[Any], Awaitable[None]]
+Receive = Callable[[], Awaitable[Any]]
 
 HEADERS = {
     "content-security-policy": (
@@ -102,6 +109,13 @@ class Guard:
             await _respond(send, 303, "", [("location", "/"), ("set-cookie", place)])
             return
 
+        if scope["method"] == "POST":
+            body = await _body(receive)
+            if isinstance(body, tuple):
+                await _respond(send, *body)
+                return
+            receive = _replayed(body, receive)
+
         async def with_headers(message: Any) -> None:
             if message["type"] == "http.response.start":
                 extra = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
@@ -128,10 +142,10 @@ class Guard:
         return None
 
     def _is_ours(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-        except ValueError:
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
+        name = (found[1] or found[2]).lower()
         if name in self.names or (is_loopback(name)):
             return True
         if is_loopback(self.host):
@@ -158,8 +172,39 @@ class Guard:
         return self.token is not None and hmac.compare_digest(given.encode(), self.token.encode())
 
 
+async def _body(receive: Receive) -> bytes | tuple[int, str]:
+    """Read the body of a request; or the status and the text of a refusal."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return 400, "The request broke off."
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                if size > LARGEST_BODY:
+                    return 413, "The request is too large."
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        return 408, "The request did not arrive in time."
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Receive a body that was read before."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Any:
+        return left.pop() if left else await receive()
+
+    return again
+
+
 async def _respond(send: Send, status: int, text: str, extra: list[tuple[str, str]] | None = None) -> None:
     headers = [("content-type", "text/plain; charset=utf-8"), *HEADERS.items(), *(extra or [])]
+    if status >= 400:
+        headers.append(("connection", "close"))  # the rest of the request is not read
     encoded = [(k.encode(), v.encode("latin-1")) for k, v in headers]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": text.encode()})

@@ -44,6 +44,7 @@ def explore(folder: Path, config: ExploreConfig) -> None:
         import uvicorn
 
         from euclidfm.explore.app import create_app
+        from euclidfm.explore.connections import TimedProtocol
     except ImportError as e:
         msg = f"the explorer needs {e.name}; install it with `pip install euclidfm[explore]`"
         raise InputError(msg) from None
@@ -64,7 +65,12 @@ def explore(folder: Path, config: ExploreConfig) -> None:
         if config.browser:
             webbrowser.open(url)
         settings = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, lifespan="off"
+            app,
+            http=TimedProtocol,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
         )
         uvicorn.Server(settings).run(sockets=[listening])
 

@@ -27,11 +27,15 @@ def check_finite(gradient_norm: Tensor, loss: Tensor, step: int, out: Path) -> N
     """
     if math.isfinite(float(gradient_norm)):
         return
-    msg = (
-        f"the loss or its gradient is not finite at step {step} (loss {float(loss):.3g}); "
-        f"{_how_to_continue(out)}with a lower lr"
-    )
-    raise InputError(msg)
+    problem = f"the loss or its gradient is not finite at step {step} (loss {float(loss):.3g}); "
+    if step == 0:  # no weight has changed yet, so that the learning rate can't be the reason
+        remedy = (
+            "no weight has changed yet, so the cause is in the store or in the model's settings: look for "
+            "extreme values with `euclidfm info STORE --quality quality.html`, and try --precision fp32"
+        )
+    else:
+        remedy = f"{_how_to_continue(out)}with a lower lr"
+    raise InputError(problem + remedy)
 
 
 @contextmanager

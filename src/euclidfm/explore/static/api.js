@@ -15,7 +15,7 @@ export const floats = async (path) => new Float32Array(await (await answer(await
 export const post = async (path, body) => answer(await fetch(path, { method: "POST", body: body ?? "" }));
 
 export function pictureOf(id, name, stretch = 1, softening = 3) {
-  return `/api/galaxy/${id}/picture/${name}.png?stretch=${stretch}&softening=${softening}`;
+  return `/api/galaxy/${id}/picture/${encodeURIComponent(name)}.png?stretch=${stretch}&softening=${softening}`;
 }
 
 export function download(blob, name) {
