@@ -16,6 +16,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.model import FoundationModel
 from euclidfm.pretrain import pretrain
 from euclidfm.pretrain.ema import ExponentialMovingAverage
+from euclidfm.pretrain.guards import check_finite
 from euclidfm.pretrain.optimizers import learning_rate
 from euclidfm.pretrain.step import TrainingStep
 from pretrain.tiny import CONFIG, ENVIRONMENT, MODEL, assert_same_run, logged, read_log
@@ -129,6 +130,16 @@ def test_out_of_memory_says_what_to_do(store, tmp_path, monkeypatch, error):
     monkeypatch.undo()
     pretrain(CONFIG, store.path, tmp_path / "run")  # the checkpoint of step 10 is good
     assert len(read_log(tmp_path / "run")) == 3
+
+
+def test_a_lower_lr_is_advised_only_after_a_step(tmp_path):
+    bad = torch.tensor(float("nan"))
+    check_finite(torch.tensor(1.0), bad, 0, tmp_path)  # only the gradient decides
+    with pytest.raises(InputError, match=r"at step 0 \(loss nan\); no weight has changed yet") as first:
+        check_finite(bad, bad, 0, tmp_path)
+    assert "lr" not in str(first.value)
+    with pytest.raises(InputError, match=r"at step 1 .*start again with a lower lr"):
+        check_finite(bad, bad, 1, tmp_path)
 
 
 def test_other_errors_are_not_taken_for_memory(store, tmp_path, monkeypatch):
