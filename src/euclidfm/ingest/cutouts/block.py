@@ -49,6 +49,10 @@ class Reader(Protocol):
         """Largest number of an integer format; NaN for floats."""
 
     @property
+    def sequential(self) -> bool:
+        """Whether galaxies must be read in order, in one work unit."""
+
+    @property
     def files(self) -> list[str]:
         """Files that are read."""
 

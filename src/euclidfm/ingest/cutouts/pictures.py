@@ -25,6 +25,7 @@ class Pictures:
     kind: PictureKind
     exif_rotation: str
     any_size: bool
+    sequential: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:

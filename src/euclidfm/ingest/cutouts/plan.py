@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.catalogue.formats import Table, read_table
 from euclidfm.ingest.catalogue.labels import FLAGS
-from euclidfm.ingest.catalogue.matching import first_of_each
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
 from euclidfm.ingest.catalogue.row_splits import split_rows, split_rule
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.ingest.cutouts.arrays import open_arrays
 from euclidfm.ingest.cutouts.block import Reader
-from euclidfm.ingest.cutouts.listing import Listing, file_names, glob_names, listed
-from euclidfm.ingest.cutouts.pictures import open_pictures
+from euclidfm.ingest.cutouts.matching import in_array, in_files
+from euclidfm.ingest.cutouts.rows import TableRows, read_rows
 from euclidfm.ingest.cutouts.section import CutoutBand, CutoutSection
 from euclidfm.ingest.cutouts.unit import CutoutsUnit, sky_column, unit_rows
 from euclidfm.ingest.plan import Plan
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import CutFlow
-from euclidfm.ingest.sources.table import needed_columns, rows_of, table_files, text_ids
-from euclidfm.store.schema import Column, Galaxies, StoreInfo
+from euclidfm.store.schema import Column, StoreInfo
 
 __all__ = ["plan_cutouts"]
-
-
-@dataclass
-class _Rows:
-    """The rows of all tables that are left."""
-
-    galaxies: Galaxies
-    row: np.ndarray
-    """(N,) place in the tables, joined, before anything was left out."""
-    table: Table
-    """Columns that the images need, of all rows."""
-    total: int
-    """All rows."""
-    files: list[str]
-
-    def take(self, keep: np.ndarray) -> _Rows:
-        return replace(self, galaxies=self.galaxies.take(keep), row=self.row[keep])
 
 
 def plan_cutouts(cfg: IngestConfig) -> Plan:
@@ -64,17 +44,12 @@ def plan_cutouts(cfg: IngestConfig) -> Plan:
         raise InputError(msg)
     bands = tuple(b for b in section.bands if b.name in cfg.bands) or section.bands
     cut_flow, quarantine = CutFlow(), Quarantine()
-    if recipe.files:
-        rows = _read_rows(root, recipe, section, cut_flow, quarantine)
-        names = file_names(section, rows.table, rows.total)
+    rows = read_rows(root, recipe, section, cut_flow, quarantine) if recipe.files else None
+    if section.array:
+        rows, reader = in_array(root, rows, open_arrays(root, section), section)
     else:
-        names = glob_names(root, section)
-        rows = _rows_of_names(names)
-        cut_flow.count("files", len(names))
-    found = listed(root, names)
-    rows = _matched(cfg, rows, found, quarantine)
+        rows, reader = in_files(cfg, rows, section, quarantine)
     cut_flow.count("with an image", len(rows.galaxies))
-    reader = open_pictures(root, [found.names[r] for r in rows.row], section)
     _check_planes(root, reader, section)
     rows.galaxies.split = split_rows(rows.galaxies, recipe, cfg)
     info = _store_info(cfg, recipe, section, bands, reader)
@@ -83,94 +58,6 @@ def plan_cutouts(cfg: IngestConfig) -> Plan:
     return Plan(
         info=info, units=units, cut_flow=cut_flow, quarantine=quarantine, report=report, files=rows.files
     )
-
-
-def _read_rows(
-    root: Path, recipe: PhotometryRecipe, section: CutoutSection, cut_flow: CutFlow, quarantine: Quarantine
-) -> _Rows:
-    """Rows of the tables that pass the selection and have an id of their own."""
-    extra = (*section.file_columns, *((section.empty_bands,) if section.empty_bands else ()))
-    parts: list[_Rows] = []
-    total, files = 0, table_files(root, recipe)
-    for file, split in files:
-        table, lines = read_table(file, dict.fromkeys((*needed_columns(recipe), *extra)), recipe.format)
-        n = len(next(iter(table.values())))
-        cut_flow.count("rows of the table", n + len(lines))
-        if lines and section.array:
-            msg = f"{file}: {lines[0]}, so its rows can't be matched with the array; correct the line"
-            raise InputError(msg)
-        for line in lines:
-            quarantine.add(line, file=str(file))
-        galaxies, kept = rows_of(file, split, table, recipe, cut_flow, quarantine)
-        parts.append(_Rows(galaxies, kept + total, {c: table[c] for c in extra}, n, []))
-        total += n
-    rows = _Rows(
-        Galaxies.concat([p.galaxies for p in parts]),
-        np.concatenate([p.row for p in parts]),
-        {c: np.concatenate([p.table[c] for p in parts]) for c in extra},
-        total,
-        [str(f) for f, _ in files],
-    )
-    first = first_of_each(rows.galaxies.object_id)
-    _leave_out(rows, ~first, "its id occurs earlier in the table", str(root), quarantine)
-    cut_flow.count("with an id of its own", first.sum())
-    return rows.take(first)
-
-
-def _rows_of_names(names: list[tuple[str, ...]]) -> _Rows:
-    """Galaxies without a table: ids are the numbers, or a hash, of the first file's name."""
-    stems = [Path(row[0]).stem for row in names]
-    plain = all(s.isascii() and s.isdigit() and len(s) < 19 for s in stems)
-    ids = np.array([int(s) for s in stems], np.int64) if plain else text_ids(np.array(stems, object))
-    n = len(names)
-    nothing = np.zeros((n, 0), np.float32)
-    galaxies = Galaxies(
-        object_id=ids,
-        ra=np.full(n, np.nan),
-        dec=np.full(n, np.nan),
-        tile=np.full(n, -1, np.int64),
-        split=np.full(n, "", object),
-        images={},
-        masks={},
-        noise={},
-        flux=nothing,
-        fluxerr=nothing.copy(),
-        sed_bands=(),
-    )
-    return _Rows(galaxies, np.arange(n), {}, n, [])
-
-
-def _leave_out(rows: _Rows, bad: np.ndarray, why: str | list[str], file: str, quarantine: Quarantine) -> None:
-    g = rows.galaxies
-    quarantine.add_objects(why, g.object_id[bad], g.ra[bad], g.dec[bad], file=file, tile=-1)
-
-
-def _matched(cfg: IngestConfig, rows: _Rows, found: Listing, quarantine: Quarantine) -> _Rows:
-    """Rows that have a file; what is left over on either side is an error, or goes to quarantine."""
-    here = np.array([any(found.names[r]) for r in rows.row], bool)
-    if not here.any():
-        what = f"none of the {len(here)} images that its table names"
-        msg = f"{cfg.source} has {what}; correct files in the recipe"
-        raise InputError(msg)
-    if (not here.all() or found.unnamed) and cfg.on_error == "stop":
-        raise InputError(_left_over(cfg.source, rows, here, found.unnamed))
-    for name in found.unnamed:
-        quarantine.add("no row of the table names this image", file=name)
-    _leave_out(rows, ~here, "its image does not exist", cfg.source, quarantine)
-    return rows.take(here)
-
-
-def _left_over(source: str, rows: _Rows, here: np.ndarray, unnamed: list[str]) -> str:
-    """What does not match, in one sentence."""
-    parts = []
-    if not here.all():
-        i = int(np.flatnonzero(~here)[0])
-        first = f"row {rows.row[i] + 1}, object {rows.galaxies.object_id[i]}"
-        parts.append(f"{(~here).sum()} rows of the table have no image (the first is {first})")
-    if unnamed:
-        parts.append(f"{len(unnamed)} images have no row in the table (the first is {unnamed[0]})")
-    advice = "complete them, or pass --on_error quarantine to keep the rest"
-    return f"{source}: {' and '.join(parts)}; {advice}"
 
 
 def _check_planes(root: Path, reader: Reader, section: CutoutSection) -> None:
@@ -223,7 +110,7 @@ def _store_info(
 
 def _units(
     cfg: IngestConfig,
-    rows: _Rows,
+    rows: TableRows,
     reader: Reader,
     section: CutoutSection,
     bands: tuple[CutoutBand, ...],
@@ -233,7 +120,7 @@ def _units(
     empty = None
     if section.empty_bands:
         empty = np.nan_to_num(rows.table[section.empty_bands][rows.row].astype(float)).astype(np.int64)
-    step = unit_rows(n)
+    step = n if reader.sequential else unit_rows(n)
     units = []
     for start in range(0, n, step):
         at = np.arange(start, min(start + step, n))
