@@ -30,8 +30,8 @@ def in_array(
     rows = rows or rows_of_ids(np.arange(have))
     if rows.total != have:
         msg = (
-            f"{root}: array {section.array} has {have} galaxies and the table {rows.total} rows; they must be "
-            "in the same order and of the same length"
+            f"{root}: array {section.array} has {have} galaxies and the table {rows.total} rows; they must "
+            "be in the same order and of the same length"
         )
         raise InputError(msg)
     return rows, reader.part(rows.row)
