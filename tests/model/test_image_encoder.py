@@ -61,8 +61,27 @@ def test_weights_are_zero_where_a_band_is_missing_and_smaller_for_large_errors(s
     assert (target.weight[1] < sharp.weight[1])[..., 1:].all()
 
 
-def test_a_model_without_sed_has_no_encoder(store):
-    config = fit_scaling(ModelConfig(width=16, depth=2, heads=2, crop=16, sed=False), store, store.rows())
+def test_without_sed_the_measured_numbers_are_learned(store, tmp_path):
+    """All image bands are measured; a galaxy that is seen again is not measured again."""
+    small = ModelConfig(width=16, depth=2, heads=2, crop=16, sed=False, image_encoder=8)
+    config = fit_scaling(small, store, store.rows("train"))
+    assert config.measured == config.image_bands
+    model = FoundationModel(config)
+    galaxies = store.read(np.arange(8))
+    tokens = model.tokenizer(galaxies)
+    target = readout_targets(config, tokens)
+    torch.testing.assert_close(target.target[:, 0], tokens["MEASURED"].target[..., 0])
+    again = model.tokenizer(galaxies.take(np.arange(4, 8)))
+    torch.testing.assert_close(again["MEASURED"].target, tokens["MEASURED"].target[4:])
+    galaxies.images["VIS"] = galaxies.images["VIS"] * 2  # other pixels under the same id are measured anew
+    assert not torch.equal(model.tokenizer(galaxies)["MEASURED"].target, tokens["MEASURED"].target)
+    pretrain(PretrainConfig(model=config, steps=2, batch=8), store.path, tmp_path / "run")
+
+
+def test_an_encoder_can_be_left_out(store):
+    config = fit_scaling(
+        ModelConfig(width=16, depth=2, heads=2, crop=16, image_encoder=0), store, store.rows()
+    )
     assert FoundationModel(config).images is None
 
 

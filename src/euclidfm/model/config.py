@@ -88,7 +88,7 @@ class ModelConfig:
     """Attention heads."""
     image_encoder: int = 16
     """Channels of the first stage of the image encoder, a multiple of 8 (`euclidfm.model.image_encoder`); 0:
-    none. The encoder learns to predict the SED, so a model without SED has none either."""
+    none. The encoder learns to predict the SED, or without SED the measured numbers (`measured`)."""
     positions: Literal["fourier", "rotary"] = "fourier"
     """Positional encoding of sky offset and wavelength: Fourier features that are added to the stream, or
     rotations of queries and keys."""
@@ -234,7 +234,7 @@ class ModelConfig:
 
     @property
     def has_image_encoder(self) -> bool:
-        """Whether there is an image encoder: it needs images, and an SED to learn from."""
+        """Whether there is an image encoder: it needs images, and something to learn to predict."""
         return bool(self.image_encoder and self.images and self.readout_center)
 
     @classmethod

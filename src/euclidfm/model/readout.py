@@ -1,8 +1,9 @@
 """What the image encoder learns: a linear read-out of the image summary predicts the galaxy's photometry.
 
 The targets are the mean asinh magnitude over the bands and the colours of bands next to each other in
-wavelength, each standardised over the training galaxies. Photometry needs no labels, and to predict it the
-summary has to hold fluxes, colours and whatever in an image goes with a redshift.
+wavelength, each standardised over the training galaxies. Photometry needs no labels. To predict it the
+summary has to hold fluxes, colours and whatever in an image goes with a redshift. Where there is no
+photometry, as with plain pictures, the numbers measured on the images (`euclidfm.measure`) take its place.
 
 Shapes: B galaxies, K SED bands.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from euclidfm.model.config import SED, ModelConfig
+from euclidfm.model.config import MEASURED, SED, ModelConfig
 from euclidfm.model.tokens import ModalityTokens, Tokens
 
 __all__ = ["READOUT", "readout_targets", "sed_summary"]
@@ -50,15 +51,28 @@ def sed_summary(values: Tensor, here: Tensor, wavelength: Tensor) -> tuple[Tenso
 def readout_targets(config: ModelConfig, tokens: Tokens) -> ModalityTokens | None:
     """Standardised targets (B, 1, K) of the read-out with their weights; None for a model without one.
 
-    A galaxy whose images were dropped has weight zero. The SED counts even where its tokens were dropped
-    afterwards, so call this before that.
+    They come from the SED, or from the measured numbers for a model without SED. Both count even where their
+    tokens are dropped afterwards, so call this before that.
     """
     if not config.has_image_encoder:
         return None
-    sed = tokens[SED]
-    here = sed.weight[..., 0] > 0
+    if config.sed:
+        target, weight = _sed_targets(config, tokens[SED])
+    else:
+        target, weight = tokens[MEASURED].target[..., 0], tokens[MEASURED].weight[..., 0]
+    return ModalityTokens(
+        features=target[:, None, :0],
+        target=target[:, None],
+        weight=weight[:, None],
+        valid=(weight > 0).any(1, keepdim=True),
+        coords=torch.zeros(1, 3, device=target.device),
+    )
+
+
+def _sed_targets(config: ModelConfig, sed: ModalityTokens) -> tuple[Tensor, Tensor]:
+    """Standardised mean magnitude and colours (B, K), and their weights."""
     wavelength = sed.coords[:, 2]
-    summary, known = sed_summary(sed.target[..., 0], here, wavelength)
+    summary, known = sed_summary(sed.target[..., 0], sed.weight[..., 0] > 0, wavelength)
     center, spread = (
         torch.tensor(v, device=summary.device) for v in (config.readout_center, config.readout_spread)
     )
@@ -67,11 +81,4 @@ def readout_targets(config: ModelConfig, tokens: Tokens) -> ModalityTokens | Non
         [torch.zeros_like(error[:, :1]), (error[:, 1:] ** 2 + error[:, :-1] ** 2).sqrt()], dim=1
     )
     weight = known / (1 + (error / spread / ERROR_SOFTENING) ** 2)
-    target = ((summary - center) / spread).masked_fill(~known, 0.0)
-    return ModalityTokens(
-        features=target[:, None, :0],
-        target=target[:, None],
-        weight=weight[:, None],
-        valid=known.any(1, keepdim=True),
-        coords=sed.coords[:1],
-    )
+    return ((summary - center) / spread).masked_fill(~known, 0.0), weight

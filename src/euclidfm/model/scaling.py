@@ -12,6 +12,7 @@ import torch
 
 from euclidfm.core.bands import PIXEL_ARCSEC, Band
 from euclidfm.core.errors import InputError
+from euclidfm.measure import measured_names
 from euclidfm.model.config import MEASURED, SCALARS, SED, ImageModality, ModelConfig
 from euclidfm.model.measured import fit_measured
 from euclidfm.model.readout import sed_summary
@@ -44,6 +45,8 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
         If the store has none of the model's modalities, lacks a scalar, or its cutouts are too small.
     """
     images, sed = _modalities_of(config, store)
+    if images and not sed and config.image_encoder and not config.measured:
+        config = replace(config, measured=config.image_bands)
     config = fit_measured(config, store, rows)
     keep = {*(m.name for m in images), *((SED,) if sed else ()), *(v.name for v in config.vectors)}
     keep |= ({SCALARS} if config.scalars else set()) | ({MEASURED} if config.measured else set())
@@ -51,9 +54,12 @@ def fit_scaling(config: ModelConfig, store: GalaxyStore, rows: np.ndarray) -> Mo
     index = store.index.take(rows)
     bands = {b for m in images for b in m.bands if b in store.info.image_bands}
     softening, mean, width = _fit_sed(index, store.info.sed_names if sed else ())
-    reads = sed and images and config.image_encoder
-    fitted = (softening, mean, max(width, 1e-3))
-    readout = _fit_readout(index, store.info.sed_bands, *fitted) if reads else ((), ())
+    readout: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    if images and config.image_encoder and sed:
+        readout = _fit_readout(index, store.info.sed_bands, softening, mean, max(width, 1e-3))
+    elif images and config.image_encoder and config.measured:
+        count = len(measured_names(config.measured))  # they are standardised already
+        readout = (0.0,) * count, (1.0,) * count
     return replace(
         config,
         images=images,

@@ -12,6 +12,8 @@ Shapes: B galaxies, C bands, n tokens of a modality, P values of a token, F inpu
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,6 +32,8 @@ IMAGE_SOFTENING = 3.0
 """Noise units at which pixels turn from linear to logarithmic."""
 SED_ERROR_FLOOR = 0.1
 """Errors below this (in natural-log flux) count as this much in the loss of an SED token."""
+MOST_REMEMBERED = 200_000
+"""Galaxies whose measured numbers are kept in memory, some 200 bytes each."""
 UNKNOWN_SOFTENING_UJY = 0.05
 """Softening of an SED band that the training split lacked."""
 
@@ -49,6 +53,7 @@ class Tokenizer:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
+        self._remembered: dict[tuple[int, ...], np.ndarray] = {}
 
     def __call__(
         self,
@@ -76,12 +81,26 @@ class Tokenizer:
             values = torch.from_numpy(scaled_scalars(config, galaxies)[..., None])
             tokens[SCALARS] = vector_tokens(values, torch.zeros(len(config.scalars), 3))
         if config.measured:
-            values = torch.from_numpy(scaled_measured(config, galaxies)[..., None])
+            values = torch.from_numpy(self._measured_values(galaxies)[..., None])
             tokens[MEASURED] = vector_tokens(values, torch.zeros(values.shape[1], 3))
         for v in config.vectors:
             empty = torch.zeros(len(galaxies), 0, v.size)
             tokens[v.name] = vector_tokens(empty, torch.zeros(0, v.coordinates))
         return {name: tokens[name] for name in config.modalities}
+
+    def _measured_values(self, galaxies: Galaxies) -> np.ndarray:
+        """(B, P) scaled measured numbers; those of a galaxy that was seen before are remembered."""
+        bands = [galaxies.images[b] for b in self.config.measured if b in galaxies.images]
+        keys = [
+            (int(name), *(crc32(b[i].tobytes()) for b in bands)) for i, name in enumerate(galaxies.object_id)
+        ]
+        fresh = np.array([i for i, key in enumerate(keys) if key not in self._remembered], int)
+        if len(fresh):
+            if len(self._remembered) > MOST_REMEMBERED:
+                self._remembered.clear()
+            found = scaled_measured(self.config, galaxies.take(fresh))
+            self._remembered |= {keys[i]: row for i, row in zip(fresh, found, strict=True)}
+        return np.stack([self._remembered[key] for key in keys])
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Number of input features F and of predicted values P of each modality's tokens."""
