@@ -56,8 +56,8 @@ def test_each_way_in_which_an_output_can_not_be_written(tmp_path):
     ):
         with pytest.raises(InputError, match=told):
             check_output(path, folder=folder)
-    with pytest.raises(InputError, match=re.escape("written as .csv, .fits")):
-        check_output("table.txt", folder=False, endings=(".csv", ".fits"))
+    with pytest.raises(InputError, match=re.escape("written as .parquet, .csv or .fits")):
+        check_output("table.txt", folder=False, endings=(".parquet", ".csv", ".fits"))
     check_output(tmp_path / "new" / "deep" / "file", folder=False)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

@@ -104,7 +104,8 @@ def check_output(path: str | Path, *, folder: bool, endings: Sequence[str] = ())
     """
     path = Path(path)
     if endings and path.suffix not in endings:
-        msg = f"{path}: the file is written as {', '.join(endings)}; choose one of these endings"
+        named = " or ".join(filter(None, (", ".join(endings[:-1]), endings[-1])))
+        msg = f"{path}: tables are written as {named}; choose one of these endings"
         raise InputError(msg)
     try:
         if path.exists() and path.is_dir() != folder:
