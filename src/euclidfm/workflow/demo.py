@@ -42,8 +42,8 @@ class DemoConfig:
     """Side of the cutouts in pixels."""
     steps: int = 1200
     """Pre-training steps."""
-    batch: int = 32
-    """Galaxies a step."""
+    batch: int = 96
+    """Galaxies a step, of which the transformer reads a third and the image encoder all."""
     width: int = 96
     """Width of the model."""
     depth: int = 6
@@ -113,7 +113,14 @@ def _training(config: DemoConfig) -> PretrainConfig:
         steps.SETS[0], vis_patch=16, nisp_patch=16, width=config.width, depth=config.depth, crop=config.size
     )
     return PretrainConfig(
-        model=model, steps=config.steps, batch=config.batch, lr=2e-3, seed=config.seed, validate_every=100
+        model=model,
+        steps=config.steps,
+        batch=config.batch,
+        chain_share=1 / 3,
+        lr=2e-3,
+        ema=0.998,
+        seed=config.seed,
+        validate_every=100,
     )
 
 

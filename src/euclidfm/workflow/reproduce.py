@@ -100,6 +100,7 @@ def _sky(config: ReproduceConfig) -> SkyConfig:
 
 def _train(config: ReproduceConfig, run: RunFolder, inputs: str) -> None:
     """Pre-train on some modalities; a model of fewer than all lies in a folder of its own."""
+    whole = inputs == ALL
     settings = PretrainConfig(
         model=steps.model_settings(
             inputs,
@@ -109,9 +110,11 @@ def _train(config: ReproduceConfig, run: RunFolder, inputs: str) -> None:
             depth=config.depth,
             crop=config.size,
         ),
-        steps=config.steps if inputs == ALL else config.separate_steps,
-        batch=config.batch,
+        steps=config.steps if whole else config.separate_steps,
+        batch=config.batch if whole else config.batch // 4,  # the transformer reads as many in both
+        chain_share=0.25 if whole else 1.0,
         lr=config.learning_rate,
+        ema=0.998,
         random_order="patches",
         validate_every=250,
         checkpoint_every=250,

@@ -91,7 +91,10 @@ def make_store(
 def model_settings(
     inputs: str, *, vis_patch: int, nisp_patch: int, width: int, depth: int, crop: int
 ) -> ModelConfig:
-    """A model of some modalities (``"VIS+NISP+SED"``) with a likelihood and heads of 32 dimensions."""
+    """A model of some modalities (``"VIS+NISP+SED"``) with a likelihood and heads of 32 dimensions.
+
+    A model without SED is the reference work's, so it has no image encoder.
+    """
     from euclidfm.model.config import ImageModality, ModelConfig
 
     images = (
@@ -105,6 +108,7 @@ def model_settings(
         depth=depth,
         heads=width // 32,
         crop=crop,
+        image_encoder=16 if "SED" in inputs.split("+") else 0,
         objective="likelihood",
     )
 
