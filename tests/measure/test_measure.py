@@ -193,6 +193,20 @@ def test_numbers_for_models_have_no_unit_without_calibration():
     assert a[0, 2] == pytest.approx(np.log(measure(one).values[0, 2]), abs=2e-3)  # bright: ln f
 
 
+def test_without_calibration_the_level_of_the_border_is_no_light():
+    images = gaussian() + np.random.default_rng(5).normal(0, 0.5, (3, SIZE, SIZE))
+    plain, raised = (galaxies({"VIS": images + level}, noise=0.5) for level in (0, 40))
+    a, b = (measure(g, uncalibrated=("VIS",)).values for g in (plain, raised))
+    assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
+    assert measure(raised).values[0, 0] > a[0, 0] + 700  # in uJy a level is light
+
+
+def test_a_cutout_full_of_light_is_measured():
+    noise = np.random.default_rng(0).uniform(50, 100, (1, 32, 32))
+    m = numbers(measure(galaxies({"VIS": noise}, noise=1.0)))
+    assert np.isfinite(m["aper_VIS_10"]) and np.isnan(m["gini_VIS"])
+
+
 def test_unknown_noise_is_taken_from_the_border():
     images = gaussian() + np.random.default_rng(6).normal(0, 0.5, (1, SIZE, SIZE))
     known, unknown = (measure(galaxies({"VIS": images}, noise=s)) for s in (0.5, np.nan))

@@ -30,6 +30,7 @@ def similarity_purity(
     seed: int = 0,
     space: str = "joint",
     index: SimilarityIndex | None = None,
+    metrics: Sequence[str] = ("purity",),
 ) -> list[Record]:
     """Share of the same kind among the nearest k of known examples, for each kind.
 
@@ -48,6 +49,8 @@ def similarity_purity(
         ``"joint"`` or a modality.
     index : SimilarityIndex, optional
         An index of `emb` to use (then `space` is the index's).
+    metrics : sequence of str
+        ``purity``, and ``ndcg`` for the normalised discounted cumulative gain.
 
     Returns
     -------
@@ -72,12 +75,24 @@ def similarity_purity(
         found, _ = index.nearest(queries, max(k))
         same = kind[found] == name
         for size in k:
-            records.append(_purity(name, size, same[:, :size].mean(axis=1), len(members), index, seed))
+            shares = {"purity": same[:, :size].mean(axis=1), "ndcg": _ndcg(same[:, :size], len(members) - 1)}
+            for metric in metrics:
+                record = _searched(name, size, shares[metric], len(members), index, seed)
+                records.append({**record, "metric": f"{metric}@{size}"})
     return records
 
 
-def _purity(kind: str, k: int, shares: np.ndarray, members: int, index: SimilarityIndex, seed: int) -> Record:
-    """Record of the mean share of the same kind among the nearest k, over the queries."""
+def _ndcg(same: np.ndarray, others: int) -> np.ndarray:
+    """(Q,) gain of the nearest k, over that of a search that finds the `others` of the kind first."""
+    k = same.shape[1]
+    discount = 1.0 / np.log2(np.arange(k) + 2.0)
+    return np.asarray((same * discount).sum(axis=1) / discount[: min(k, others)].sum())
+
+
+def _searched(
+    kind: str, k: int, shares: np.ndarray, members: int, index: SimilarityIndex, seed: int
+) -> Record:
+    """Record of the mean over the queries of a metric of the nearest k."""
     share = bootstrap(_mean, shares, seed=seed)
     base_rate = (members - 1) / (len(index) - 1)
     return make_record(

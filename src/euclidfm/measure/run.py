@@ -14,7 +14,7 @@ from euclidfm.core.progress import Progress, silent
 from euclidfm.measure.apertures import aperture_fluxes, fill_mirrored
 from euclidfm.measure.numbers import RADII_PX, SHAPES, Measurements, sharpest
 from euclidfm.measure.profile import profiles
-from euclidfm.measure.segments import segment, sky_scatter
+from euclidfm.measure.segments import border_pixels, segment, sky_scatter
 from euclidfm.measure.shape import asymmetry, centroids, ellipticity, gini_and_m20
 from euclidfm.store import Galaxies, GalaxyStore
 
@@ -35,6 +35,7 @@ def measure(
 ) -> Measurements:
     """Measure the cutouts of galaxies.
 
+    The zero level of a band that is not in µJy is not known: the median of its border is subtracted.
     Fluxes are those in circles around the middle of the cutout, in each band. Shapes are those of the
     sharpest band. Sources are found in the sharpest band that a galaxy has. Pixels of neighbours and masked
     ones are filled by those opposite the centre.
@@ -63,10 +64,11 @@ def measure(
     parts = []
     for start in range(0, max(len(galaxies), 1), CHUNK):
         chunk = galaxies.take(np.arange(start, min(start + CHUNK, len(galaxies))))
-        values, errors = _measure(_cropped(chunk, crop), bands)
+        cutouts = _levelled(_cropped(chunk, crop), uncalibrated)
+        values, errors = _measure(cutouts, bands)
         if draws >= 2 and bands:
             rng = np.random.default_rng([seed, start])
-            again = [_measure(_noisy(_cropped(chunk, crop), rng), bands)[0] for _ in range(draws)]
+            again = [_measure(_noisy(cutouts, rng), bands)[0] for _ in range(draws)]
             shapes = np.stack(again)[:, :, -len(SHAPES) :]
             errors[:, -len(SHAPES) :] = shapes.std(axis=0, ddof=1)
         parts.append(Measurements(chunk.object_id, bands, values, errors, tuple(uncalibrated)))
@@ -176,6 +178,18 @@ def _cropped(galaxies: Galaxies, crop: int) -> Galaxies:
     inside = (slice(None), slice(edge, edge + crop), slice(edge, edge + crop))
     images, masks = ({b: a[inside] for b, a in d.items()} for d in (galaxies.images, galaxies.masks))
     return replace(galaxies, images=images, masks=masks)
+
+
+def _levelled(galaxies: Galaxies, bands: Sequence[str]) -> Galaxies:
+    """The median of the border subtracted in some bands; of a galaxy whose border is masked, nothing."""
+    images = dict(galaxies.images)
+    for b in (b for b in bands if b in images and len(galaxies)):
+        border = border_pixels(images[b], galaxies.masks[b])
+        known = np.isfinite(border).any(axis=1)
+        level = np.zeros(len(border), np.float32)
+        level[known] = np.nanmedian(border[known], axis=1)
+        images[b] = np.where(galaxies.masks[b], images[b], images[b] - level[:, None, None])
+    return replace(galaxies, images=images)
 
 
 def _noisy(galaxies: Galaxies, rng: np.random.Generator) -> Galaxies:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["segment", "sky_scatter"]
+__all__ = ["border_pixels", "segment", "sky_scatter"]
 
 THRESHOLD = 1.5
 """Detection threshold in units of the noise, after matched filtering."""
@@ -41,7 +41,7 @@ def segment(images: np.ndarray, masks: np.ndarray, noise: np.ndarray) -> tuple[n
 
     own, others = np.zeros(images.shape, bool), np.zeros(images.shape, bool)
     side = images.shape[-1]
-    sep.set_extract_pixstack(side * side + 1)  # more than any cutout needs; the default costs a millisecond
+    sep.set_extract_pixstack(4 * side * side)  # enough for every pixel; the default costs a millisecond
     sep.set_sub_object_limit(side * side)
     middle = slice(max((side - 1) // 2 - MIDDLE, 0), side // 2 + MIDDLE + 1)
     for i in np.flatnonzero(np.isfinite(noise) & (noise > 0)):
@@ -74,12 +74,17 @@ def _grown(pixels: np.ndarray, by: int) -> np.ndarray:
     return pixels
 
 
-def sky_scatter(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """(N,) standard deviation of the border pixels, 1.4826 MAD; NaN where there is none or it is 0."""
+def border_pixels(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """(N, Q) pixels of a frame of a sixteenth of the side; NaN where masked."""
     width = max(images.shape[-1] // 16, 1)
     border = np.ones(images.shape[1:], bool)
     border[width:-width, width:-width] = False
-    pixels = np.where(masks[:, border], np.nan, images[:, border])
+    return np.where(masks[:, border], np.nan, images[:, border])
+
+
+def sky_scatter(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """(N,) standard deviation of the border pixels, 1.4826 MAD; NaN where there is none or it is 0."""
+    pixels = border_pixels(images, masks)
     out = np.full(len(images), np.nan)
     some = np.isfinite(pixels).any(axis=1)
     away = np.abs(pixels[some] - np.nanmedian(pixels[some], axis=1, keepdims=True))

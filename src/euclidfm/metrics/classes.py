@@ -26,6 +26,7 @@ __all__ = [
     "log_loss",
     "precision",
     "recall",
+    "recall_of",
 ]
 
 THRESHOLD = 0.5
@@ -175,6 +176,20 @@ def _multiclass_balanced(p: np.ndarray, t: np.ndarray) -> np.ndarray:
     seen = np.isfinite(stacked)
     mean = _ratio(np.where(seen, stacked, 0.0).sum(axis=0), seen.sum(axis=0).astype(float))
     return np.asarray(np.where(np.isnan(right).any(axis=-1), np.nan, mean))
+
+
+def recall_of(c: int) -> Metric:
+    """Recall of one of several classes, ``((..., N, C) probabilities, (..., N) classes)``; NaN without it.
+
+    An object is of the class with the largest probability.
+    """
+
+    def recall_of_class(p: np.ndarray, t: np.ndarray) -> np.ndarray:
+        right = _or_nan((np.asarray(p).argmax(axis=-1) == np.asarray(t)).astype(float), p)
+        here = np.asarray(t) == c
+        return _ratio((right * here).sum(axis=-1), here.sum(axis=-1).astype(float))
+
+    return recall_of_class
 
 
 def _multiclass_log_loss(p: np.ndarray, t: np.ndarray) -> np.ndarray:

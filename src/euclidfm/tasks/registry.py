@@ -61,6 +61,22 @@ def _columns(*names: str) -> tuple[LabelSource, ...]:
     return tuple(LabelSource(columns=(n,)) for n in names)
 
 
+GZ1_KINDS = {
+    "elliptical": "smooth",
+    "spiral_clockwise": "spiral",
+    "spiral_anticlockwise": "spiral",
+    "edge_on": "edge_on",
+    "merger": "merger",
+}
+"""Kinds of the classes of Galaxy Zoo 1."""
+
+
+def gz1_kinds(names: np.ndarray, unsure: str = "") -> np.ndarray:
+    """(N,) kinds of galaxies from their classes of Galaxy Zoo 1; `unsure` for "don't know or star"."""
+    known = GZ1_KINDS | {"dont_know_or_star": unsure}
+    return np.array([known.get(str(n), "") for n in names], dtype=object)
+
+
 _TABLE = (
     Task(
         name="photoz",
@@ -125,6 +141,20 @@ _TABLE = (
         family="classes",
         classes=("not_star", "star"),
         description="star among all objects",
+    ),
+    Task(
+        name="gz1",
+        kind="classification",
+        sources=(
+            LabelSource(
+                columns=("gz1_class_name",),
+                derive=lambda c: gz1_kinds(c["gz1_class_name"]),
+                rule="both directions of spirals are one class; don't know has no label",
+            ),
+        ),
+        family="classes",
+        classes=("smooth", "spiral", "edge_on", "merger"),
+        description="class of Galaxy Zoo 1",
     ),
 )
 

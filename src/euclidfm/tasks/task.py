@@ -10,6 +10,7 @@ import numpy as np
 
 from euclidfm.core.errors import InputError
 from euclidfm.metrics import BINARY, MASS, MULTICLASS, PHOTOZ, REGRESSION
+from euclidfm.metrics.classes import recall_of
 from euclidfm.metrics.points import Metric
 
 __all__ = ["LabelSource", "Task"]
@@ -50,9 +51,10 @@ class Task:
     description: str = ""
 
     def metrics(self, n_classes: int = 0) -> dict[str, Metric]:
-        """Metrics by name."""
+        """Metrics by name; of several known classes also the recall of each."""
         if self.kind == "classification":
-            return BINARY if n_classes == 2 else MULTICLASS
+            each = {f"recall_{name}": recall_of(c) for c, name in enumerate(self.classes)}
+            return BINARY if n_classes == 2 else MULTICLASS | each
         return {"photoz": PHOTOZ, "mass": MASS}.get(self.family, REGRESSION)
 
     def forward(self, y: np.ndarray) -> np.ndarray:
