@@ -28,6 +28,7 @@ from euclidfm.discover.space import finite_rows
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.metrics import bootstrap_all
 from euclidfm.metrics.classes import area_under_roc
+from euclidfm.metrics.points import Metric
 from euclidfm.metrics.ranking import recall_at_k
 from euclidfm.model import ImageModality, ModelConfig
 from euclidfm.pretrain import PretrainConfig
@@ -228,7 +229,10 @@ def _standing(
     if not members.any():
         return []
     first = max(1, round(FIRST * len(members)))
-    metrics = {"auc": area_under_roc, f"recall@{FIRST:g}": partial(recall_at_k, k=first)}
+    metrics: dict[str, Metric] = {
+        "auc": area_under_roc,
+        f"recall@{FIRST:g}": partial(recall_at_k, k=first),
+    }
     place = -scores.column("rank").to_numpy(zero_copy_only=False).astype(float)
     found = bootstrap_all(metrics, place, members.astype(float), resamples=config.resamples)
     return [
