@@ -138,8 +138,8 @@ def embed(
     columns : list of str, optional
         Columns of the store to copy; default the flags.
     measured : bool
-        Add the space `measured`: aperture fluxes and shapes of the images (docs/measure.md). With
-        `probe --use '[joint, measured]'` a probe reads them beside the vector.
+        Add the space `measured`: aperture fluxes and shapes of the images (docs/measure.md). `probe` combines
+        them with the vectors.
     precision : {"fp32", "bf16", "auto"}
         Precision of matrix products. bf16 and auto (bf16 where it is fast) are faster, but the estimates of
         redshifts and masses get worse.

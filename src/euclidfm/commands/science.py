@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from euclidfm import tasks
 from euclidfm.core.errors import InputError
-from euclidfm.core.files import record_run
+from euclidfm.core.files import read_json, record_run
 from euclidfm.core.progress import bar
 from euclidfm.core.records import Record
+from euclidfm.core.run_folder import ProbeFolder
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.model.foundation import FoundationModel
 from euclidfm.predict.run import predict as write_catalogue
 from euclidfm.store.reader import GalaxyStore
 from euclidfm.tasks.finetune.run import tune_and_write
 from euclidfm.tasks.finetune.train import FineTuneConfig
+from euclidfm.tasks.heads.make import FUSION
 from euclidfm.tasks.products import density_and_write, fit_and_write
 
 __all__ = ["finetune", "predict", "probe"]
@@ -26,7 +29,9 @@ def probe(
     *,
     store: Path,
     task: str = "photoz",
-    head: str = "auto",
+    head: str = FUSION,
+    inputs: list[str] | None = None,
+    teach: bool = True,
     out: Path,
     seed: int = 0,
     density: bool = False,
@@ -37,7 +42,12 @@ def probe(
     predictions for every object and its metrics with bootstrap intervals. With --density true also p(z),
     recalibrated, with intervals: pz.parquet, and pz.hdf5 for qp and RAIL.
 
+    Without options the probe combines blocks of numbers: photometry, measured numbers, vectors of the model.
+    A block is used if it lowers the left-out error by more than a standard error. The table of what was tried
+    is printed and stands in probe.json.
+
     example: euclidfm probe embeddings.parquet --store store/ --task photoz --out science/photoz
+    example: euclidfm probe embeddings.parquet --store store/ --task mass --inputs '[VIS+NISP]' --out mass/
 
     Parameters
     ----------
@@ -48,7 +58,13 @@ def probe(
     task : str
         photoz, mass, morphology, edge_on, ...
     head : str
-        auto, linear, mlp or knn.
+        fusion, auto, linear, mlp or knn.
+    inputs : list of str, optional
+        Blocks that may be used: photometry, measured, images, modalities (VIS, VIS+NISP, SED); default all.
+        The other heads read their vectors side by side.
+    teach : bool
+        Let photometry teach a probe whose inputs hold none, if that lowers its left-out error: it labels the
+        training galaxies without a label.
     out : Path
         Folder for the probe, predictions and metrics.
     seed : int
@@ -63,14 +79,30 @@ def probe(
     """
     labels, emb, chosen = GalaxyStore.open(store).index, EmbeddingTable.read(embeddings), tasks.get(task)
     settings = {"embeddings": embeddings, "store": store, "task": task, "head": head, "out": out}
-    with record_run(out, "probe", settings | {"seed": seed, "density": density}):
-        records = fit_and_write(chosen, emb, labels, out, head=head, seed=seed)
+    use = tuple(inputs or ("auto",))
+    settings |= {"inputs": inputs, "teach": teach, "seed": seed, "density": density}
+    with record_run(out, "probe", settings):
+        records = fit_and_write(chosen, emb, labels, out, head=head, seed=seed, use=use, teach=teach)
         if density:
             records += density_and_write(chosen, emb, labels, out, seed=seed)
+    info = read_json(ProbeFolder(out).card)["info"]
+    _print_blocks(info.get("blocks", []))
+    if lesson := info.get("taught"):
+        change = f"left-out error {lesson['error']:.5f}, {lesson['error_without']:.5f} without"
+        print(f"taught by photometry: {'yes' if lesson['used'] else 'no'} ({change})")
     for r in records:
         print(f"{r['metric']:<24}{r['value']:>10.4f}   [{r['low']:.4f}, {r['high']:.4f}]   n = {r['n_test']}")
     print(f"{out}: probe, predictions.parquet, metrics.json, bins.json", flush=True)
     return records
+
+
+def _print_blocks(rows: list[dict[str, Any]]) -> None:
+    """Table of the blocks of a fusion: what each changed, and whether it is used."""
+    if rows:
+        print(f"{'block':<24}{'weight':>8}{'error with':>14}{'without':>12}{'± of change':>14}   used")
+    for r in rows:
+        numbers = f"{r['error']:>14.5f}{r['error_without']:>12.5f}{r['standard_error']:>14.5f}"
+        print(f"{r['term']:<24}{r['weight']:>8g}{numbers}   {'yes' if r['used'] else 'no'}")
 
 
 def finetune(

@@ -10,7 +10,7 @@ import torch
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.progress import Progress, silent
-from euclidfm.embeddings.table import IMAGES, EmbeddingTable
+from euclidfm.embeddings.table import IMAGES, PHOTOMETRY, EmbeddingTable
 from euclidfm.measure import measure, measured_names
 from euclidfm.model.config import MEASURED, SCALARS, SED, ModelConfig
 from euclidfm.model.device import autocast, choose_precision
@@ -152,6 +152,8 @@ def embed_stream(
                 vectors = _embed_batch(model, galaxies, store, keep, layer, symmetries)
             if measured:
                 vectors["spaces"]["measured"] = _measured(galaxies, bands, model.config, store)
+            if SED in keep and store.info.sed_bands:
+                vectors["spaces"][PHOTOMETRY] = _photometry(galaxies, store)
             index = store.index.take(chosen[done : done + len(galaxies)])
             done += len(galaxies)
             own = {n: index.column(n).to_numpy() for n in copied}
@@ -234,6 +236,13 @@ def _pooling(model: FoundationModel) -> str:
     if model.images is not None:
         tokens = "image summary, and mean over the tokens of each modality that is not an image"
     return f"{tokens}, joined; the mean over training galaxies where a part is absent"
+
+
+def _photometry(galaxies: Galaxies, store: GalaxyStore) -> np.ndarray:
+    """(n, 2 K) fluxes, then their errors, µJy, in order of wavelength; NaN where not measured."""
+    names = [b.name for b in sorted(store.info.sed_bands, key=lambda b: b.wavelength_nm)]
+    order = [galaxies.sed_bands.index(name) for name in names]
+    return np.concatenate([galaxies.flux[:, order], galaxies.fluxerr[:, order]], axis=1)
 
 
 def _embed_batch(

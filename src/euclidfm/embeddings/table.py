@@ -22,7 +22,10 @@ from euclidfm.core.tables import column_for
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["IMAGES", "EmbeddingTable"]
+__all__ = ["IMAGES", "MEASURED", "PHOTOMETRY", "EmbeddingTable"]
+
+MEASURED, PHOTOMETRY = "measured", "photometry"
+"""Names of the spaces of measured numbers and of fluxes."""
 
 IMAGES = "images"
 """Name of the space of the image summaries."""
@@ -49,7 +52,8 @@ class EmbeddingTable:
         symmetries) is of the first image modality: the mean over the central patches and the symmetries, and
         the standard deviation of the central mean over the symmetries, which is large for asymmetric or
         double objects. ``measured`` (if asked for) holds numbers measured on the images
-        (`euclidfm.measure`).
+        (`euclidfm.measure`). ``photometry`` (if the SED is seen) holds the K fluxes, then their K errors, in
+        µJy, in order of wavelength.
     info : dict
         Identity of the model and the data, layer, pooling, modalities used.
     columns : dict of str to (N,) array

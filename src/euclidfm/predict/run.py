@@ -175,6 +175,7 @@ def _embedding_of(estimators: Sequence[Estimator], model: FoundationModel) -> di
                 "modalities": made.get("modalities") or list(model.config.modalities),
                 "layer": made.get("layer"),
                 "symmetries": made.get("symmetries", made.get("turns")) or 1,  # turns: version 0.1
+                "measured": bool(made.get("measured")),
             }
             if found and how != found:
                 which = ", ".join(f"{k} {found[k]} and {v}" for k, v in how.items() if found[k] != v)

@@ -51,6 +51,8 @@ _METHODS = {
     "probe": "linear probe",
     "probe-mlp": "MLP probe",
     "probe-auto": "curved probe",
+    "probe-fusion": "fusion of blocks",
+    "probe-taught": "fusion of images, taught by photometry",
     "probe-knn": "k-NN probe",
     "probe-stack": "stack of probes with the photometry",
     "cnn": "supervised CNN",

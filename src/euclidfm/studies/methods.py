@@ -30,15 +30,18 @@ from euclidfm.tasks.baselines.resnet import ResNetConfig, resnet
 from euclidfm.tasks.finetune.activations import ActivationCache
 from euclidfm.tasks.finetune.config import FineTuneConfig, first_block
 from euclidfm.tasks.finetune.train import fine_tune
+from euclidfm.tasks.fusion.head import FittedFusion, fit_fusion
+from euclidfm.tasks.fusion.taught import fit_taught
 from euclidfm.tasks.heads.base import one_torch_thread
-from euclidfm.tasks.heads.make import fit_head
+from euclidfm.tasks.heads.make import FUSION, fit_head
 from euclidfm.tasks.heads.stack import stack
-from euclidfm.tasks.spaces import choose_space, spaces_of
+from euclidfm.tasks.spaces import blocks_of, choose_space, features_of, spaces_of, widths_of
 
 __all__ = ["METHODS", "Methods"]
 
-STACK = "probe-stack"
-PROBES = {"probe": "linear", "probe-auto": "auto", "probe-mlp": "mlp", "probe-knn": "knn", STACK: "stack"}
+STACK, FUSED, TAUGHT = "probe-stack", "probe-fusion", "probe-taught"
+PROBES = {"probe": "linear", "probe-auto": "auto", "probe-mlp": "mlp", "probe-knn": "knn"}
+PROBES |= {STACK: "stack", FUSED: FUSION, TAUGHT: FUSION}
 PHOTOMETRIC = {
     "booster": booster,
     "colours-ridge": colours_ridge,
@@ -51,7 +54,14 @@ CNNS = ("cnn", "cnn-max", "resnet")
 PIXELS = (*CNNS, "pixels-pca")
 TUNED: dict[str, Literal["full", "lora"]] = {"finetune": "full", "finetune-lora": "lora"}
 TREES = ("booster", "apertures-booster", "morphology-booster")
-SLOW = (*PIXELS, *TREES, "probe-mlp", "probe-auto", STACK, "photometry-auto", "photometry-stack", *TUNED)
+SLOW = (
+    *PIXELS,
+    *TREES,
+    *(PROBES.keys() - {"probe", "probe-knn"}),
+    "photometry-auto",
+    "photometry-stack",
+    *TUNED,
+)
 """Methods that take seconds to minutes per fit, for which fewer repeats can be set."""
 
 SHORT = 16
@@ -99,7 +109,9 @@ class Methods:
         ``METHOD@INPUTS`` selects one of them.
         """
         method, _, only = method.partition("@")
-        if method in PROBES:
+        if method == TAUGHT:
+            possible = [i for i in self.embs if "SED" not in i] if self.store.info.sed_names else []
+        elif method in PROBES:
             possible = list(self.embs)
         elif method in (*PIXELS, *MEASURED_METHODS):
             possible = list(self.image_sets)
@@ -142,6 +154,11 @@ class Methods:
         """
         if method == STACK:
             return stack(*self._views(inputs, train, test), y, classes, seed)
+        if method in (FUSED, TAUGHT):
+            widths, X = self.blocks(inputs)
+            if method == TAUGHT and not classes:
+                return self._taught(widths, X, train, y, seed).predict(X[test])
+            return fit_fusion(widths, X[train], y, classes, seed).predict(X[test])
         if method in PROBES:
             spaces = self.spaces(inputs)
             vectors = spaces[choose_space({n: v[train] for n, v in spaces.items()}, y, seed)]
@@ -219,14 +236,29 @@ class Methods:
     def spaces(self, inputs: str) -> dict[str, np.ndarray]:
         """Vectors by name, (rows of the store, D): joint and of each modality; NaN for a galaxy without."""
         if inputs not in self._vectors:
-            emb = self.embs[inputs]
-            ids = self.store.column("object_id")
-            rows = match_ids(ids, emb.object_id)
             self._vectors[inputs] = {
-                name: np.where(rows[:, None] >= 0, vectors[rows], np.float32(np.nan))
-                for name, vectors in spaces_of(emb).items()
+                name: self._by_row(inputs, vectors) for name, vectors in spaces_of(self.embs[inputs]).items()
             }
         return self._vectors[inputs]
+
+    def blocks(self, inputs: str) -> tuple[list[tuple[str, int]], np.ndarray]:
+        """Names and widths of the blocks of a fusion, and their numbers, (rows of the store, k)."""
+        emb = self.embs[inputs]
+        names = blocks_of(emb)
+        return widths_of(emb, names), self._by_row(inputs, features_of(emb, names))
+
+    def _taught(
+        self, blocks: list[tuple[str, int]], X: np.ndarray, train: np.ndarray, y: np.ndarray, seed: int
+    ) -> FittedFusion:
+        """A fusion of images, taught by the photometry of the training galaxies that are not in `train`."""
+        flux = np.concatenate(self.photometry(), axis=1)
+        more = np.setdiff1d(self.store.rows("train"), train)
+        return fit_taught(blocks, X[train], flux[train], y, X[more], flux[more], seed)[0]
+
+    def _by_row(self, inputs: str, vectors: np.ndarray) -> np.ndarray:
+        """Vectors of an embedding table in the order of the store; NaN for a galaxy without."""
+        rows = match_ids(self.store.column("object_id"), self.embs[inputs].object_id)
+        return np.where(rows[:, None] >= 0, vectors[rows], np.float32(np.nan))
 
     def photometry(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows of the store, K) fluxes and errors, µJy, in order of wavelength."""

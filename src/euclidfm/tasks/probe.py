@@ -13,8 +13,9 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.records import Record
 from euclidfm.embeddings.table import EmbeddingTable
 from euclidfm.tasks.evaluation import evaluate, method_name
+from euclidfm.tasks.fusion.head import restored_fusion
 from euclidfm.tasks.heads.base import Scaler
-from euclidfm.tasks.heads.make import FittedHead, make_head
+from euclidfm.tasks.heads.make import FUSION, FittedHead, make_head
 from euclidfm.tasks.labels import true_labels
 from euclidfm.tasks.reference import Reference, distances
 from euclidfm.tasks.registry import get
@@ -66,7 +67,7 @@ class Probe:
     def predict_array(self, emb: EmbeddingTable) -> np.ndarray:
         """(N,) values in the label's unit, or (N, C) probabilities; NaN for a galaxy without a vector."""
         X = features_of(emb, self.use)
-        want, have = len(self.fitted.scaler.mean), X.shape[1]
+        want, have = self.fitted.width, X.shape[1]
         if have != want:
             msg = f"the probe reads vectors of {want} numbers, these have {have}; embed with the same model"
             raise InputError(msg)
@@ -102,7 +103,7 @@ class Probe:
 
     def distance(self, emb: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
         """Distance and percentile of each galaxy among the training ones; see `Reference`."""
-        return distances(self.reference, self.fitted.scaler, features_of(emb, self.use))
+        return distances(self.reference, self.fitted.standardised, features_of(emb, self.use))
 
     def evaluate(
         self,
@@ -178,12 +179,16 @@ def load_probe(folder: str | Path) -> Probe:
     """
     d, part = load_fitted(folder, "probe")
     with checked_load(folder):
-        head = make_head(d["head"], len(d["classes"]), d["info"]["seed"])
-        head.restore(part("head"), d["settings"])
+        scaler = Scaler(**part("scaler"))
+        if d["head"] == FUSION:
+            fitted: FittedHead = restored_fusion(scaler, part("head"), d["settings"])
+        else:
+            fitted = FittedHead(scaler, make_head(d["head"], len(d["classes"]), d["info"]["seed"]))
+            fitted.head.restore(part("head"), d["settings"])
         return Probe(
             task=get(d["task"]),
             head_name=d["head"],
-            fitted=FittedHead(Scaler(**part("scaler")), head),
+            fitted=fitted,
             use=tuple(d["use"]),
             classes=tuple(d["classes"]),
             limits=(d["limits"][0], d["limits"][1]),

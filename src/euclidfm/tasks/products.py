@@ -15,6 +15,7 @@ from euclidfm.tasks.bins import binned_records, binnings
 from euclidfm.tasks.density.fit import fit_density
 from euclidfm.tasks.density.qp_file import write_qp
 from euclidfm.tasks.fit import fit_probe
+from euclidfm.tasks.heads.make import FUSION
 from euclidfm.tasks.labels import true_labels
 from euclidfm.tasks.probe import Probe
 from euclidfm.tasks.task import Task
@@ -23,10 +24,17 @@ __all__ = ["density_and_write", "fit_and_write"]
 
 
 def fit_and_write(
-    task: Task, emb: EmbeddingTable, labels: Any, out: Path, head: str = "auto", seed: int = 0
+    task: Task,
+    emb: EmbeddingTable,
+    labels: Any,
+    out: Path,
+    head: str = FUSION,
+    seed: int = 0,
+    use: tuple[str, ...] = ("auto",),
+    teach: bool = True,
 ) -> list[Record]:
     """Fit a probe and write it with its predictions and metrics, also in bins; returns the records."""
-    probe = fit_probe(task, emb, labels, head=head, seed=seed)
+    probe = fit_probe(task, emb, labels, head=head, seed=seed, use=use, teach=teach)
     records = probe.evaluate(emb, labels)
     probe.save(out)
     files = ProbeFolder(out)

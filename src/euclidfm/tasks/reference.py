@@ -5,6 +5,7 @@ Shapes: n galaxies, d features, k directions, m training galaxies that are kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,6 @@ from scipy.spatial.distance import cdist
 
 from euclidfm.core.errors import InputError
 from euclidfm.embeddings.table import EmbeddingTable
-from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.maps import principal_components
 
 __all__ = ["Reference", "distances", "provenance"]
@@ -89,7 +89,9 @@ def _nearest(X: np.ndarray, points: np.ndarray, skip: int) -> np.ndarray:
     return np.asarray(near.mean(axis=1))
 
 
-def distances(reference: Reference | None, scaler: Scaler, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def distances(
+    reference: Reference | None, standardised: Callable[[np.ndarray], np.ndarray], X: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Distance and percentile of (n, d) features as a probe reads them; NaN for a galaxy without any.
 
     Raises
@@ -100,7 +102,7 @@ def distances(reference: Reference | None, scaler: Scaler, X: np.ndarray) -> tup
     if reference is None:
         msg = "the probe was stored without its training galaxies, by an older version; fit it again"
         raise InputError(msg)
-    S = scaler(X)
+    S = standardised(X)
     S[~np.isfinite(X).any(axis=1)] = np.nan
     return reference(S)
 

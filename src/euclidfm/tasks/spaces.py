@@ -12,14 +12,42 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.embeddings.table import IMAGES, EmbeddingTable
+from euclidfm.embeddings.table import IMAGES, MEASURED, PHOTOMETRY, EmbeddingTable
 from euclidfm.tasks.heads.base import Scaler
 from euclidfm.tasks.heads.ridge import ridge
 
-__all__ = ["choose_space", "features_of", "inputs_of", "spaces_of"]
+__all__ = [
+    "blocks_of",
+    "choose_space",
+    "features_of",
+    "inputs_of",
+    "is_photometric",
+    "spaces_of",
+    "widths_of",
+]
+
+SED, NUMBERS = "SED", ("SED", "SCALARS", "MEASURED")
+"""Modalities that are not images."""
 
 MOST = 1000
 """Largest number of galaxies on which the spaces are compared."""
+
+
+def is_photometric(block: str) -> bool:
+    """Whether a block stems from the SED."""
+    return block in (PHOTOMETRY, SED)
+
+
+def blocks_of(emb: EmbeddingTable) -> tuple[str, ...]:
+    """Names of the blocks that a fusion may combine, for `features_of`.
+
+    The photometry, the measured numbers, the images (their summary, or else the vectors of all image
+    modalities together), and the vectors of each other modality.
+    """
+    images = [m for m in emb.by_modality if m not in NUMBERS]
+    found = [s for s in (PHOTOMETRY, MEASURED) if s in emb.spaces]
+    found += [IMAGES] if IMAGES in emb.spaces else ["+".join(images)] if images else []
+    return (*found, *(m for m in emb.by_modality if m in NUMBERS))
 
 
 def spaces_of(emb: EmbeddingTable) -> dict[str, np.ndarray]:
@@ -60,23 +88,30 @@ def choose_space(spaces: Mapping[str, np.ndarray], y: np.ndarray, seed: int = 0)
 def features_of(emb: EmbeddingTable, use: Sequence[str]) -> np.ndarray:
     """(N, d) vectors of the named spaces (``joint``, modalities, further spaces), concatenated in this order.
 
+    A name such as ``VIS+NISP`` stands for several modalities.
+
     Raises
     ------
     InputError
         If the table lacks a space, or no name is given.
     """
+    known = emb.by_modality | emb.spaces | {"joint": emb.vectors}
     parts = []
-    for name in use:
-        named = emb.by_modality | emb.spaces
-        if name != "joint" and name not in named:
-            have = ", ".join(["joint", *named])
+    for name in (part for block in use for part in ([block] if block in known else block.split("+"))):
+        if name not in known:
+            have = ", ".join(["joint", *emb.by_modality, *emb.spaces])
             msg = f"the embedding table has no vectors {name!r}; it has {have}"
             raise InputError(msg)
-        parts.append(emb.vectors if name == "joint" else named[name])
+        parts.append(known[name])
     if not parts:
         msg = "name at least one kind of vectors to use: joint, or a modality"
         raise InputError(msg)
     return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def widths_of(emb: EmbeddingTable, use: Sequence[str]) -> list[tuple[str, int]]:
+    """Blocks by name, and how many numbers `features_of` gives for each."""
+    return [(name, features_of(emb, (name,)).shape[1]) for name in use]
 
 
 def inputs_of(emb: EmbeddingTable, use: Sequence[str]) -> str:

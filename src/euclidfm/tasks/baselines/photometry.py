@@ -73,7 +73,11 @@ def quadratic_features(magnitudes: np.ndarray) -> np.ndarray:
     ----------
     magnitudes : (N, K) array without NaN
     """
-    x = np.concatenate([magnitudes.mean(axis=1, keepdims=True), colours(magnitudes)], axis=1)
+    return products(np.concatenate([magnitudes.mean(axis=1, keepdims=True), colours(magnitudes)], axis=1))
+
+
+def products(x: np.ndarray) -> np.ndarray:
+    """(N, d + d (d + 1) / 2) numbers, and all their squares and products."""
     i, j = np.triu_indices(x.shape[1])
     return np.concatenate([x, x[:, i] * x[:, j]], axis=1)
 

@@ -134,7 +134,7 @@ class DensityProbe:
 
     def distance(self, emb: EmbeddingTable) -> tuple[np.ndarray, np.ndarray]:
         """Distance and percentile of each galaxy among the training ones; see `Reference`."""
-        return distances(self.reference, self.scaler, features_of(emb, self.use))
+        return distances(self.reference, self.scaler.__call__, features_of(emb, self.use))
 
     def evaluate(
         self, emb: EmbeddingTable, labels: Any, *, split: str = "test", resamples: int = 500

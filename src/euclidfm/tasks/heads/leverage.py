@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import qr, svd
+from scipy.linalg import eigh, qr, svd
 
 __all__ = ["NEAR_ONE", "Directions", "unexplained"]
 
@@ -45,15 +45,25 @@ class Directions:
     @classmethod
     def of(cls, A: np.ndarray, constant: np.ndarray) -> Directions:
         """Decompose (n, m) weighted features, given the (n,) unit vector along which they have no part."""
-        mirror = constant.copy()
-        mirror[0] += 1.0  # Householder: the constant becomes the first axis, which is then left out
-        mirror /= np.linalg.norm(mirror)
+        return cls._of(*_singular(_reflected(A, constant)[1:]), constant)
 
-        def reflected(M: np.ndarray) -> np.ndarray:
-            return M - 2.0 * np.outer(mirror, mirror @ M)
+    @classmethod
+    def of_gram(cls, K: np.ndarray) -> Directions:
+        """Decompose the (n, n) products of centred features with one another, without weights.
 
-        values, inner = _singular(reflected(A)[1:])
-        U = reflected(np.concatenate([np.zeros((1, inner.shape[1])), inner]))
+        Faster than `of` for many sums of the same blocks. Penalties must be above the rounding errors of the
+        largest eigenvalue.
+        """
+        n = len(K)
+        constant = np.full(n, 1.0 / np.sqrt(n))
+        once = _reflected(K, constant)
+        values, V = eigh(_reflected(once.T, constant)[1:, 1:], check_finite=False)
+        keep = values > n * np.finfo(float).eps * max(values[-1], 0.0)
+        return cls._of(values[keep], V[:, keep], constant)
+
+    @classmethod
+    def _of(cls, values: np.ndarray, inner: np.ndarray, constant: np.ndarray) -> Directions:
+        U = _reflected(np.concatenate([np.zeros((1, inner.shape[1])), inner]), constant)
         basis = np.concatenate([constant[:, None], U], axis=1)
         return cls(values, U, _outside(basis), basis)
 
@@ -70,6 +80,14 @@ class Directions:
         for _ in range(2):
             target = target - self.basis @ (self.basis.T @ target)
         return target
+
+
+def _reflected(M: np.ndarray, constant: np.ndarray) -> np.ndarray:
+    """Householder's reflection that makes the constant the first axis, which is then left out."""
+    mirror = constant.copy()
+    mirror[0] += 1.0
+    mirror /= np.linalg.norm(mirror)
+    return M - 2.0 * np.outer(mirror, mirror @ M)
 
 
 def unexplained(B: np.ndarray) -> np.ndarray:

@@ -9,11 +9,15 @@ import numpy as np
 from euclidfm.core.errors import InputError
 from euclidfm.tasks.heads.base import Head, Scaler
 
-__all__ = ["HEADS", "FittedHead", "fit_head", "make_head"]
+__all__ = ["FUSION", "HEADS", "FittedHead", "fit_head", "make_head"]
 
-HEADS = ("linear", "auto", "mlp", "knn")
-"""``linear``: ridge or logistic regression. ``auto``: the same on the features or on a non-linear map of
-them, chosen by cross-validation. ``mlp``: a small perceptron. ``knn``: nearest neighbours."""
+FUSION = "fusion"
+"""Name of the head that combines blocks (`euclidfm.tasks.fusion`)."""
+
+HEADS = (FUSION, "linear", "auto", "mlp", "knn")
+"""``fusion``: blocks of numbers, chosen and weighted by leave-one-out errors. ``linear``: ridge or logistic
+regression. ``auto``: the same on the features or on a non-linear map of them, chosen by cross-validation.
+``mlp``: a small perceptron. ``knn``: nearest neighbours."""
 
 
 @dataclass
@@ -22,6 +26,15 @@ class FittedHead:
 
     scaler: Scaler
     head: Head
+
+    @property
+    def width(self) -> int:
+        """Numbers of a galaxy that it reads."""
+        return len(self.scaler.mean)
+
+    def standardised(self, X: np.ndarray) -> np.ndarray:
+        """(n, m) scaled features, 0 where missing."""
+        return self.scaler(X)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """(n,) values on the learnt scale, or (n, C) probabilities, from (n, d) features."""

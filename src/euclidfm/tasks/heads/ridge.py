@@ -106,20 +106,21 @@ class RidgeHead:
         self.residuals = np.empty(0)
         self.tried: list[dict[str, Any]] = []
 
-    def fit(self, X: np.ndarray, y: np.ndarray) -> None:
-        """Learn from (n, d) scaled features and (n,) targets."""
+    def fit(self, X: np.ndarray, y: np.ndarray, case: np.ndarray | None = None) -> None:
+        """Learn from (n, d) scaled features and (n,) targets; `case` are (n,) positive weights."""
         with one_thread():
-            self._fit(X, y)
+            self._fit(X, y, case)
 
-    def _fit(self, X: np.ndarray, y: np.ndarray) -> None:
+    def _fit(self, X: np.ndarray, y: np.ndarray, case: np.ndarray | None) -> None:
         self.map = self._choose_map(X, y)
         F = self.map.fit(X)
-        result = ridge(F, y)
+        result = ridge(F, y, case=case)
         if self.robust and len(y) > 20:
             for _ in range(2):
                 size = np.abs(result.residuals)
                 k = HUBER * 1.4826 * np.median(size) + 1e-300
-                result = ridge(F, y, case=np.minimum(1.0, k / np.maximum(size, 1e-300)))
+                robust = np.minimum(1.0, k / np.maximum(size, 1e-300))
+                result = ridge(F, y, case=robust if case is None else robust * case)
         self.weights, self.intercept, self.residuals = result.weights, result.intercept, result.residuals
 
     def _choose_map(self, X: np.ndarray, y: np.ndarray) -> FeatureMap:

@@ -1,0 +1,1 @@
+"""Fusion of blocks of numbers about a galaxy: photometry, measured numbers, vectors of a model."""
