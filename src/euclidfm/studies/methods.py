@@ -157,7 +157,7 @@ class Methods:
         if method in (FUSED, TAUGHT):
             widths, X = self.blocks(inputs)
             if method == TAUGHT and not classes:
-                return self._taught(widths, X, train, y, seed).predict(X[test])
+                return self._taught(inputs, train, y, seed).predict(X[test])
             return fit_fusion(widths, X[train], y, classes, seed).predict(X[test])
         if method in PROBES:
             spaces = self.spaces(inputs)
@@ -247,11 +247,9 @@ class Methods:
         names = blocks_of(emb)
         return widths_of(emb, names), self._by_row(inputs, features_of(emb, names))
 
-    def _taught(
-        self, blocks: list[tuple[str, int]], X: np.ndarray, train: np.ndarray, y: np.ndarray, seed: int
-    ) -> FittedFusion:
+    def _taught(self, inputs: str, train: np.ndarray, y: np.ndarray, seed: int) -> FittedFusion:
         """A fusion of images, taught by the photometry of the training galaxies that are not in `train`."""
-        flux = np.concatenate(self.photometry(), axis=1)
+        (blocks, X), flux = self.blocks(inputs), np.concatenate(self.photometry(), axis=1)
         more = np.setdiff1d(self.store.rows("train"), train)
         return fit_taught(blocks, X[train], flux[train], y, X[more], flux[more], seed)[0]
 
