@@ -77,14 +77,16 @@ def ingest(config: IngestConfig, *, out: Path, overwrite: bool = False) -> Galax
     """Read telescope files into a store.
 
     Input: a folder of MER mosaics and catalogues or its URL, IRSA's services with a list of positions, a
-    folder of multi-extension cutouts (VIS, NIR_Y, ...), a photometric table with a recipe, or a Hugging Face
-    data set with a recipe. Output: a store, one row a galaxy, with cutouts, masks, noise, SED and labels;
+    folder of multi-extension cutouts (VIS, NIR_Y, ...), or with a recipe: a photometric table, a folder of
+    pictures, arrays or FITS files with a table, or a Hugging Face data set. Output: a store, one row a
+    galaxy, with cutouts, masks, noise, SED and labels;
     objects that can't be used go to quarantine.parquet with the reason.
 
     example: euclidfm ingest sky/ --out store/ --size 64
     example: euclidfm ingest s3://nasa-irsa-euclid-q1/q1 --tiles '[102018211]' --out store/
     example: euclidfm ingest irsa --coordinates list.csv --out store/
     example: euclidfm ingest zcosmos.csv --recipe zcosmos --out store/
+    example: euclidfm ingest pictures/ --recipe my-pictures.yaml --out store/
 
     Parameters
     ----------

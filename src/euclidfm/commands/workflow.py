@@ -40,7 +40,8 @@ def demo(config: DemoConfig | None = None, *, out: Path = Path("demo")) -> Path:
     """Do everything on a small mock sky: simulate, ingest, pre-train, embed, science, report.
 
     Output: a folder with every product, report.html and report.json. Stages that are done are not done again.
-    With --real, the Euclid cutouts found in that folder are embedded and shown too.
+    With --real, the Euclid cutouts found in that folder are embedded and shown too. With --real_recipe, these
+    may be any pictures, arrays or FITS files.
 
     example: euclidfm demo --out demo --seed 1
 

@@ -14,8 +14,10 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.files import record_run
 from euclidfm.core.run_folder import RunFolder
 from euclidfm.ingest.config import IngestConfig
+from euclidfm.model.config import ImageModality, ModelConfig
 from euclidfm.pretrain.config import PretrainConfig
 from euclidfm.simulate.config import SkyConfig
+from euclidfm.store import GalaxyStore, StoreInfo
 from euclidfm.studies.label_efficiency import EfficiencyConfig
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.workflow import steps
@@ -55,7 +57,10 @@ class DemoConfig:
     processes: int = 2
     """Processes for the mock sky."""
     real: str | None = None
-    """Folder with real Euclid cutouts (FITS) to take along."""
+    """Folder with real Euclid cutouts (FITS) to take along, or with any images that ``real_recipe`` reads."""
+    real_recipe: str | None = None
+    """How to read them: a shipped recipe's name, or a YAML file. Images without VIS in µJy get a model of
+    their own."""
 
 
 def run_demo(config: DemoConfig, out: Path) -> Path:
@@ -78,7 +83,7 @@ def run_demo(config: DemoConfig, out: Path) -> Path:
         If `out` holds something else, or a demo of another config.
     """
     run = RunFolder(out)
-    stage = Stages("demo", config, out, additions=("real",))  # real data does not change what is there
+    stage = Stages("demo", config, out, additions=("real", "real_recipe"))  # they change no other stage
     with record_run(out, "demo", config):
         stage("simulate", lambda: steps.make_sky(_sky(config), run.sky))
         stage("ingest", lambda: steps.make_store(_store(config, run), run.store))
@@ -154,12 +159,40 @@ def _discovery(config: DemoConfig, run: RunFolder) -> None:
 
 
 def _real(config: DemoConfig, run: RunFolder) -> None:
-    """Ingest and embed real cutouts with the settings of the mock sky's cutouts."""
-    source = Path(config.real or "")
+    """Ingest and embed real images, by the model of the mocks if they have VIS in µJy, else by their own.
+
+    Cutouts get the settings of the mock sky's.
+    """
+    source, recipe = Path(config.real or ""), config.real_recipe
     if not source.is_dir():
         msg = f"--real {source} is not a folder; name the folder that holds the real cutouts"
         raise InputError(msg)
-    folder = source / "euclid_q1" if (source / "euclid_q1").is_dir() else source
-    settings = IngestConfig(source=str(folder), size=config.size, release="Q1")
+    if recipe is None:
+        folder = source / "euclid_q1" if (source / "euclid_q1").is_dir() else source
+        settings = IngestConfig(source=str(folder), size=config.size, release="Q1")
+    else:
+        settings = IngestConfig(source=str(source), recipe=recipe, split_order=12)
     steps.make_store(settings, run.real.store, "ingest real")
-    steps.embed_all(run.model.path, run.real.store, run.real.embeddings, "embed real")
+    info = GalaxyStore.open(run.real.store).info
+    model = run.model.path
+    if "VIS" not in info.image_bands or "VIS" in info.uncalibrated:
+        model = run.real.model.path
+        steps.train(_own_model(config, info), run.real.store, model, "pretrain real")
+    steps.embed_all(model, run.real.store, run.real.embeddings, "embed real")
+
+
+def _own_model(config: DemoConfig, info: StoreInfo) -> PretrainConfig:
+    """A training on images of any bands, as one modality."""
+    patch = 16 if info.image_size >= 64 else 8
+    crop = min(info.image_size, 2 * config.size) // patch * patch
+    model = ModelConfig(
+        images=(ImageModality(name="IMAGES", bands=info.image_bands, patch=patch),),
+        width=config.width,
+        depth=config.depth,
+        heads=config.width // 32,
+        crop=crop,
+        objective="likelihood",
+    )
+    return PretrainConfig(
+        model=model, steps=config.steps, batch=config.batch, lr=2e-3, seed=config.seed, validate_every=100
+    )

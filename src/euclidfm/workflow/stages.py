@@ -58,7 +58,7 @@ class Stages:
             self.timings = before["timings"]
             for key in self.additions:
                 if before["config"].get(key) != plain(self.config)[key]:
-                    self.timings.pop(key, None)
+                    self.timings.pop(key.partition("_")[0], None)  # real_recipe belongs to the stage real
         elif self.out.exists() and any(self.out.iterdir()):
             msg = f"{self.out} exists and is not a {self.name}; choose another folder with --out"
             raise InputError(msg)

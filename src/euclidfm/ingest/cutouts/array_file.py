@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,11 +13,21 @@ from typing import Any, Protocol
 import numpy as np
 
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.files import readable
+from euclidfm.ingest.files import readable, short
 
 __all__ = ["CompressedRows", "Rows", "open_array"]
 
 _HDF5 = (".h5", ".hdf5", ".hdf")
+
+
+@contextmanager
+def _readable(path: Path, what: str) -> Iterator[None]:
+    """`readable`, for the errors of archives too."""
+    with readable(path, what):
+        try:
+            yield
+        except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError) as e:
+            raise OSError(short(e)) from e
 
 
 class Rows(Protocol):
@@ -48,7 +61,7 @@ def open_array(path: Path, dataset: str = "") -> Rows:
         If the file is missing or damaged, holds no such array, or one of Python objects.
     """
     if path.suffix == ".npy":
-        with readable(path, "npy"):
+        with _readable(path, "npy"):
             with path.open("rb") as raw:
                 member = _header(path.name, raw)
             if member.dtype.hasobject:
@@ -56,11 +69,11 @@ def open_array(path: Path, dataset: str = "") -> Rows:
             array: Any = np.load(path, mmap_mode="r", allow_pickle=False)
             return _checked(path, array)
     if path.suffix == ".npz":
-        with readable(path, "npz"):
+        with _readable(path, "npz"):
             return _checked(path, _in_npz(path, dataset))
     if path.suffix in _HDF5:
         h5py = _package(path, "h5py")
-        with readable(path, "HDF5"):
+        with _readable(path, "HDF5"):
             arrays: dict[str, Any] = {}
             h5py.File(path, "r").visititems(
                 lambda name, item: arrays.update({name: item}) if hasattr(item, "dtype") else None
@@ -70,7 +83,7 @@ def open_array(path: Path, dataset: str = "") -> Rows:
             )
     if path.suffix == ".zarr":
         zarr = _package(path, "zarr")
-        with readable(path, "Zarr"):
+        with _readable(path, "Zarr"):
             opened = zarr.open(str(path), mode="r")
             found = {"": opened} if hasattr(opened, "shape") else dict(opened.arrays())
             return _checked(path, found[_chosen(path, {n: a.ndim for n, a in found.items()}, dataset)])
@@ -171,7 +184,7 @@ class CompressedRows:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop = rows.start, min(rows.stop, self.shape[0])
-        with readable(self._path, "npz"):
+        with _readable(self._path, "npz"):
             if self._file is None or start < self._row:
                 self._file = zipfile.ZipFile(self._path).open(self._member.name)  # noqa: SIM115
                 self._file.read(self._member.header)

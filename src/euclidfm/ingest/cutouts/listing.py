@@ -68,20 +68,26 @@ def glob_names(root: Path, section: CutoutSection) -> list[tuple[str, ...]]:
     return [tuple(f"{m[1]}{b.file or b.name}{m[2]}" for b in bands) for m in parts if m is not None]
 
 
-def listed(root: Path, names: list[tuple[str, ...]]) -> Listing:
+def listed(root: Path, names: list[tuple[str, ...]], section: CutoutSection) -> Listing:
     """Compare names with the files of their folders.
 
-    Each folder is listed once. Files that no row names are those with the endings of the named ones.
+    Each folder is listed once. A file that no row names counts if its name is as the pattern of the recipe
+    has it, with the ending of a named one.
     """
+    alike = re.compile(".*".join(re.escape(p) for p in PLACEHOLDER.split(str(section.files))[::2]))
     folders = {os.path.dirname(name) for row in names for name in row}  # noqa: PTH120
-    endings = {os.path.splitext(name)[1].lower() for row in names for name in row}  # noqa: PTH122
+    endings = {_ending(name) for row in names for name in row}
     there = {f"{folder}/{name}".lstrip("/") for folder in folders for name in _files(root / folder)}
     used = {name for row in names for name in row}
     kept = [tuple(name if name in there else "" for name in row) for row in names]
     return Listing(
         names=kept,
-        unnamed=sorted(n for n in there - used if os.path.splitext(n)[1].lower() in endings),  # noqa: PTH122
+        unnamed=sorted(n for n in there - used if _ending(n) in endings and alike.fullmatch(n)),
     )
+
+
+def _ending(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122
 
 
 def _files(folder: Path) -> list[str]:

@@ -50,7 +50,7 @@ def in_files(
         rows = rows_of_ids(ids)
     else:
         names = file_names(section, rows.table, rows.total)
-    found = listed(root, names)
+    found = listed(root, names, section)
     rows = _matched(cfg, rows, found, quarantine)
     kept = [found.names[r] for r in rows.row]
     pictures = all(name.lower().endswith(SUFFIXES) for row in names for name in row)

@@ -62,10 +62,10 @@ def section(data: ReportData) -> Section:
         )
     more = f" The first {count} of {len(real.store)} are shown." if len(real.store) > count else ""
     note = (
-        f"{number(len(real.store))} real galaxies, processed by the ingest and the model of the mocks.{more} "
+        f"{number(len(real.store))} real galaxies, processed by the ingest of the mocks.{more} "
         "SED: total flux against wavelength; triangles: 2σ upper limits. Right: the nearest mock galaxies "
-        "by cosine similarity of the joint embeddings. The model was trained on mocks, so a low similarity "
-        "means that the mocks contain no similar galaxy."
+        "by cosine similarity of the joint embeddings, if the model is that of the mocks. A low similarity "
+        "then means that the mocks contain no similar galaxy."
     )
     return Section(key="real", title=_TITLE, html=caption(note) + "".join(cards), data={"galaxies": found})
 
@@ -73,6 +73,8 @@ def section(data: ReportData) -> Section:
 def _neighbours(data: ReportData, row: int) -> tuple[str, list[int], list[float]]:
     """Cards of the nearest mock galaxies, their ids and similarities."""
     real, mock = data.real, data.mock
+    if real.emb is not None and mock.emb is not None and real.emb.info["model"] != mock.emb.info["model"]:
+        return '<p class="absent">Embedded by a model of its own: no mock neighbours.</p>', [], []
     if row < 0 or real.emb is None or mock.emb is None:
         return '<p class="absent">No embedding: no neighbours.</p>', [], []
     vector = real.emb.vectors[row]
