@@ -22,6 +22,7 @@ from euclidfm.embeddings.table import PHOTOMETRY, EmbeddingTable
 from euclidfm.store.reader import GalaxyStore
 from euclidfm.tasks.baselines.photometric import colours_ridge
 from euclidfm.tasks.fusion.head import fit_fusion
+from euclidfm.tasks.fusion.taught import fit_taught
 from euclidfm.tasks.heads.make import fit_head
 from euclidfm.tasks.labels import encoded_labels
 from euclidfm.tasks.spaces import blocks_of, choose_space, features_of, is_photometric, spaces_of, widths_of
@@ -52,6 +53,15 @@ def methods(
         widths = widths_of(emb, use)
         return lambda a, y, b, c: fit_fusion(widths, X[a], y, c, seed).predict(X[b])
 
+    def taught(a: np.ndarray, y: np.ndarray, b: np.ndarray, c: int) -> np.ndarray:
+        """Images alone, taught by the photometry of training galaxies whose labels are not used."""
+        if c:
+            return fusion(images)(a, y, b, c)
+        X, flux = features_of(emb, images), emb.spaces[PHOTOMETRY]
+        more = np.setdiff1d(np.flatnonzero(emb.split == "train"), np.concatenate([a, b]))
+        fitted, _ = fit_taught(widths_of(emb, images), X[a], flux[a], y, X[more], flux[more], seed)
+        return fitted.predict(X[b])
+
     def probe(head: str, spaces: dict[str, np.ndarray]) -> Callable[..., np.ndarray]:
         def run(a: np.ndarray, y: np.ndarray, b: np.ndarray, c: int) -> np.ndarray:
             V = spaces[choose_space({n: v[a] for n, v in spaces.items()}, y, seed)]
@@ -67,8 +77,9 @@ def methods(
     out["auto"] = probe("auto", spaces_of(emb))
     if PHOTOMETRY in blocks:
         out["colours-ridge"] = colours
-    if images and images != blocks:
+    if images and images != blocks and PHOTOMETRY in blocks:
         out["fusion, images alone"] = fusion(images)
+        out["fusion, images alone, taught"] = taught
         out["linear, images alone"] = probe("linear", {"images": features_of(emb, images)})
     return out
 
