@@ -3,8 +3,8 @@
     python benchmarks/probes.py STORE EMBEDDINGS.parquet [--fractions 0.01 0.1 1] [--tasks photoz mass]
 
 The galaxies outside the test split that have all blocks are dealt into five folds. Each fold is predicted
-from a fraction of the labels of the others. The table gives the mean over the folds, and by how much the
-fusion is better, with the standard error of this difference over the folds.
+from a fraction of the labels of the others. The table gives the mean over the folds, and by how much each
+is worse than the fusion, with the standard error of this difference over the folds.
 """
 
 from __future__ import annotations
@@ -85,7 +85,12 @@ def methods(
 
 
 def compare(
-    task: tasks.FittableTask, emb: EmbeddingTable, labels: object, fraction: float, seed: int
+    task: tasks.FittableTask,
+    emb: EmbeddingTable,
+    labels: object,
+    fraction: float,
+    seed: int,
+    only: list[str] | None,
 ) -> dict:
     """Metric of each method in each fold, and seconds."""
     y, classes = encoded_labels(task, emb.object_id, labels, emb.split != "test")
@@ -102,6 +107,8 @@ def compare(
         if classes and len(np.unique(y[train])) < len(classes):
             continue
         for name, method in methods(emb, seed).items():
+            if only and name not in only:
+                continue
             start = time.perf_counter()
             p = task.bounded_inverse(method(train, y[train], out, len(classes)), _limits(task, y[train]))
             p = p[:, 1] if p.ndim == 2 else p
@@ -123,21 +130,23 @@ def main() -> None:
     parser.add_argument("embeddings", type=Path)
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.01, 0.1, 1.0])
     parser.add_argument("--tasks", nargs="+", default=list(METRICS))
+    parser.add_argument("--heads", nargs="+", help="only these, compared with the first of them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     store = GalaxyStore.open(args.store)
     emb = with_photometry(EmbeddingTable.read(args.embeddings), store)
     found = []
-    print("| task | labels | head | value | worse than the fusion by | seconds a fit |")
+    print("| task | labels | head | value | worse than the first by | seconds a fit |")
     print("|---|---|---|---|---|---|")
     for name in args.tasks:
         for fraction in args.fractions:
-            r = compare(tasks.get(name), emb, store.index, fraction, args.seed)
+            r = compare(tasks.get(name), emb, store.index, fraction, args.seed, args.heads)
             found.append({"task": name, "fraction": fraction} | r)
             sign = -1.0 if METRICS.get(name, "average_precision") in HIGHER else 1.0
+            first = r["scores"][args.heads[0] if args.heads else "fusion"]
             for method, values in r["scores"].items():
-                worse = sign * (np.array(values) - r["scores"]["fusion"])
+                worse = sign * (np.array(values) - first)
                 error = worse.std(ddof=1) / np.sqrt(len(worse))
                 print(
                     f"| {name} | {r['n']} | {method} | {np.mean(values):.4f} | "
