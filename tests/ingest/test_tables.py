@@ -172,7 +172,7 @@ def test_expressions():
         "t": np.array(["x", "y", ""], object),
     }
     assert evaluate("a > 1", c).tolist() == [False, True, False]
-    assert evaluate("not (a > 1)", c).tolist() == [True, False, True]
+    assert evaluate("not (a > 1)", c).tolist() == [True, False, False]
     assert evaluate("b % 10 >= 3 and 0 < a < 3", c).tolist() == [True, True, False]
     assert evaluate("t in ['x', ''] or isnan(a)", c).tolist() == [True, False, True]
     assert evaluate("-a < -1.5", c).tolist() == [False, True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ def search(
     finder = SimilarityIndex(
         emb, space=space, scaling=scaling, components=components, approximate=approximate
     )
+    if approximate is not None and (drift := approximate.drift(emb.object_id[finder.usable], str(index))):
+        print(f"search: {drift}", file=sys.stderr)
     table = finder.search(**query, negatives=unlike, k=k, where=allowed)
     if out is not None:
         write_table(table, out)

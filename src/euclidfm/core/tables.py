@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from euclidfm.core.cells import as_ids, plain
 from euclidfm.core.errors import InputError
 from euclidfm.core.ids import match_ids
 
@@ -35,7 +36,8 @@ def column_for(object_id: np.ndarray, table: Any, name: str) -> np.ndarray:
     Returns
     -------
     (N,) array
-        float64, NaN for an object that the table lacks; or, for a text column, objects and "".
+        float64, NaN for an object that the table lacks, and for a masked or empty cell; or, for a text
+        column, objects and "".
 
     Raises
     ------
@@ -47,10 +49,11 @@ def column_for(object_id: np.ndarray, table: Any, name: str) -> np.ndarray:
         if needed not in have:
             msg = f"the table has no column {needed!r}; it has {', '.join(have)}"
             raise InputError(msg)
-    values = np.asarray(table[name])
-    rows = match_ids(object_id, np.asarray(table["object_id"]).astype(np.int64), unique_in="the labels")
+    values = plain("the table", name, table[name])
+    ids = as_ids("the table", "object_id", plain("the table", "object_id", table["object_id"]))
+    rows = match_ids(object_id, ids, unique_in="the labels")
     found = rows >= 0
-    if values.dtype.kind in "OUS":
+    if values.dtype.kind == "O":
         out = np.full(len(rows), "", dtype=object)
     else:
         values = values.astype(np.float64)

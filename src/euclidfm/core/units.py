@@ -46,8 +46,8 @@ def abmag_from_ujy(flux: npt.ArrayLike) -> np.ndarray:
 NANOMAGGY_UJY = float(ujy_from_abmag(22.5))
 """µJy of one nanomaggy, the flux of AB 22.5 (SDSS)."""
 
-FLUX_UNITS = {"ujy": 1.0, "jy": 1e6, "nanomaggy": NANOMAGGY_UJY}
-"""µJy of one unit of flux."""
+FLUX_UNITS = {"ujy": 1.0, "njy": 1e-3, "mjy": 1e3, "jy": 1e6, "nanomaggy": NANOMAGGY_UJY}
+"""µJy of one unit of flux (``mjy`` is the millijansky)."""
 
 
 MJY_SR_UJY_ARCSEC2 = 1e12 * float(np.radians(1 / 3600)) ** 2

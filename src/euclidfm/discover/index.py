@@ -114,6 +114,24 @@ class ApproximateIndex:
     def __len__(self) -> int:
         return len(self.ids) - int(self.info["replaced"])
 
+    def drift(self, object_id: np.ndarray, folder: str | Path = "the index") -> str:
+        """What the index and a table of galaxies do not have in common, in a sentence; empty if nothing.
+
+        Parameters
+        ----------
+        object_id : (N,) int64
+            Galaxies of the table that have an embedding.
+        folder : path
+            Name of the index, for the sentence.
+        """
+        live = np.asarray(self.ids)[np.asarray(self.marks) != 0]
+        lacks, more = (~np.isin(object_id, live)).sum(), (~np.isin(live, object_id)).sum()
+        if not lacks and not more:
+            return ""
+        parts = [f"lacks {lacks} of the {len(object_id)} galaxies"] if lacks else []
+        parts += [f"holds {more} that the table lacks"] if more else []
+        return f"{folder} {' and '.join(parts)}; bring it up to date with `euclidfm index --append true`"
+
     def search(
         self, vectors: np.ndarray, k: int = 10, where: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -61,7 +61,7 @@ def build_approximate(
     return ApproximateIndex.open(folder)
 
 
-def update_approximate(emb: EmbeddingTable, folder: str | Path) -> ApproximateIndex:
+def update_approximate(emb: EmbeddingTable, folder: str | Path, *, drop: bool = False) -> ApproximateIndex:
     """Bring an index up to date with a catalogue: new galaxies are added, changed ones replaced.
 
     A replaced vector stays in the file but is never returned. If a fifth of the rows are replaced, or
@@ -71,17 +71,28 @@ def update_approximate(emb: EmbeddingTable, folder: str | Path) -> ApproximateIn
     Parameters
     ----------
     emb : EmbeddingTable
-        The whole catalogue; galaxies that it no longer holds leave the index.
+        The whole catalogue.
     folder : path
+    drop : bool
+        Let galaxies that the catalogue no longer holds leave the index.
 
     Raises
     ------
     InputError
-        If there is no index, or it is of another model's embeddings.
+        If there is no index, it is of another model's embeddings, or it holds galaxies that the catalogue
+        lacks, without `drop`.
     """
     folder, old = Path(folder), ApproximateIndex.open(folder, verify=True)
     if old.info["model"].get("model") != emb.info.get("model"):
         msg = f"{folder} is an index of another model's embeddings; build a new one with --overwrite true"
+        raise InputError(msg)
+    live = np.asarray(old.ids)[np.asarray(old.marks) != 0]
+    lost = int((~np.isin(live, emb.object_id)).sum())
+    if lost and not drop:
+        msg = (
+            f"{folder} holds {lost} of {len(live)} galaxies that the table lacks; give the table of all "
+            "galaxies, or build the index anew with --overwrite true"
+        )
         raise InputError(msg)
     config, space = ApproximateConfig(**old.info["config"]), str(old.info["space"])
     vectors = vectors_of(emb, space)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from euclidfm.core.cells import as_ids
 from euclidfm.core.errors import InputError
 from euclidfm.core.files import write_text
 from euclidfm.core.ids import match_ids
@@ -48,14 +49,29 @@ def read_ratings(path: str | Path) -> dict[int, float]:
     path = Path(path)
     if not path.exists():
         return {}
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
     out = {}
-    with path.open(newline="", encoding="utf-8") as f:
-        for line, row in enumerate(csv.DictReader(f), 2):
-            try:
-                out[int(row["object_id"])] = _valid(float(row["rating"]))
-            except (KeyError, TypeError, ValueError):
-                msg = f"{path} line {line} needs an object_id and a rating from 0 to 5"
-                raise InputError(msg) from None
+    reader = csv.reader(text.splitlines(), skipinitialspace=True)
+    names = [n.strip().lower() for n in next(reader, [])]
+    if not {"object_id", "rating"} <= set(names):
+        msg = f"{path} has no columns object_id and rating; its first line is {', '.join(names) or 'empty'}"
+        raise InputError(msg)
+    for cells in reader:
+        if not cells:
+            continue
+        row = dict(zip(names, (c.strip() for c in cells), strict=False))
+        try:
+            object_id = as_ids(path, "object_id", np.array([row["object_id"]], object))[0]
+            out[int(object_id)] = _valid(float(row["rating"]))
+        except (KeyError, ValueError, InputError):
+            msg = (
+                f"{path} line {reader.line_num} needs an object_id (a whole number) and a rating from 0 to 5"
+            )
+            raise InputError(msg) from None
     return out
 
 

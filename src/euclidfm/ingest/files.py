@@ -16,7 +16,9 @@ __all__ = [
     "Place",
     "RemoteFile",
     "copy_file",
+    "decompressed",
     "fetch_bar",
+    "is_compressed",
     "is_remote",
     "no_permission",
     "open_system",
@@ -93,9 +95,40 @@ def readable(path: Path, what: str) -> Iterator[None]:
     except FileNotFoundError:
         msg = f"{path} does not exist"
         raise InputError(msg) from None
-    except (OSError, TypeError, EOFError, ValueError, UserWarning) as e:
-        msg = f"{path} is not a readable {what} file ({short(e)}); it may be truncated: download it again"
+    except (OSError, TypeError, EOFError, KeyError, ValueError, IndexError, UserWarning) as e:
+        cut = isinstance(e, EOFError) or any(w in str(e).lower() for w in _CUT_SHORT)
+        advice = "it may be truncated: download it again" if cut else "check how it was written"
+        msg = f"{path} is not a readable {what} file ({short(e)}); {advice}"
         raise InputError(msg) from None
+
+
+_CUT_SHORT = ("truncat", "end card", "empty", "corrupt", "unexpected end", "eof", "end-of-stream", "smaller")
+"""What readers say of a file that ends too early."""
+
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
+"""First bytes of compressed files, and the module that reads them."""
+
+
+def _packing(path: Path) -> str | None:
+    with path.open("rb") as f:
+        head = f.read(6)
+    return next((module for magic, module in _PACKED.items() if head.startswith(magic)), None)
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file on disk is compressed as a whole (gzip, bzip2, xz), by its first bytes."""
+    return _packing(path) is not None
+
+
+def decompressed(path: Path) -> bytes:
+    """All bytes of a file, decompressed if it is compressed as a whole."""
+    import importlib
+
+    module = _packing(path)
+    if module is None:
+        return path.read_bytes()
+    with importlib.import_module(module).open(path, "rb") as f:
+        return bytes(f.read())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,21 @@ def rank_outliers(
         with bar("quality") as progress:
             scores = artefacts_last(scores, emb, store, seed, progress)
     if ratings is not None:
-        scores = rerank(emb, scores, read_ratings(ratings), space=space)
+        scores = rerank(emb, scores, _ratings_of(emb, ratings), space=space)
     return scores
+
+
+def _ratings_of(emb: EmbeddingTable, path: Path) -> dict[int, float]:
+    """Ratings of a file that must be there; says how many are of other galaxies."""
+    if not path.exists():
+        msg = f"{path} does not exist; give the file of ratings (columns object_id and rating)"
+        raise InputError(msg)
+    ratings = read_ratings(path)
+    known = int(np.isin(np.array(list(ratings), np.int64), emb.object_id).sum())
+    if known < len(ratings) or not ratings:
+        about = f"{known} of {len(ratings)} rated objects are among these galaxies; the others change nothing"
+        print(f"ratings: {path}: {about}", file=sys.stderr)
+    return ratings
 
 
 def draw_outliers(

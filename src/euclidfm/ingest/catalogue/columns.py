@@ -13,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from euclidfm.core.cells import as_ids, as_numbers
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.catalogue.formats import Table, column_names, read_table
+from euclidfm.core.stated_units import degrees, factor_between
+from euclidfm.ingest.catalogue.formats import Table, read_picked
+from euclidfm.ingest.readers.columns import Columns, units_of
 
 __all__ = ["ALIASES", "GZ_QUESTIONS", "PREFIXES", "canonical", "find_columns", "normalised", "read_columns"]
 
@@ -42,6 +45,16 @@ ALIASES: dict[str, str] = {
     "target_ra": "right_ascension",
     "target_dec": "declination",
     "zwarning": "zwarn",
+    "class": "spectype",
+    "raj2000": "right_ascension",
+    "dej2000": "declination",
+    "decj2000": "declination",
+    "_raj2000": "right_ascension",
+    "_dej2000": "declination",
+    "ra_icrs": "right_ascension",
+    "de_icrs": "declination",
+    "alpha_j2000": "right_ascension",
+    "delta_j2000": "declination",
     "logmstar": "logm",
 }
 """Names that differ by more than case and prefix."""
@@ -81,7 +94,7 @@ def canonical(name: str) -> str:
     return ALIASES.get(text, text)
 
 
-def read_columns(path: Path, needed: Iterable[str], optional: Iterable[str] = ()) -> Table:
+def read_columns(path: Path, needed: Iterable[str], optional: Iterable[str] = (), remedy: str = "") -> Table:
     """Columns of a catalogue by their canonical names.
 
     Parameters
@@ -89,19 +102,31 @@ def read_columns(path: Path, needed: Iterable[str], optional: Iterable[str] = ()
     path : path
     needed, optional : iterables of canonical names
         A needed column that is absent is an error; an absent optional one is left out.
+    remedy : str
+        What to do about an absent column; default the advice for a MER catalogue.
 
     Raises
     ------
     InputError
         If a needed column is missing, or ids are stored as floats.
     """
-    found = find_columns(path, column_names(path), needed, optional)
-    raw, _ = read_table(path, list(found.values()))
+    found: dict[str, str] = {}
+
+    def pick(names: tuple[str, ...]) -> tuple[str, ...]:
+        found.clear()
+        found.update(find_columns(path, names, needed, optional, remedy))
+        return tuple(found.values())
+
+    raw, _ = read_picked(Path(path), pick)
     return normalised(path, found, raw)
 
 
 def find_columns(
-    where: Path | str, names: Iterable[str], needed: Iterable[str], optional: Iterable[str] = ()
+    where: Path | str,
+    names: Iterable[str],
+    needed: Iterable[str],
+    optional: Iterable[str] = (),
+    remedy: str = "",
 ) -> dict[str, str]:
     """Names that a table gives to canonical columns.
 
@@ -112,6 +137,8 @@ def find_columns(
     names : iterable of str
         What the table has.
     needed, optional : iterables of canonical names
+    remedy : str
+        What to do about an absent column; default the advice for a MER catalogue.
 
     Raises
     ------
@@ -124,17 +151,39 @@ def find_columns(
     needed = tuple(needed)
     for name in needed:
         if name not in found:
-            msg = f"{where} has no column {name.upper()} (nor {name}, mer_{name}); {_remedy(name)}"
+            msg = f"{where} has no column {name.upper()} (nor {name}, mer_{name}); {remedy or _remedy(name)}"
             raise InputError(msg)
     return {c: found[c] for c in dict.fromkeys((*needed, *optional)) if c in found}
 
 
 def normalised(where: Path | str, found: Mapping[str, str], raw: Mapping[str, np.ndarray]) -> Table:
-    """Columns under their canonical names, ids as signed 64-bit integers."""
+    """Columns under their canonical names: ids as signed 64-bit integers, fluxes in µJy, angles in degrees.
+
+    Units that the file states count; without one, fluxes are in µJy and positions in degrees, the units of
+    the MER catalogue.
+
+    Raises
+    ------
+    InputError
+        If an id is no integer, or a flux or a position is in a unit that can't be converted.
+    """
+    units = units_of(raw) if isinstance(raw, Columns) else {}
     table = {c: raw[name] for c, name in found.items()}
     for c in ("object_id", "target_id"):
         if c in table:
             table[c] = exact_ids(where, found[c], table[c])
+    for c, name in found.items():
+        if c in ("right_ascension", "declination"):
+            longitude = c == "right_ascension"
+            table[c] = degrees(where, name, table[c], units.get(name), longitude=longitude)
+        elif c.startswith(("flux_", "fluxerr_")) and units.get(name):
+            factor = factor_between(units[name], "uJy")
+            if factor is None:
+                unit = units[name]
+                msg = f"{where}: column {name} has unit {unit!r}, and uJy is expected; convert the fluxes"
+                raise InputError(msg)
+            if factor != 1.0:
+                table[c] = as_numbers(where, name, table[c]) * factor
     return table
 
 
@@ -145,28 +194,8 @@ def _remedy(name: str) -> str:
 
 
 def exact_ids(path: Path | str, name: str, ids: np.ndarray) -> np.ndarray:
-    """Ids as signed 64-bit integers.
+    """Ids as signed 64-bit integers (`core.cells.as_ids`).
 
     Q1 ids need 63 bits: one that has been a float is another id.
-
-    Raises
-    ------
-    InputError
-        If they are floats, or text that is no integer.
     """
-    if ids.dtype.kind == "f":
-        msg = (
-            f"{path}: column {name} is {ids.dtype}, which can't hold 64-bit ids exactly; export the ids as "
-            "int64 or text"
-        )
-        raise InputError(msg)
-    if ids.dtype.kind == "u" and len(ids) and ids.max() > np.iinfo(np.int64).max:
-        msg = f"{path}: column {name} holds ids beyond signed 64-bit; they must be signed integers"
-        raise InputError(msg)
-    try:
-        return (
-            np.array([int(str(i)) for i in ids], np.int64) if ids.dtype.kind == "O" else ids.astype(np.int64)
-        )
-    except (ValueError, OverflowError) as e:
-        msg = f"{path}: column {name} holds an id that is no 64-bit integer ({e})"
-        raise InputError(msg) from None
+    return as_ids(path, name, ids)

@@ -36,8 +36,8 @@ class BandColumns:
     """Column of the magnitude or flux."""
     error: str | None = None
     """Column of the error, in the same unit. Without this column the errors are unknown (NaN)."""
-    unit: str = "abmag"
-    """One of `UNITS`."""
+    unit: str | None = None
+    """One of `UNITS`. By default the unit that the file states, or else AB magnitudes."""
     softening_ujy: float = 0.0
     """Softening b of luptitudes (asinh magnitudes). With 0 they are AB magnitudes."""
     mask: str | None = None
@@ -115,6 +115,14 @@ class ImageColumns:
         return FLUX_UNITS[self.unit]
 
 
+def _mark(value: Any) -> float | str:
+    """A mark of a missing value: a number, or a word."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return str(value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PhotometryRecipe:
     """How to read a photometric table, or a data set with images.
@@ -129,8 +137,11 @@ class PhotometryRecipe:
     id, ra, dec : str, optional
         Columns of identity and position. Without an id, ids are made from positions. Without positions,
         splits follow from a hash of the id.
-    missing : tuple of float
-        Numbers that mean "not measured" in magnitudes, fluxes, errors and labels.
+    hdu : str or int, optional
+        HDU of FITS files, by name or number. By default the first table with the columns.
+    missing : tuple of float or str
+        Numbers and words that mean "not measured", in the file's own unit, or names of
+        `readers.missing.SURVEY_MARKS`.
     bands : tuple of BandColumns
         Bands of the SED.
     columns : tuple of LabelColumn
@@ -165,7 +176,8 @@ class PhotometryRecipe:
     id: str | None = None
     ra: str | None = None
     dec: str | None = None
-    missing: tuple[float, ...] = ()
+    hdu: str | int | None = None
+    missing: tuple[float | str, ...] = ()
     bands: tuple[BandColumns, ...] = ()
     columns: tuple[LabelColumn, ...] = ()
     select: tuple[Step, ...] = ()
@@ -233,7 +245,7 @@ class PhotometryRecipe:
         if d.get("cutouts") is not None:
             d["cutouts"] = CutoutSection.parse(file, d["cutouts"])
         d["select"] = steps_from(file, d.get("select"))
-        d["missing"] = tuple(float(v) for v in d.get("missing", ()))
+        d["missing"] = tuple(_mark(v) for v in d.get("missing") or ())
         if "version" in d:
             d["version"] = str(d["version"])
         recipe: PhotometryRecipe = made(file, "the recipe", cls, d)
@@ -251,7 +263,7 @@ class PhotometryRecipe:
             msg = f"{file} names neither an id nor ra and dec; give one, objects need an identity"
             raise InputError(msg)
         for b in self.bands:
-            if b.unit not in UNITS:
+            if b.unit is not None and b.unit not in UNITS:
                 msg = f"{file}: band {b.band} has unit {b.unit!r}; known units: {', '.join(UNITS)}"
                 raise InputError(msg)
             if b.band not in BANDS and b.band not in self._all_wavelengths:

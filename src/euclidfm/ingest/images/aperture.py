@@ -17,9 +17,13 @@ MIN_SIGNAL_TO_NOISE = 10.0
 
 
 def aperture_flux(
-    image: np.ndarray, rms: np.ndarray, mask: np.ndarray, weights: np.ndarray
+    image: np.ndarray,
+    rms: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray,
+    area: float | None = None,
 ) -> tuple[float, float]:
-    """Flux and error within an aperture; NaN if more than a fifth of it is masked.
+    """Flux and error within an aperture; NaN if more than a fifth of it is masked or beyond the image.
 
     Parameters
     ----------
@@ -29,8 +33,11 @@ def aperture_flux(
     mask : (ny, nx) bool
     weights : (ny, nx)
         Of `aperture_weights`.
+    area : float, optional
+        Pixels of the whole aperture, which may reach beyond the image.
     """
     total, good = weights.sum(), weights[~mask].sum()
+    total = total if area is None or area <= total * (1 + 1e-6) else area
     if total <= 0 or good < (1 - MAX_MASKED) * total:
         return float("nan"), float("nan")
     use = np.where(mask, 0.0, weights)

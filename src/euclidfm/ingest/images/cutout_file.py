@@ -16,10 +16,10 @@ from astropy.wcs import WCS
 
 from euclidfm.core.bands import BANDS
 from euclidfm.core.errors import InputError
-from euclidfm.core.units import ujy_per_count
 from euclidfm.ingest.files import readable
 from euclidfm.ingest.images.cutouts import mask_and_noise
-from euclidfm.ingest.images.mosaic import GRID_TOLERANCE_PX, corner_offset_px, magzero, read_wcs
+from euclidfm.ingest.images.mosaic import GRID_TOLERANCE_PX, corner_offset_px, to_ujy
+from euclidfm.ingest.images.sky_wcs import check_pixel_scale, read_wcs, sky_of
 
 __all__ = ["CutoutFile", "read_cutout_file"]
 
@@ -82,9 +82,10 @@ def read_cutout_file(path: Path) -> CutoutFile:
     first = next((n for n, b in known.items() if b == "VIS"), next(iter(known)))
     header, reference = extensions[first]
     wcs = read_wcs(path, header)
-    x = float(header.get("TARGETX", (reference.shape[1] - 1) / 2))
-    y = float(header.get("TARGETY", (reference.shape[0] - 1) / 2))
-    ra, dec = (float(v) for v in wcs.wcs_pix2world(x, y, 0))
+    check_pixel_scale(path, wcs)
+    x = _number_of(path, header, "TARGETX", (reference.shape[1] - 1) / 2)
+    y = _number_of(path, header, "TARGETY", (reference.shape[0] - 1) / 2)
+    ra, dec = (float(v) for v in sky_of(wcs, x, y))
     release = str(header.get("DATASETR", "")).strip()
     unknown = tuple(n for n in stems if n not in known)
     file = CutoutFile(path, ra, dec, x, y, {}, {}, {}, {}, unknown, release)
@@ -95,10 +96,36 @@ def read_cutout_file(path: Path) -> CutoutFile:
 
 
 def _extensions(path: Path) -> Extensions:
+    """Images of a file by their names in capitals; odd cards and padding do no harm."""
+    images: Extensions = {}
     with readable(path, "FITS"), warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", message=".*smaller than the expected.*")
         with fits.open(path, memmap=False) as hdus:
-            return {h.name: (h.header.copy(), np.asarray(h.data)) for h in hdus[1:] if h.data is not None}
+            for h in hdus[1:]:
+                if not isinstance(h, fits.ImageHDU | fits.CompImageHDU) or h.data is None:
+                    continue
+                name = h.name.upper()
+                if name and name in images:
+                    msg = f"{path} has two extensions named {name}; keep one of them"
+                    raise InputError(msg)
+                data = np.asarray(h.data)
+                while data.ndim > 2 and data.shape[0] == 1:
+                    data = data[0]
+                images[name] = (h.header.copy(), data)
+    return images
+
+
+def _number_of(path: Path, header: fits.Header, key: str, default: float) -> float:
+    """A number of a header, or the default where the card has no value."""
+    value = header.get(key)
+    if value is None or isinstance(value, fits.card.Undefined):
+        return default
+    try:
+        return float(value)
+    except ValueError:
+        msg = f"{path} has {key} {value!r}, which is no number; correct it or leave it out"
+        raise InputError(msg) from None
 
 
 def _add_band(file: CutoutFile, extensions: Extensions, name: str, stem: str, b: str) -> None:
@@ -111,7 +138,7 @@ def _add_band(file: CutoutFile, extensions: Extensions, name: str, stem: str, b:
     if noise.shape != counts.shape:
         msg = f"{file.path}: {stem}_RMS has {noise.shape} pixels, {name} has {counts.shape}; they must match"
         raise InputError(msg)
-    scale = ujy_per_count(magzero(file.path, head))
+    scale = to_ujy(file.path, head, read_wcs(file.path, head))
     cut = mask_and_noise(counts[None].astype(np.float32), noise[None].astype(np.float32), None, scale, 0)
     file.images[b], file.masks[b] = cut.image[0], cut.mask[0]
     file.rms[b] = np.where(file.masks[b], np.nan, noise * scale).astype(np.float32)

@@ -135,7 +135,7 @@ def _block(
     if mosaic.onto is not None:
         return regrid(planes, mosaic.wcs, mosaic.onto, corner, shape, mask_bits, NO_DATA_RMS)
     image, rms, flag = (
-        None if p is None else _piece(p, *corner, scratch.array(k, shape, _kind(p)))
+        None if p is None else _piece(p, *corner, scratch.array(k, shape, "f4" if k < 2 else "i4"))
         for k, p in enumerate(planes)
     )
     assert image is not None
@@ -151,10 +151,6 @@ def _empty(shape: tuple[int, ...]) -> Cutouts:
         flags=np.zeros(n, np.int64),
         masked=np.zeros(n),
     )
-
-
-def _kind(pixels: np.ndarray) -> str:
-    return "f4" if pixels.dtype.kind == "f" else "i4"
 
 
 def _piece(pixels: np.ndarray, x: int, y: int, out: np.ndarray) -> np.ndarray:

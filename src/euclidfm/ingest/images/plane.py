@@ -16,7 +16,7 @@ import numpy as np
 from astropy.io import fits
 
 from euclidfm.core.errors import InputError
-from euclidfm.ingest.files import Place, RemoteFile, open_system, readable, short
+from euclidfm.ingest.files import Place, RemoteFile, is_compressed, open_system, readable, short
 
 __all__ = ["Plane", "RemotePixels", "RemotePlane", "open_plane"]
 
@@ -35,17 +35,27 @@ def open_plane(place: Place) -> Plane | RemotePlane:
 
 
 def _image_of(place: Place, hdus: Any) -> Any:
-    """The first HDU that is a two-dimensional image."""
+    """The first HDU that is a two-dimensional image (apart from axes of one pixel), if any one with a WCS."""
     kinds = fits.PrimaryHDU | fits.ImageHDU | fits.CompImageHDU
+    first, seen = None, []
     for hdu in hdus:
-        if hdu.header.get("NAXIS") == 2 and isinstance(hdu, kinds):
-            return hdu
-    msg = f"{place} has no two-dimensional image in any HDU"
+        if not isinstance(hdu, kinds) or not hdu.header.get("NAXIS"):
+            continue
+        axes = [int(hdu.header[f"NAXIS{k}"]) for k in range(int(hdu.header["NAXIS"]), 0, -1)]
+        if len(axes) >= 2 and all(n == 1 for n in axes[:-2]):
+            if "CTYPE1" in hdu.header or hdu.name.upper() == "SCI":
+                return hdu
+            first = hdu if first is None else first
+        seen.append(f"{hdu.name or 'PRIMARY'} of shape {tuple(axes)}")
+    if first is not None:
+        return first
+    msg = f"{place} has no two-dimensional image in any HDU; it has {', '.join(seen) or 'no image'}"
     raise InputError(msg)
 
 
 def _is_scaled(header: fits.Header) -> bool:
-    return header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0
+    blank = "BLANK" in header and header["BITPIX"] > 0
+    return header.get("BSCALE", 1) != 1 or header.get("BZERO", 0) != 0 or blank
 
 
 def _layout(place: Place, hdu: Any, size: int | None) -> tuple[int, np.dtype]:
@@ -75,18 +85,21 @@ class Plane:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._loaded: np.ndarray | None = None
+        self._start = -1
         with readable(path, "FITS"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with fits.open(path, memmap=True, lazy_load_hdus=True) as hdus:
+            with fits.open(path, memmap=not is_compressed(path), lazy_load_hdus=True) as hdus:
                 self._take(_image_of(path, hdus))
+            if self._start < 0:
+                with fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+                    data = np.asarray(_image_of(path, hdus).data)
+                    self._loaded = data.reshape(self.shape)
 
     def _take(self, hdu: Any) -> None:
         self.header: fits.Header = hdu.header.copy()
-        self.shape: tuple[int, int] = tuple(hdu.shape)
-        self._loaded: np.ndarray | None = None
-        if isinstance(hdu, fits.CompImageHDU) or _is_scaled(hdu.header) or self.path.suffix == ".gz":
-            self._loaded = np.asarray(hdu.data)
-        else:
+        self.shape: tuple[int, int] = (int(hdu.header["NAXIS2"]), int(hdu.header["NAXIS1"]))
+        if not (isinstance(hdu, fits.CompImageHDU) or _is_scaled(hdu.header) or is_compressed(self.path)):
             self._start, self._kind = _layout(self.path, hdu, self.path.stat().st_size)
 
     def pixels(self) -> np.ndarray:
@@ -134,7 +147,7 @@ class RemotePlane:
         hdu = _image_of(self.path, hdus)
         for bad, what in (
             (isinstance(hdu, fits.CompImageHDU), "is compressed"),
-            (_is_scaled(hdu.header), "has scaled pixels (BSCALE, BZERO)"),
+            (_is_scaled(hdu.header), "has scaled pixels (BSCALE, BZERO, BLANK)"),
         ):
             if bad:
                 msg = f"{self.path} {what}, so it can't be read in pieces; use --fetch copy"

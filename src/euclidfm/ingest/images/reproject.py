@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 
 from euclidfm.core.errors import InputError
+from euclidfm.ingest.images.sky_wcs import pixels_of, sky_of
 
 __all__ = ["needs_reproject", "regrid"]
 
@@ -147,7 +148,7 @@ def _block(wcs: WCS, new: WCS, shape: tuple[int, int], full: tuple[int, ...]) ->
     (height, width), t = shape, np.linspace(0.0, 1.0, _EDGE_POINTS)
     x = np.concatenate([t, t, 0 * t, 0 * t + 1]) * width - 0.5
     y = np.concatenate([0 * t, 0 * t + 1, t, t]) * height - 0.5
-    edge = wcs.wcs_world2pix(*new.wcs_pix2world(x, y, 0), 0)
+    edge = pixels_of(wcs, *sky_of(new, x, y))
     if not np.isfinite(edge).all():
         return slice(0, 0), slice(0, 0)
     (xa, ya), (xb, yb) = np.floor(np.min(edge, axis=1)), np.ceil(np.max(edge, axis=1))

@@ -15,7 +15,7 @@ from euclidfm.ingest.catalogue.objects import TileObjects
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.selection import CutFlow
 
-__all__ = ["Targets", "keep_nearest", "read_targets"]
+__all__ = ["Targets", "keep_nearest", "read_targets", "targets_near"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,9 @@ def read_targets(path: str | Path, radius_arcsec: float) -> Targets:
         If the table can't be read, has no such columns, is empty, or a row is not on the sky.
     """
     path = Path(path)
-    table = read_columns(path, ("right_ascension", "declination"))
-    try:
-        ra, dec = (np.asarray(table[c], float) for c in ("right_ascension", "declination"))
-    except ValueError as e:
-        msg = f"{path}: ra and dec must be numbers in degrees ({e})"
-        raise InputError(msg) from None
+    remedy = "name the columns of positions ra and dec, in degrees"
+    table = read_columns(path, ("right_ascension", "declination"), remedy=remedy)
+    ra, dec = (table[c] for c in ("right_ascension", "declination"))
     if not len(ra):
         msg = f"{path} lists no position; give at least one row of ra and dec"
         raise InputError(msg)
@@ -72,6 +69,16 @@ def read_targets(path: str | Path, radius_arcsec: float) -> Targets:
         msg = f"{path}: row {bad[0] + 1} (ra {ra[bad[0]]}, dec {dec[bad[0]]}) is not on the sky in degrees"
         raise InputError(msg)
     return Targets(path, ra, dec, radius_arcsec)
+
+
+def targets_near(targets: Targets, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Targets that have an object within the radius; (N,) bool."""
+    from scipy.spatial import cKDTree
+
+    if not len(ra):
+        return np.zeros(len(targets), bool)
+    distance, _ = cKDTree(unit_vectors(ra, dec)).query(unit_vectors(targets.ra, targets.dec))
+    return np.asarray(distance <= chord(targets.radius_arcsec))
 
 
 def keep_nearest(
@@ -93,9 +100,12 @@ def keep_nearest(
         n = len(t)
         t.keep(chosen[start : start + n])
         start += n
+    near = targets_near(targets, ra, dec)
     for i in np.setdiff1d(np.arange(len(targets)), match.first):
         quarantine.add(
-            f'no selected object within {targets.radius_arcsec:g}" of this position of the list',
+            "another position of the list is nearer to the object here, or repeats this one"
+            if near[i]
+            else f'no selected object within {targets.radius_arcsec:g}" of this position of the list',
             file=str(targets.path),
             ra=float(targets.ra[i]),
             dec=float(targets.dec[i]),

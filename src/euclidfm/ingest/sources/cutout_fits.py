@@ -14,6 +14,7 @@ from euclidfm.core.errors import InputError
 from euclidfm.core.units import abmag_from_ujy
 from euclidfm.ingest.catalogue.formats import format_of
 from euclidfm.ingest.catalogue.labels import FLAGS
+from euclidfm.ingest.catalogue.matching import chord, unit_vectors
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.images.aperture import aperture_flux, captured_fraction
 from euclidfm.ingest.images.cutout_file import CutoutFile, read_cutout_file
@@ -42,8 +43,20 @@ _COLUMNS = (
 def cutout_files(source: Path) -> list[Path]:
     """FITS files of a source: the file itself, or those of a folder."""
     if source.is_dir():
-        return sorted(p for p in source.iterdir() if format_of(p) == "fits")
-    return [source] if source.is_file() and format_of(source) == "fits" else []
+        return sorted(p for p in source.iterdir() if _is_fits(p))
+    return [source] if _is_fits(source) else []
+
+
+def _is_fits(path: Path) -> bool:
+    """Whether a file is FITS by its name, or by its content where the name has no ending."""
+    if not path.is_file():
+        return False
+    if format_of(path) == "fits":
+        return True
+    if path.suffix and format_of(path) is None:
+        return False
+    with path.open("rb") as f:
+        return f.read(9) == b"SIMPLE  =" and not path.suffix
 
 
 def plan_cutout_files(cfg: IngestConfig, paths: list[Path]) -> Plan:
@@ -56,6 +69,7 @@ def plan_cutout_files(cfg: IngestConfig, paths: list[Path]) -> Plan:
     """
     cut_flow, quarantine = CutFlow(), Quarantine()
     good, found, releases = [], set(), set()
+    seen = _Seen(cfg.duplicate_arcsec)
     for path in paths:
         try:
             file = read_cutout_file(path)
@@ -66,11 +80,20 @@ def plan_cutout_files(cfg: IngestConfig, paths: list[Path]) -> Plan:
             continue
         for name in file.unknown:
             quarantine.add(f"extension {name} is of a band that the survey table lacks", file=str(path))
+        if earlier := seen.same(file):
+            quarantine.add(
+                f"its object_id occurs earlier, in {earlier}",
+                file=str(path),
+                object_id=int(position_id(np.array(file.ra), np.array(file.dec))),
+                ra=file.ra,
+                dec=file.dec,
+            )
+            continue
         good.append(path)
         found |= set(file.images)
         releases |= {file.release} - {""}
     cut_flow.count("cutout files", len(paths))
-    cut_flow.count("readable", len(good))
+    cut_flow.count("readable, each object once", len(good))
     if not good:
         msg = f"{cfg.source} has no readable cutout file: {quarantine.records[0]['reason']}"
         raise InputError(msg)
@@ -79,6 +102,26 @@ def plan_cutout_files(cfg: IngestConfig, paths: list[Path]) -> Plan:
     units = [CutoutUnit(cfg=cfg, paths=c, sed_bands=info.sed_names) for c in chunks]
     files = [str(p) for p in good]
     return Plan(info=info, units=units, cut_flow=cut_flow, quarantine=quarantine, files=files)
+
+
+class _Seen:
+    """Positions and names of the files so far, by cells of the sky; finds the earlier file of an object."""
+
+    def __init__(self, arcsec: float) -> None:
+        self._arcsec = arcsec
+        self._cells: dict[tuple[int, ...], list[tuple[np.ndarray, str]]] = {}
+        self._size = max(chord(arcsec), 1e-9)
+
+    def same(self, file: CutoutFile) -> str:
+        """Name of an earlier file of the same object (within the radius), or empty; adds this one."""
+        at = unit_vectors(np.array([file.ra]), np.array([file.dec]))[0]
+        cell = np.floor(at / self._size).astype(int)
+        for step in np.ndindex(3, 3, 3):
+            for other, name in self._cells.get(tuple(cell + np.array(step) - 1), ()):
+                if np.linalg.norm(at - other) <= self._size:
+                    return name
+        self._cells.setdefault(tuple(cell), []).append((at, file.path.name))
+        return ""
 
 
 def _store_info(cfg: IngestConfig, found: set[str], releases: set[str]) -> StoreInfo:
@@ -179,15 +222,17 @@ def measure_sed(
     """
     flux, fluxerr = np.full(len(bands), np.nan), np.full(len(bands), np.nan)
     shape = next(iter(file.images.values())).shape
-    weights = aperture_weights(shape, file.x, file.y, diameter_arcsec / PIXEL_ARCSEC / 2)
+    radius = diameter_arcsec / PIXEL_ARCSEC / 2
+    weights = aperture_weights(shape, file.x, file.y, radius)
+    area = float(np.pi * radius**2)
     vis_sn = 0.0
     if "VIS" in file.images:
-        f, e = aperture_flux(file.images["VIS"], file.rms["VIS"], file.masks["VIS"], weights)
+        f, e = aperture_flux(file.images["VIS"], file.rms["VIS"], file.masks["VIS"], weights, area)
         vis_sn = f / e if np.isfinite(f) and e > 0 else 0.0
     for k, b in enumerate(bands):
         if b not in file.images:
             continue
-        f, e = aperture_flux(file.images[b], file.rms[b], file.masks[b], weights)
+        f, e = aperture_flux(file.images[b], file.rms[b], file.masks[b], weights, area)
         share = 1.0
         if b != "VIS":
             vis = file.images.get("VIS", file.images[b])

@@ -11,8 +11,8 @@ from euclidfm.ingest.catalogue.formats import Table
 from euclidfm.ingest.catalogue.matching import separation_deg, unit_vectors
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.files import is_remote
-from euclidfm.ingest.images.mosaic import read_wcs
 from euclidfm.ingest.images.plane import open_plane
+from euclidfm.ingest.images.sky_wcs import read_wcs, sky_of
 from euclidfm.ingest.sources.coordinates import Targets
 from euclidfm.ingest.sources.folder import find_mosaics
 from euclidfm.ingest.sources.hats import HatsCatalogue, open_hats
@@ -104,7 +104,7 @@ def _footprint(bands: dict[str, BandFiles]) -> tuple[tuple[np.ndarray, np.ndarra
         wcs = read_wcs(band.image, plane.header)
         ny, nx = plane.shape
         x, y = np.array([(nx - 1) / 2, 0, nx - 1, 0, nx - 1]), np.array([(ny - 1) / 2, 0, 0, ny - 1, ny - 1])
-        ra, dec = wcs.wcs_pix2world(x, y, 0)
+        ra, dec = sky_of(wcs, x, y)
         corners = separation_deg(ra[1:], dec[1:], ra[:1], dec[:1])
         return (ra[:1], dec[:1]), float(corners.max()) * 3600 + 10.0
     return None, 0.0

@@ -11,15 +11,18 @@ import numpy as np
 
 from euclidfm.core.errors import InputError
 from euclidfm.core.expressions import evaluate, names_in
-from euclidfm.core.units import photometry_in_ujy
+from euclidfm.core.stated_units import degrees
 from euclidfm.ingest.catalogue.columns import exact_ids
 from euclidfm.ingest.catalogue.formats import Table, read_table
 from euclidfm.ingest.catalogue.matching import first_of_each, on_sky
 from euclidfm.ingest.catalogue.recipe import PhotometryRecipe
+from euclidfm.ingest.catalogue.recipe_columns import fluxes, label, selectable
 from euclidfm.ingest.catalogue.row_splits import split_rows, split_rule
 from euclidfm.ingest.config import IngestConfig
 from euclidfm.ingest.plan import BATCH, Plan, position_id
 from euclidfm.ingest.quarantine import Quarantine
+from euclidfm.ingest.readers.columns import Columns, units_of
+from euclidfm.ingest.readers.missing import is_missing
 from euclidfm.ingest.selection import CutFlow
 from euclidfm.store.schema import Galaxies, StoreInfo
 
@@ -45,7 +48,7 @@ def plan_table(cfg: IngestConfig) -> Plan:
     cut_flow, quarantine = CutFlow(), Quarantine()
     parts, files = [], table_files(Path(cfg.source), recipe)
     for file, split in files:
-        table, lines = read_table(file, needed_columns(recipe), recipe.format)
+        table, lines = read_table(file, needed_columns(recipe), recipe.format, recipe.hdu)
         cut_flow.count("rows of the table", len(next(iter(table.values()))) + len(lines))
         for line in lines:
             quarantine.add(line, file=str(file))
@@ -142,9 +145,9 @@ def rows_of(
         Gets rows without a position, and rows without photometry.
     """
     rows = _selected(file, table, recipe, cut_flow)
-    table = {k: v[rows] for k, v in table.items()}
+    table = _taken(table, rows)
     ra, dec, placed = _positions(file, table, recipe, len(rows))
-    flux, fluxerr = _photometry(file, table, recipe)
+    flux, fluxerr = fluxes(file, table, recipe, quarantine)
     galaxies = Galaxies(
         object_id=_ids(file, table, recipe, ra, dec, placed),
         ra=ra.astype(float),
@@ -157,7 +160,7 @@ def rows_of(
         flux=flux.astype(np.float32),
         fluxerr=fluxerr.astype(np.float32),
         sed_bands=tuple(b.band for b in recipe.bands),
-        columns={c.name: _label(file, table, recipe, c.name) for c in recipe.columns},
+        columns={c.name: label(file, table, recipe, c, quarantine) for c in recipe.columns},
     )
     measured = np.isfinite(galaxies.flux).any(axis=1) | recipe.has_images
     _leave_out(galaxies, ~placed, "its position is not a number or not on the sky", str(file), quarantine)
@@ -167,11 +170,21 @@ def rows_of(
     return galaxies.take(good), rows[good]
 
 
+def _taken(table: Table, rows: np.ndarray) -> Columns:
+    """Some rows of a table, with its units and the lines that they stood on."""
+    part = Columns({k: v[rows] for k, v in table.items()})
+    part.units = units_of(table)
+    if isinstance(table, Columns):
+        every = np.arange(len(next(iter(table.values()), ()))) + 1
+        part.rows = (every if table.rows is None else table.rows)[rows]
+        part.lines = None if table.lines is None else table.lines[rows]
+    return part
+
+
 def _selected(file: Path | str, table: Table, recipe: PhotometryRecipe, cut_flow: CutFlow) -> np.ndarray:
-    """Rows that pass the recipe's selection."""
+    """Rows that pass the recipe's selection; in columns of numbers, marks of missing values are unknown."""
     keep = np.ones(len(next(iter(table.values()))), bool)
-    numeric = {c for s in recipe.select for c in names_in(s.where)}
-    typed = table | {c: _numbers(file, c, table[c]) for c in numeric if _all_numbers(table[c])}
+    typed = selectable(file, table, [s.where for s in recipe.select], recipe.missing)
     for step in recipe.select:
         keep &= evaluate(step.where, typed)
         cut_flow.count(step.name, keep.sum())
@@ -184,8 +197,18 @@ def _positions(
     """Positions in degrees, and which are on the sky; NaN, and all true, if the recipe names none."""
     if recipe.ra is None or recipe.dec is None:
         return np.full(n, np.nan), np.full(n, np.nan), np.ones(n, bool)
-    ra, dec = (_numbers(file, c, table[c]) for c in (recipe.ra, recipe.dec))
+    units = units_of(table)
+    ra = degrees(file, recipe.ra, _unmarked(table, recipe, recipe.ra), units.get(recipe.ra), longitude=True)
+    dec = degrees(file, recipe.dec, _unmarked(table, recipe, recipe.dec), units.get(recipe.dec))
     return ra, dec, on_sky(ra, dec)
+
+
+def _unmarked(table: Table, recipe: PhotometryRecipe, name: str) -> np.ndarray:
+    """A column of positions without marks of missing values."""
+    values, gone = table[name], is_missing(table[name], recipe.missing)
+    if values.dtype.kind == "O":
+        return np.where(gone, "", values)
+    return np.where(gone, np.nan, values) if gone.any() else values
 
 
 def _ids(
@@ -212,76 +235,3 @@ def text_ids(names: np.ndarray) -> np.ndarray:
 
 def _leave_out(g: Galaxies, bad: np.ndarray, reason: str, file: str, quarantine: Quarantine) -> None:
     quarantine.add_objects(reason, g.object_id[bad], g.ra[bad], g.dec[bad], file=file, tile=-1)
-
-
-def _all_numbers(values: np.ndarray) -> bool:
-    return values.dtype.kind in "iufb"
-
-
-def _numbers(file: Path | str, name: str, values: np.ndarray) -> np.ndarray:
-    """A column as float64; text that is no number is an error that names the row."""
-    if _all_numbers(values):
-        return values.astype(float)
-    out = np.full(len(values), np.nan)
-    for i, v in enumerate(values):
-        try:
-            out[i] = float(v) if str(v).strip() else np.nan
-        except ValueError:
-            msg = (
-                f"{file}: column {name!r} holds {v!r} in row {i + 1}, which is no number; correct it, or "
-                "list its value as missing"
-            )
-            raise InputError(msg) from None
-    return out
-
-
-def _nan_where_missing(values: np.ndarray, missing: tuple[float, ...]) -> np.ndarray:
-    """The values, NaN where they are one of the marks for a missing value."""
-    out = values.copy()
-    for mark in missing:
-        out[np.abs(out - mark) < 1e-6 * max(abs(mark), 1.0)] = np.nan
-    return out
-
-
-def _photometry(file: Path | str, table: Table, recipe: PhotometryRecipe) -> tuple[np.ndarray, np.ndarray]:
-    """Fluxes and errors in µJy, (N, K)."""
-    pairs = []
-    for b in recipe.bands:
-        value = _nan_where_missing(_numbers(file, b.value, table[b.value]), recipe.missing)
-        error = np.full(len(value), np.nan)
-        if b.error:
-            error = _nan_where_missing(_numbers(file, b.error, table[b.error]), recipe.missing)
-            error[~(error > 0)] = np.nan
-        if b.mask:
-            value = np.where(_numbers(file, b.mask, table[b.mask]) != 0, np.nan, value)
-        if b.unit == "abmag" and np.isfinite(value).any() and not -5 < np.nanmedian(value) < 40:
-            msg = (
-                f"{file}: column {b.value!r} has median {np.nanmedian(value):.3g}, which is no AB "
-                f"magnitude; correct the unit in recipe {recipe.name!r}"
-            )
-            raise InputError(msg)
-        flux, fluxerr = photometry_in_ujy(value, error, b.unit, b.softening_ujy)
-        fluxerr[~np.isfinite(flux)] = np.nan
-        pairs.append((flux, fluxerr))
-    if not pairs:
-        none = np.zeros((len(next(iter(table.values()))), 0))
-        return none, none.copy()
-    return np.stack([f for f, _ in pairs], axis=1), np.stack([e for _, e in pairs], axis=1)
-
-
-def _label(file: Path | str, table: Table, recipe: PhotometryRecipe, name: str) -> np.ndarray:
-    c = next(c for c in recipe.columns if c.name == name)
-    values = table[c.column]
-    if c.type == "string":
-        return np.array([str(v) for v in values], object)
-    number = _numbers(file, c.column, values)
-    if c.type in ("int64", "bool"):
-        if values.dtype.kind in "iu":
-            number = exact_ids(file, c.column, values)
-        else:
-            number = np.nan_to_num(number, nan=-1 if c.type == "int64" else 0)
-        return number.astype(np.dtype(c.type))
-    number = _nan_where_missing(number, recipe.missing)
-    if c.where:
-        number = np.where(evaluate(c.where, table), number, np.nan)
-    return number.astype(np.dtype(c.type))

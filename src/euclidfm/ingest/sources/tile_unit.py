@@ -15,6 +15,7 @@ from euclidfm.ingest.images.cutouts import Scratch, cut_band, cutout_flags
 from euclidfm.ingest.images.geometry import blocks, corners, sky_order
 from euclidfm.ingest.images.mosaic import BandMosaic, check_same_grid, open_band
 from euclidfm.ingest.images.reproject import needs_reproject
+from euclidfm.ingest.images.sky_wcs import check_pixel_scale, pixels_of
 from euclidfm.ingest.plan import UNIT_ROWS, absent_images, batch_rows
 from euclidfm.ingest.quarantine import Quarantine
 from euclidfm.ingest.tiles import TileFiles
@@ -87,7 +88,7 @@ class TileUnit:
         if not mosaics:
             return np.zeros(self.rows), np.zeros(self.rows), (0, 0)
         first = next(iter(mosaics.values()))
-        x, y = first.wcs.wcs_world2pix(self.objects.ra, self.objects.dec, 0)
+        x, y = pixels_of(first.wcs, self.objects.ra, self.objects.dec)
         return x, y, first.image.shape
 
     def _leave_out(self, bad: np.ndarray, quarantine: Quarantine) -> None:
@@ -115,6 +116,7 @@ class TileUnit:
 
     def _on_one_grid(self, first: BandMosaic, mosaic: BandMosaic) -> BandMosaic:
         """The mosaic, marked for resampling if it is on another grid and ``reproject`` is set."""
+        check_pixel_scale(first.image.path, first.wcs)
         try:
             check_same_grid(first, mosaic)
         except InputError:
