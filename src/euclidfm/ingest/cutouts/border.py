@@ -17,14 +17,14 @@ __all__ = ["BORDER", "border_pixels", "sky_and_noise"]
 BORDER = 0.1
 """Width of the border as a share of the shorter side."""
 
-_PIXELS = 2048
-"""Pixels of the border that are used, evenly spread; they give the noise to 1.6%."""
+_PIXELS = 1024
+"""Pixels of the border that are used, at most, evenly spread; they give the noise of a cutout to 2.2%."""
 
 _FEWEST = 16
 _CLIP = 3.0
 _CLIPPED_STD = 0.98658
 """Standard deviation of a unit Gaussian that is cut off at three standard deviations."""
-_ROUNDS = 5
+_ROUNDS = 8
 
 
 def border_pixels(shape: tuple[int, int]) -> np.ndarray:
@@ -54,8 +54,9 @@ def sky_and_noise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         In the unit of the images; NaN where the border has fewer than 16 pixels with data.
     """
     m = len(images)
-    v = np.sort(images.reshape(m, -1)[:, border_pixels(images.shape[1:])].astype(np.float64), axis=1)
-    count = np.isfinite(v).sum(axis=1)
+    v = np.take(images.reshape(m, -1), border_pixels(images.shape[1:]), axis=1)
+    v = np.sort(v, axis=1).astype(np.float64)  # NaN goes to the end
+    count = np.count_nonzero(np.isfinite(v), axis=1)
     usable = count >= _FEWEST
     v[~usable] = 0.0
     count = np.where(usable, count, v.shape[1])
@@ -63,19 +64,23 @@ def sky_and_noise(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     median = _median(v, zero, count)
     v -= median[:, None]
     sigma = -v[row, (0.1587 * (count - 1)).astype(np.int64)]
-    total = np.nancumsum(np.pad(v, ((0, 0), (1, 0))), axis=1)
-    squares = np.nancumsum(np.pad(v, ((0, 0), (1, 0))) ** 2, axis=1)
+    total, squares = np.zeros((2, m, v.shape[1] + 1))
+    np.cumsum(v, axis=1, out=total[:, 1:])
+    np.cumsum(v * v, axis=1, out=squares[:, 1:])
     everything = np.sqrt(squares[row, count] / count)
     sigma = np.where(sigma > 0, sigma, everything)
     centre = np.zeros(m)
     for _ in range(_ROUNDS):
-        a = (v < (centre - _CLIP * sigma)[:, None]).sum(axis=1)
-        b = (v <= (centre + _CLIP * sigma)[:, None]).sum(axis=1)
+        before = sigma
+        a = np.count_nonzero(v < (centre - _CLIP * sigma)[:, None], axis=1)
+        b = np.count_nonzero(v <= (centre + _CLIP * sigma)[:, None], axis=1)
         n = np.maximum(b - a, 1)
         mean = (total[row, b] - total[row, a]) / n
         variance = (squares[row, b] - squares[row, a]) / n - mean**2
         sigma = np.sqrt(np.maximum(variance, 0.0)) / _CLIPPED_STD
         centre = _median(v, a, np.maximum(b, a + 1))
+        if np.allclose(sigma, before, rtol=1e-3, atol=0.0):
+            break
     sky = np.where(usable, median + centre, np.nan)
     return sky, np.where(usable, sigma, np.nan)
 

@@ -81,7 +81,7 @@ def calibrated(
         mask = ~np.isfinite(cutout)
         if block.rms is not None:
             noise = _mapped_noise(block.rms, b, place, section, size, rebin, mask)
-        out.images[b.name] = np.where(mask, np.float32(0.0), cutout)
+        out.images[b.name] = np.where(mask, np.float32(0.0), cutout) if mask.any() else cutout
         out.masks[b.name] = mask
         out.noise[b.name] = np.where(noise > 0, noise, np.nan).astype(np.float32)
         out.sky[b.name] = sky.astype(np.float32)
@@ -91,10 +91,10 @@ def calibrated(
 
 
 def _plane(planes: np.ndarray, b: CutoutBand, place: int) -> np.ndarray:
-    """(n, ny, nx): the plane of a band; a new array."""
+    """(n, ny, nx): the plane of a band, as it lies in `planes`, or their mean."""
     if b.plane == "mean":
         return np.asarray(planes.mean(axis=1))
-    return np.array(planes[:, place if b.plane is None else int(b.plane)])
+    return planes[:, place if b.plane is None else int(b.plane)]
 
 
 def _transferred(image: np.ndarray, section: CutoutSection, full_scale: float) -> np.ndarray:
@@ -103,7 +103,7 @@ def _transferred(image: np.ndarray, section: CutoutSection, full_scale: float) -
     The transfer curve of sRGB is that of IEC 61966-2-1. It keeps 0 and the largest number where they are.
     """
     if section.blank is not None:
-        image[image == section.blank] = np.nan
+        image = np.where(image == np.float32(section.blank), np.float32(np.nan), image)
     if section.transfer == "linear":
         return image
     x = image / np.float32(full_scale)
@@ -121,8 +121,15 @@ def rebinned(image: np.ndarray, rebin: int, section: CutoutSection) -> np.ndarra
     ny, nx = (side // rebin * rebin for side in image.shape[-2:])
     y0, x0 = (image.shape[-2] - ny) // 2, (image.shape[-1] - nx) // 2
     image = image[..., y0 : y0 + ny, x0 : x0 + nx]
-    total = sum(image[..., i::rebin, j::rebin] for i in range(rebin) for j in range(rebin))
-    return np.asarray(total / np.float32(rebin**2 if section.uncalibrated else 1.0))
+    rows = image[..., ::rebin, :].copy()
+    for i in range(1, rebin):
+        rows += image[..., i::rebin, :]
+    total = rows[..., ::rebin].copy()
+    for j in range(1, rebin):
+        total += rows[..., j::rebin]
+    if section.uncalibrated:
+        total /= np.float32(rebin**2)
+    return total
 
 
 def _mapped_noise(

@@ -106,7 +106,13 @@ def inside(root: Path, name: str) -> Path:
     InputError
         If it lies outside, by ``..`` or by a symbolic link.
     """
-    path = root / name
+    path, below = root / name, str(root)
+    for part in name.split("/"):
+        below = f"{below}{os.sep}{part}"
+        if part == ".." or os.path.islink(below):  # noqa: PTH114
+            break
+    else:
+        return path
     real = os.path.realpath(path)
     if not real.startswith(f"{os.path.realpath(root)}{os.sep}"):
         msg = f"{path} leads out of the folder, to {real}; copy the file into the folder"

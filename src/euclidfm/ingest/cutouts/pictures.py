@@ -58,13 +58,13 @@ class Pictures:
 
     def read(self, start: int, stop: int) -> Block:
         """Read pictures."""
-        block = Block(np.full((stop - start, self.planes, *self.shape), np.nan, np.float32))
+        block = Block(np.empty((stop - start, self.planes, *self.shape), np.float32))
         for i, name in enumerate(self.names[start:stop]):
             try:
                 path = inside(self.root, name)
                 picture = read_picture(path, self.kind, self.exif_rotation, self.any_size)
             except InputError as e:
-                block.failed[i] = str(e)
+                block.failed[i], block.planes[i] = str(e), np.nan
                 continue
             if picture.shape[1:] == self.shape:
                 block.planes[i] = picture

@@ -21,8 +21,8 @@ __all__ = ["CutoutsUnit", "sky_column", "unit_rows"]
 _UNITS = 64
 """Units that a small source is divided into, at most; these are what runs side by side."""
 
-_BATCH_BYTES = 2**26
-"""Bytes of images, as float32, that are read together."""
+_BATCH_BYTES = 2**23
+"""Bytes of images, as float32, that are read together: few, so that they stay in the processor's caches."""
 
 
 def unit_rows(n: int) -> int:
