@@ -1,8 +1,7 @@
 """Ingest of pictures and arrays: galaxies per second against reading the same files with PIL or h5py alone.
 
 Each measurement runs in a process of its own, reading and ingest in turn, ``--repeats`` times. The medians
-of the processor times and of the walls are printed, for ``--galaxies`` and for a quarter of them, with the peak
-memory.
+of the processor times and of the walls are printed, for ``--galaxies`` and a quarter, with the peak memory.
 
     python benchmarks/pictures.py --folder /scratch/pictures --out docs/results/pictures.json
 """
