@@ -59,6 +59,8 @@ def map_of(
         return kept, kind
     progress(0, len(emb), kind)
     points = project_map(emb) if kind == "umap" else project_pca(emb)
+    if not np.isfinite(points).any():  # UMAP of equal vectors is empty
+        points = project_pca(emb)
     table = pa.table({"object_id": emb.object_id, "map_x": points[:, 0], "map_y": points[:, 1]})
     write_table(table.replace_schema_metadata({"euclidfm": json.dumps(identity)}), cache)
     progress(len(emb), len(emb), kind)

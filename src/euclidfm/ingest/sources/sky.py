@@ -60,6 +60,12 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
         report["coordinates"] = keep_nearest(targets, objects, cut_flow, quarantine)
         read.append(targets.path)
     if not any(len(o) for o in objects):
+        if targets is not None and any(n for n in list(cut_flow.counts.values())[:-1]):
+            msg = (
+                f"no position of {targets.path} has a selected object within {targets.radius_arcsec:g} arcsec "
+                f"({cut_flow}); check that they are in degrees (ICRS), or widen radius_arcsec"
+            )
+            raise InputError(msg)
         msg = (
             f"selection {selection.name!r} leaves no object of {cfg.source} ({cut_flow}); choose another "
             "selection"
