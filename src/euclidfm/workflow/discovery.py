@@ -65,7 +65,11 @@ def embed_cutout(image: Path, run: Path, emb: EmbeddingTable, space: str = "join
         cutouts, store = Path(folder) / "cutouts", Path(folder) / "store"
         cutouts.mkdir()
         (cutouts / image.name).symlink_to(image.resolve())
-        ingest(IngestConfig(source=str(cutouts), size=size), store)
+        try:
+            ingest(IngestConfig(source=str(cutouts), size=size), store)
+        except InputError as e:  # the folder is ours: the message names the user's file
+            told = str(e).replace(f"{cutouts / image.name}", str(image)).replace(str(cutouts), str(image))
+            raise InputError(told) from None
         how = {k: emb.info[k] for k in ("layer", "symmetries", "modalities") if k in emb.info}
         made = embed(model, GalaxyStore.open(store), **how)
     if len(made) != 1:

@@ -63,7 +63,8 @@ def plan_sky(cfg: IngestConfig, quiet: bool = True) -> Plan:
         if targets is not None and any(n for n in list(cut_flow.counts.values())[:-1]):
             msg = (
                 f"no position of {targets.path} has a selected object within "
-                f"{targets.radius_arcsec:g} arcsec ({cut_flow}); check that they are in degrees (ICRS), or widen radius_arcsec"
+                f"{targets.radius_arcsec:g} arcsec ({cut_flow}); check that they are in degrees (ICRS), "
+                "or widen radius_arcsec"
             )
             raise InputError(msg)
         msg = (
