@@ -220,7 +220,7 @@ def test_a_source_that_is_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({"size": 0}, "size must be"),
+        ({"size": -1}, "size must be"),
         ({"bands": ["VIZ"]}, "unknown band 'VIZ'"),
         ({"mask_flags": ["warm"]}, "unknown flags"),
         ({"split_fractions": (0.5, 0.5, 0.5)}, "sum to one"),
