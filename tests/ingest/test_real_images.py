@@ -1,12 +1,16 @@
 """The real sets with images: each is ingested by its recipe, and its values are checked against its table."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from euclidfm.cli import main
 from euclidfm.core.units import abmag_from_ujy
+from euclidfm.embeddings import EmbeddingTable
 from euclidfm.ingest import IngestConfig, ingest
 from euclidfm.ingest.images.aperture import aperture_weights
 from euclidfm.store import GalaxyStore
@@ -75,3 +79,23 @@ def test_sdss_pictures_are_the_numbers_of_the_files(real_data, tmp_path):
     ]
     for name, number in zip(g.columns["gz1_class_name"], g.columns["gz1_class"], strict=True):
         assert np.isnan(number) if name == "" else names[int(number)] == name
+
+
+@pytest.mark.slow
+def test_ceers_galaxies_without_some_bands_are_embedded(real_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = str(real_data / "jwst_ceers")
+    assert main(["ingest", source, "--recipe", "jwst-ceers", "--split_order", "12", "--out", "store"]) == 0
+    images = [
+        {"name": "SW", "bands": ["F115W", "F150W", "F200W"], "patch": 16},
+        {"name": "LW", "bands": ["F277W", "F356W", "F410M", "F444W"], "patch": 16},
+    ]
+    model = {"images": images, "sed": False, "crop": 96, "width": 32, "depth": 2, "heads": 2}
+    Path("model.yaml").write_text(yaml.safe_dump({"model": model, "steps": 2, "batch": 8}))
+    assert main(["pretrain", "store", "--config", "model.yaml", "--out", "run"]) == 0
+    assert main(["embed", "run", "store", "--out", "embeddings.parquet"]) == 0
+    emb, store = EmbeddingTable.read("embeddings.parquet"), GalaxyStore.open("store")
+    bands = store.info.image_bands
+    here = np.isfinite(np.stack([store.column(f"scale_{b}") for b in bands], axis=1))
+    assert (~here.all(axis=1)).sum() == 11
+    np.testing.assert_array_equal(np.isfinite(emb.vectors).all(axis=1), here.any(axis=1))

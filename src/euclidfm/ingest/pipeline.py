@@ -8,7 +8,8 @@ The way of a galaxy from the files to its row in the store, and the modules that
    without a position, applies the `selection`, and makes the SED (`fluxes`, `extinction`) and the labels
    (`labels`). `catalogue.whole_sky` drops duplicates of overlapping tiles (`matching`), assigns the split
    and joins spectra and truth (`spectra`). Cutout files, photometric tables and data sets are planned by
-   `sources.cutout_fits`, `table` and `hub`. The result is a `Plan`, a list of work units; no mosaic was read.
+   `sources.cutout_fits`, `table` and `hub`; pictures, arrays and FITS files with a table by `cutouts.plan`.
+   The result is a `Plan`, a list of work units; no mosaic was read.
 2. **Work** (`work`): `scheduler` runs the units here, in processes or on a cluster. A unit of a sky is a
    tile (`sources.tile_unit`): `images.mosaic` opens its planes (`images.plane`, on disk or behind a URL),
    `images.cutouts` cuts, masks and converts the pixels to µJy (`images.reproject` if a band is on another
