@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium driven by Playwright."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -105,10 +106,10 @@ def test_lasso_and_export(page, run, tmp_path):
     with page.expect_download() as download:
         page.click("[data-export=csv]")
     download.value.save_as(tmp_path / "selection.csv")
-    lines = (tmp_path / "selection.csv").read_text().splitlines()
-    assert len(lines) == 241
-    assert lines[0].startswith("object_id,ra,dec")
-    assert {int(x.split(",")[0]) for x in lines[1:]} == set(run.ids.tolist())
+    with (tmp_path / "selection.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[:3] == ["object_id", "ra", "dec"] and len(rows) == 240
+    assert {int(r[0]) for r in rows} == set(run.ids.tolist())
 
 
 def _at(box, share):

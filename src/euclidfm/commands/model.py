@@ -105,7 +105,7 @@ def embed(
     layer: int | None = None,
     symmetries: int = 1,
     columns: list[str] | None = None,
-    measured: bool = False,
+    measured: bool = True,
     precision: Literal["fp32", "bf16", "auto"] = "fp32",
     compile: bool = False,
     append: bool = False,

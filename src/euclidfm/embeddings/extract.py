@@ -36,7 +36,7 @@ def embed(
     layer: int | None = None,
     symmetries: int = 1,
     columns: Sequence[str] | None = None,
-    measured: bool = False,
+    measured: bool = True,
     alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
     precision: str = "fp32",
@@ -86,7 +86,7 @@ def embed_stream(
     layer: int | None = None,
     symmetries: int = 1,
     columns: Sequence[str] | None = None,
-    measured: bool = False,
+    measured: bool = True,
     alter: Callable[[Galaxies], Galaxies] | None = None,
     batch: int = 128,
     precision: str = "fp32",
@@ -140,6 +140,7 @@ def embed_stream(
     copied = _columns(store, columns)
     number = choose_precision(precision, model.device)
     info = _info(model, store, keep, layer, symmetries, number)
+    measured = measured and bool(bands)
     info |= {"measured": list(measured_names(bands))} if measured else {}
     chosen = store.rows(split)
     chosen = np.sort(chosen if rows is None else np.intersect1d(chosen, rows))

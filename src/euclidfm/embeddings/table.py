@@ -123,7 +123,10 @@ class EmbeddingTable:
                 )
                 raise InputError(msg)
         if any(set(getattr(self, n)) != set(getattr(newer, n)) for n in ("columns", "by_modality", "spaces")):
-            msg = "the embeddings do not have the same columns; embed both stores with the same --columns"
+            msg = (
+                "the embeddings do not have the same columns; "
+                "embed both stores with the same --columns and the same --measured"
+            )
             raise InputError(msg)
         place = {key: row for row, key in enumerate(self._keys())}
         row = np.array([place.get(key, -1) for key in newer._keys()], np.int64)

@@ -140,7 +140,15 @@ def _science(config: DemoConfig, run: RunFolder) -> None:
     study = EfficiencyConfig(
         fractions=config.fractions,
         repeats=config.repeats,
-        methods=("probe", "cnn", "booster", "colours-ridge", "knn-photometry"),
+        methods=(
+            "probe",
+            "probe-fusion",
+            "probe-taught",
+            "cnn",
+            "booster",
+            "colours-ridge",
+            "knn-photometry",
+        ),
         cnn=CNNConfig(size=min(config.size, 48)),
         slow_repeats=((0.0, 1),),
         workers=config.processes,
