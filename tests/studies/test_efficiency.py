@@ -14,7 +14,7 @@ from euclidfm.core.files import read_json
 from euclidfm.core.records import read_records
 from euclidfm.studies.label_efficiency import EfficiencyConfig, label_efficiency
 from euclidfm.studies.labelled_task import nested_subsets
-from euclidfm.studies.methods import METHODS, TUNED, image_bands, image_inputs
+from euclidfm.studies.methods import METHODS, TAUGHT, TUNED, image_bands, image_inputs
 from euclidfm.tasks.baselines.cnn import CNNConfig
 from euclidfm.tasks.baselines.resnet import ResNetConfig
 
@@ -28,9 +28,9 @@ CFG = EfficiencyConfig(
 
 
 def test_every_method_learns(world):
-    """Fine-tuning, which needs a pre-trained run, is in test_finetune.py."""
+    """Fine-tuning, which needs a pre-trained run, is in test_finetune.py; the taught probe reads images."""
     store, emb = world
-    learners = [m for m in METHODS if m not in TUNED]
+    learners = [m for m in METHODS if m not in (*TUNED, TAUGHT)]
     cfg = replace(
         CFG,
         methods=tuple(learners),
@@ -42,6 +42,12 @@ def test_every_method_learns(world):
     records = label_efficiency(cfg, store, emb)
     methods = {r["method"] for r in records}
     assert methods == set(learners)
+    alone = replace(
+        emb, vectors=emb.by_modality["VIS"], by_modality={"VIS": emb.by_modality["VIS"]}, spaces={}
+    )
+    taught = label_efficiency(replace(cfg, methods=(TAUGHT,)), store, {"VIS": alone})
+    assert {(r["method"], r["inputs"]) for r in taught} == {(TAUGHT, "VIS")}
+    assert all(r["value"] > 0.3 for r in taught if (r["task"], r["metric"]) == ("photoz", "r2"))
     of = {(r["task"], r["method"], r["metric"]): r for r in records}
     blind = "morphology-booster"  # the size of these galaxies does not depend on the redshift
     for m in (m for m in learners if m != blind):
