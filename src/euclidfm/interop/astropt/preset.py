@@ -33,6 +33,7 @@ def preset(name: str) -> dict[str, Any]:
         "embed_layer": size["depth"] // 2 + 1,
         "embed_backwards": False,
         "architecture": "astropt",
+        "image_encoder": 0,  # the reference work has none
         "options": dict(ASTROPT),
     }
     recipe = {"lr": 6e-4, "min_lr": 0.1, "weight_decay": 0.1, "warmup": 0.067}

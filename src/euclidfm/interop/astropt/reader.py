@@ -174,6 +174,7 @@ def _config(
         depth=depth,
         heads=heads,
         architecture="astropt",
+        image_encoder=0,
         options=ASTROPT
         | {
             "bias": bias,
