@@ -142,8 +142,7 @@ def _science(config: DemoConfig, run: RunFolder) -> None:
         repeats=config.repeats,
         methods=(
             "probe",
-            "probe-fusion",
-            "probe-taught",
+            f"probe-fusion@{steps.SETS[0]}",
             "cnn",
             "booster",
             "colours-ridge",

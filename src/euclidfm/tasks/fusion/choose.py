@@ -22,7 +22,7 @@ __all__ = ["Trial", "choose_terms"]
 WEIGHTS = (0.03, 0.1, 0.3, 1.0)
 """Weights of a term that is added to others."""
 
-MOST = 800
+MOST = 400
 """Largest number of galaxies on which terms are compared."""
 
 STEPS = 4
